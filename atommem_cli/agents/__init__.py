@@ -1,0 +1,1 @@
+"""Memory agents, one file each: `build(options) -> episode.Agent`."""

@@ -1,0 +1,39 @@
+"""Plug-ins: a file of a plural folder is a plug-in, its name is its name in a recipe.
+
+A plug-in module has a pydantic model `Options` (the keys a recipe may set) and a function `build`.
+Files whose name begins with `_` are shared helpers of their room.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from types import ModuleType
+
+from atommem_cli.errors import UsageError
+
+
+def available(room: str) -> list[str]:
+    """Names of the plug-ins in a room ("agents", "policies", ...), sorted."""
+    package = importlib.import_module(f"atommem_cli.{room}")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def load(room: str, name: str) -> ModuleType:
+    """The module of one plug-in.
+
+    Raises:
+        UsageError: no such plug-in; the message lists what exists and the nearest name.
+    """
+    names = available(room)
+    if name not in names:
+        raise UsageError(f"no {name!r} in {room}{did_you_mean(name, names)} (there are: {', '.join(names)})")
+    return importlib.import_module(f"atommem_cli.{room}.{name}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
