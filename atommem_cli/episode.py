@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from atommem_cli.memory import Memory
 from atommem_cli.text import Tokenizer
@@ -102,7 +102,8 @@ class Agent(Protocol):
 class Call:
     """One model call of one episode."""
 
-    episode: Episode
+    episode: Episode | None
+    """None for a call outside any episode (the judge's)."""
     observation: Observation
     seed: int
     """Seeds the sampling of this call; depends on the recipe's seed, task, sample and step alone."""
@@ -126,6 +127,7 @@ class Policy(Protocol):
         """What a run records about it: name, model, digest of weights, options that matter."""
 
 
+@runtime_checkable
 class ServerPolicy(Protocol):
     """A policy behind a network: each episode goes on as soon as its own reply arrives."""
 

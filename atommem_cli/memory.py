@@ -170,9 +170,7 @@ class Memory:
             results.append(OpResult(op, outcome, entry, before, after))
         return tuple(results)
 
-    def _run(
-        self, op: MemoryOp, vectors: Mapping[Text, Vector], touched: set[int]
-    ) -> tuple[Outcome, int | None]:
+    def _run(self, op: MemoryOp, vectors: Mapping[Text, Vector], touched: set[int]) -> tuple[Outcome, int | None]:
         text = op.text.strip()
         if op.kind in self.dropped:
             return Outcome.FORBIDDEN, None

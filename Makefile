@@ -1,0 +1,41 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both make a virtual environment in .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export OMP_WAIT_POLICY = passive
+
+.PHONY: demo test lint unit smoke bench clean
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/ready  ## the main job on the embedded default, end to end
+	$(BIN)/atommem check
+	$(BIN)/atommem prepare stream
+	$(BIN)/atommem eval --policy scripted:oracle --agent atommem --agent memagent --agent rag --agent full_context --agent closed_book
+	$(BIN)/atommem eval --policy scripted:append_only --agent atommem --agent memagent --agent rag
+	$(BIN)/atommem eval --policy scripted:mute
+	$(BIN)/atommem eval --agent atommem --agent memagent --agent rag --agent full_context --agent closed_book
+
+test: lint unit smoke  ## everything that CI runs
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/ready
+	$(BIN)/pytest
+
+smoke: $(VENV)/ready  ## the command line, end to end, in a folder of its own
+	$(BIN)/python tests/smoke.py $(abspath $(BIN)/atommem)
+
+bench: $(VENV)/ready  ## figures as ratios, side by side in one run
+	for script in tests/bench/bench_*.py; do $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

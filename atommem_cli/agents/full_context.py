@@ -1,0 +1,39 @@
+"""Full context: every document in the prompt of every question; no memory at all.
+
+What does not fit the policy's window is cut out of the middle of the stream, and the number of tokens is
+recorded (`Trajectory.truncated_tokens`).
+"""
+
+from __future__ import annotations
+
+from atommem_cli import text
+from atommem_cli.agents._steps import Options, Speaker
+from atommem_cli.episode import Episode, Play
+
+__all__ = ["Options", "build"]
+
+_TEMPLATE_TOKENS = 64
+"""Room for the chat template's own tokens."""
+
+
+def build(options: Options) -> FullContext:
+    """The agent."""
+    return FullContext(options)
+
+
+class FullContext(Speaker):
+    """Sees everything at once."""
+
+    name = "full_context"
+
+    def play(self, episode: Episode) -> Play:
+        whole, _ = text.render(episode.task.documents)
+        for question in range(len(episode.task.questions)):
+            documents = whole
+            if episode.limits.window is not None:
+                bare = self.answering(episode, question, {"documents": ""}).messages[0].content
+                around = len(episode.tokenizer.spans(bare)) + episode.limits.answer + _TEMPLATE_TOKENS
+                room = max(0, episode.limits.window - around)
+                documents, cut = text.cut_middle(whole, episode.tokenizer, room)
+                episode.truncated_tokens = max(episode.truncated_tokens, cut)
+            yield from self.read_answer(episode, question, {"documents": documents})

@@ -1,0 +1,39 @@
+"""MemAgent (arXiv 2507.02259): one text, overwritten whole after every chunk; no retrieval."""
+
+from __future__ import annotations
+
+from atommem_cli.agents._steps import Options, Speaker, all_questions
+from atommem_cli.episode import Episode, Play, apply, ask
+from atommem_cli.types import Expects, MemoryOp, Observation, OpKind
+
+__all__ = ["Options", "build"]
+
+
+def build(options: Options) -> MemAgent:
+    """The agent."""
+    return MemAgent(options)
+
+
+class MemAgent(Speaker):
+    """Rewrites its notes chunk by chunk and answers from them."""
+
+    name = "memagent"
+
+    def play(self, episode: Episode) -> Play:
+        for chunk in episode.chunks:
+            fields = {
+                "questions": all_questions(episode),
+                "scratchpad": episode.memory.scratchpad,
+                "chunk": chunk.text,
+            }
+            reply = yield from ask(
+                Observation(
+                    self.dialect.messages("notes", fields),
+                    episode.limits.reply,
+                    Expects.NOTES,
+                    chunk=chunk.index,
+                )
+            )
+            yield from apply([MemoryOp(OpKind.SCRATCHPAD, reply.text)])
+        for question in range(len(episode.task.questions)):
+            yield from self.read_answer(episode, question, {"scratchpad": episode.memory.scratchpad})

@@ -1,0 +1,33 @@
+"""Vanilla RAG (AtomMem v3, A.3): each document one vector, the question as query, its top-k as material."""
+
+from __future__ import annotations
+
+from atommem_cli.agents._steps import Options, Speaker
+from atommem_cli.episode import Episode, Play, apply
+from atommem_cli.types import Document, MemoryOp, OpKind
+
+__all__ = ["Options", "build"]
+
+
+def build(options: Options) -> Rag:
+    """The agent."""
+    return Rag(options)
+
+
+class Rag(Speaker):
+    """Stores every document that the chunks show, then retrieves per question."""
+
+    name = "rag"
+
+    def play(self, episode: Episode) -> Play:
+        read = sorted({i for chunk in episode.chunks for i in chunk.documents})
+        documents = [episode.task.documents[i] for i in read]
+        yield from apply([MemoryOp(OpKind.CREATE, _text(document)) for document in documents])
+        for number, question in enumerate(episode.task.questions):
+            yield from apply([MemoryOp(OpKind.READ, question.text)])
+            shown = episode.memory.show()
+            yield from self.read_answer(episode, number, {"memories": self.dialect.memories(shown)})
+
+
+def _text(document: Document) -> str:
+    return f"{document.title}\n{document.text}" if document.title else document.text

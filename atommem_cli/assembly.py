@@ -1,0 +1,107 @@
+"""From a recipe to parts that can play: agent, policy, store, embedder, and the episodes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from atommem_cli import recipe as recipes
+from atommem_cli import seeds
+from atommem_cli.episode import Agent, Episode, Limits, Policy, ServerPolicy
+from atommem_cli.memory import Memory, Store
+from atommem_cli.recipe import Recipe
+from atommem_cli.rollout import Budget, Clock, Journal, Rollout
+from atommem_cli.text import Tokenizer, chunk_documents
+from atommem_cli.types import Chunk, Task
+from atommem_cli.vectors import CachedEmbedder
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a recipe names, built."""
+
+    recipe: Recipe
+    agent: Agent
+    policy: Policy | ServerPolicy
+    store: Store
+    vectors: CachedEmbedder
+
+    def rollout(self, journal: Journal | None = None, clock: Clock | None = None) -> Rollout:
+        """A rollout under the recipe's budget."""
+        budget = self.recipe.budget
+        return Rollout(
+            self.vectors,
+            self.store,
+            Budget(budget.calls, budget.prompt_tokens, budget.new_tokens),
+            journal,
+            clock or Clock(),
+        )
+
+    def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
+        """The episodes of some tasks, `eval.repeats` each, made one by one as they are asked for."""
+        for task in tasks:
+            chunks, cut = chunks_of(self.recipe, task, self.policy.tokenizer)
+            for sample in range(self.recipe.eval.repeats):
+                yield self.episode(task, sample, chunks, cut)
+
+    def episode(self, task: Task, sample: int, chunks: tuple[Chunk, ...], cut: int) -> Episode:
+        """One episode of one task."""
+        recipe = self.recipe
+        memory = Memory(
+            f"{task.id}#{sample}",
+            self.store,
+            k=recipe.memory.retrieve_k,
+            dropped=frozenset(recipe.memory.drop),
+            max_entries=recipe.budget.entries,
+            max_reads=recipe.budget.reads,
+        )
+        limits = Limits(recipe.limits.reply, recipe.limits.answer, recipe.limits.reads, self.policy.window)
+        return Episode(
+            task,
+            chunks,
+            memory,
+            self.agent,
+            self.policy.tokenizer,
+            limits,
+            sample=sample,
+            seed=seeds.derive(recipe.seed, task.id, sample),
+            truncated_tokens=cut,
+        )
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+
+def assemble(recipe: Recipe) -> Parts:
+    """Build everything that a recipe names; weights load here.
+
+    Raises:
+        UsageError, MissingExtra, BackendError: a part cannot be built; one sentence.
+    """
+    agent, agent_options = recipes.plugin("agents", recipe.agent)
+    store, store_options = recipes.plugin("stores", recipe.store)
+    embedder, embedder_options = recipes.plugin("embedders", recipe.embedder)
+    policy, policy_options = recipes.plugin("policies", recipe.policy)
+    if "run" in type(store_options).model_fields:
+        store_options = store_options.model_copy(update={"run": recipe.digest[:16]})
+    return Parts(
+        recipe,
+        agent.build(agent_options),
+        policy.build(policy_options),
+        store.build(store_options),
+        CachedEmbedder(embedder.build(embedder_options)),
+    )
+
+
+def chunks_of(recipe: Recipe, task: Task, tokenizer: Tokenizer) -> tuple[tuple[Chunk, ...], int]:
+    """The chunks of a task under a recipe, and the tokens that none of them shows."""
+    chunk = recipe.chunk
+    return chunk_documents(
+        task.documents,
+        tokenizer,
+        size=chunk.tokens,
+        overlap=chunk.overlap,
+        by=chunk.by,
+        most=chunk.most,
+    )

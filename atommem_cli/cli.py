@@ -1,0 +1,99 @@
+"""The command line: parse, load the recipe, call one library function, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atommem_cli import terminal
+from atommem_cli.errors import AtommemError
+
+app = typer.Typer(
+    help="Benchmark and train LLM agents whose memory is learned.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe file, or the name of a shipped one.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one recipe key; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command("eval")
+def evaluate(
+    recipe: RecipeName = "tiny",
+    agent: Annotated[list[str] | None, typer.Option(help="Repeatable; default: the recipe's.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="A policy, scripted:SCRIPT, or the folder of a model; default: the recipe's.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="First tasks only.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Episodes per task.")] = None,
+    change: Changes = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default: results/eval-RECIPE-DIGEST.")] = None,
+    max_failed: Annotated[int | None, typer.Option(help="Failed episodes that are still a success.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost; touch no model.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score any agent with any policy and store, with evidence."""
+    from atommem_cli import evaluation, tables
+
+    given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
+    chosen = evaluation.recipes_for(recipe, agent or [], policy, given, change or [])
+    if plan:
+        costs = [(r.agent.name, evaluation.plan(r)) for r in chosen]
+        _print([tables.costs(costs)], [{"agent": name, **asdict(cost)} for name, cost in costs], as_json)
+        return
+    results = []
+    for one in chosen:
+        with terminal.progress(f"{one.agent.name} episodes") as show:
+            path = evaluation.run_path(one, out, several=len(chosen) > 1)
+            results.append(evaluation.evaluate(one, path, command=sys.argv, progress=show))
+        terminal.say(f"{path}: written")
+    shown = tables.details(results[0]) if len(results) == 1 else [tables.scores(results)]
+    _print(shown, results, as_json)
+    raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))
+
+
+@app.command()
+def check(recipe: RecipeName = "tiny", change: Changes = None, as_json: AsJson = False) -> None:
+    """Ten seconds of self-examination, without weights or network."""
+    from atommem_cli import recipe as recipes
+    from atommem_cli import selfcheck
+
+    findings = []
+    for finding in selfcheck.run(recipes.load(recipe, change or [])):
+        findings.append(finding)
+        if not as_json:
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.text}", flush=True)
+    if as_json:
+        terminal.show_json([asdict(finding) for finding in findings])
+    raise typer.Exit(int(not all(finding.ok for finding in findings)))
+
+
+def _print(shown: list, values: list, as_json: bool) -> None:
+    if as_json:
+        terminal.show_json(values[0] if len(values) == 1 else values)
+    else:
+        terminal.show(shown)
+
+
+def main() -> None:
+    """Entry point: one sentence and an exit status for every error."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        app()
+    except AtommemError as error:
+        print(f"atommem: {error}", file=sys.stderr)
+        sys.exit(error.status)
+
+
+if __name__ == "__main__":
+    main()

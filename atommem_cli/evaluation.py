@@ -1,0 +1,194 @@
+"""Evaluation: play every planned episode, score it, write it down, sum it up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atommem_cli import judging, metrics, plugins, sessions, summary, tables, verdicts
+from atommem_cli import recipe as recipes
+from atommem_cli.assembly import Parts, assemble, chunks_of
+from atommem_cli.episode import ServerPolicy
+from atommem_cli.errors import Interrupted, UsageError
+from atommem_cli.preparation import read_tasks, verify
+from atommem_cli.recipe import Recipe
+from atommem_cli.records import RunFolder, write_whole
+from atommem_cli.rollout import Clock
+from atommem_cli.tables import Cost
+from atommem_cli.types import StopReason, Task, Trajectory
+
+Progress = Callable[[int, int, str], None]
+"""Called with episodes done, planned and a remark, whenever some have finished."""
+
+
+def plan(recipe: Recipe) -> Cost:
+    """Count chunks and bound calls and tokens. Loads the policy's tokenizer, no weights, no server.
+
+    Raises:
+        SourceError: the tasks are not there.
+    """
+    module, options = recipes.plugin("policies", recipe.policy)
+    tokenizer = module.tokenizer(options)
+    tasks = questions = chunks = tokens = low = high = new = 0
+    limits, repeats = recipe.limits, recipe.eval.repeats
+    reads_again = 1 + (limits.reads if recipe.agent.name == "atommem" else 0)
+    reading = recipe.agent.name in ("atommem", "memagent")
+    for task in planned_tasks(recipe):
+        pieces, _ = chunks_of(recipe, task, tokenizer)
+        read_calls = len(pieces) if reading else 0
+        tasks += 1
+        questions += len(task.questions)
+        chunks += len(pieces)
+        tokens += sum(piece.tokens for piece in pieces)
+        low += read_calls + len(task.questions)
+        calls = (read_calls + len(task.questions)) * reads_again
+        high += min(calls, recipe.budget.calls or calls)
+        longest = (read_calls * limits.reply + len(task.questions) * limits.answer) * reads_again
+        new += min(longest, recipe.budget.new_tokens or longest)
+    return Cost(tasks, questions, tasks * repeats, chunks, tokens, low * repeats, high * repeats, new * repeats)
+
+
+def planned_tasks(recipe: Recipe) -> Iterator[Task]:
+    """The tasks a recipe names.
+
+    Raises:
+        SourceError: they are not prepared, or damaged.
+    """
+    return read_tasks(Path(recipe.task.folder) / recipe.task.split, recipe.task.limit)
+
+
+def recipes_for(
+    name: str, agents: Sequence[str], policy: str | None, given: Mapping[str, Any], changes: Sequence[str]
+) -> list[Recipe]:
+    """The recipes a command line means: one per agent, all else equal.
+
+    Args:
+        policy: a plug-in, `scripted:SCRIPT`, or the folder of a model; None keeps the recipe's.
+        given: recipe keys and values; None is not given.
+    """
+    wanted = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    if policy is not None:
+        plugin, _, script = policy.partition(":")
+        section = {"name": "scripted", "script": script} if plugin == "scripted" and script else {"name": policy}
+        if Path(policy).is_dir():
+            section = {"name": "hf", "model": policy}
+        wanted.append(f"policy={json.dumps(section)}")
+    base = [*wanted, *changes]
+    return [recipes.load(name, [*base, f"agent.name={agent}"]) for agent in agents] or [recipes.load(name, base)]
+
+
+def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:
+    """Where a run goes: `results/eval-<recipe>-<digest8>`, or the folder the user named (one per agent in it)."""
+    if out is not None:
+        return out / recipe.agent.name if several else out
+    return Path("results") / f"eval-{recipe.name}-{recipe.digest[:8]}"
+
+
+def evaluate(
+    recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Progress | None = None
+) -> dict[str, Any]:
+    """Play, score and sum up; continues a run that was begun in the same folder.
+
+    Args:
+        out: the run folder.
+        command: the command line, for the record.
+
+    Returns:
+        The content of `summary.json` (see `summary.summarize`).
+
+    Raises:
+        UsageError: unknown scorer, tasks missing, or a folder of another run.
+        BackendError: something outside failed; what had finished is saved.
+        Interrupted: the user stopped it; likewise.
+    """
+    manifest = verify(Path(recipe.task.folder) / recipe.task.split)
+    scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
+    _check_scorers(recipe, scorers)
+    parts = assemble(recipe)
+    try:
+        tasks = list(planned_tasks(recipe))
+        identity = {
+            "command": "eval",
+            "recipe": recipe.content,
+            "tasks": manifest.sha256,
+            "episodes": len(tasks) * recipe.eval.repeats,
+            "scorers": scorers,
+            "agent": parts.agent.describe(),
+            "policy": parts.policy.describe(),
+            "embedder": parts.vectors.describe(),
+            **({"judge": judging.prompt_digest()} if "judge" in scorers else {}),
+        }
+        with RunFolder(out, identity, recipe.dump()) as run, sessions.session(run, parts, command) as clock:
+            _play(run, parts, tasks, scorers, clock, progress)
+            if "judge" in scorers:
+                verdicts.judge(recipe, run, tasks)
+        result = summary.summarize(out, tasks)
+        write_whole(out / "summary.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        write_whole(out / "table.md", tables.evaluation(result))
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped; what had finished is in {out}: the same command goes on from there") from None
+    finally:
+        parts.close()
+    return result
+
+
+def _play(
+    run: RunFolder,
+    parts: Parts,
+    tasks: Sequence[Task],
+    scorers: Sequence[str],
+    clock: Clock,
+    progress: Progress | None,
+) -> None:
+    by_name = {task.id: task for task in tasks}
+    rollout = parts.rollout(run, clock)
+    planned = len(tasks) * parts.recipe.eval.repeats
+    failed: set[str] = set()
+
+    def finish(trajectory: Trajectory) -> None:
+        run.episode(trajectory, score(by_name[trajectory.task], trajectory, scorers))
+        if trajectory.stop is StopReason.ERROR:
+            failed.add(trajectory.episode)
+        if progress:
+            progress(run.count + len(failed), planned, f"({len(failed)} failed)" if failed else "")
+
+    if progress:
+        progress(run.count, planned, "")
+    episodes = parts.episodes(tasks)
+    if not isinstance(parts.policy, ServerPolicy):
+        for trajectory in rollout.play(parts.policy, episodes):
+            finish(trajectory)
+        return
+    server = parts.policy
+
+    async def play() -> None:
+        async for trajectory in rollout.play_async(server, episodes):
+            finish(trajectory)
+
+    asyncio.run(play())
+
+
+def score(task: Task, trajectory: Trajectory, scorers: Sequence[str]) -> dict[str, list[float]]:
+    """Per scorer, one number in [0, 1] per question: answer i against the golds of question i alone.
+
+    The judge is not among them; it comes after the episodes (`verdicts`).
+    """
+    pairs = list(zip(trajectory.answers, task.questions, strict=True))
+    return {
+        name: [metrics.SCORERS[name](answer, question.answers) for answer, question in pairs]
+        for name in scorers
+        if name != "judge"
+    }
+
+
+def _check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
+    known = [*metrics.SCORERS, "judge"]
+    for name in scorers:
+        if name not in known:
+            hint = plugins.did_you_mean(name, known)
+            raise UsageError(f"eval.scorers: no scorer {name!r}{hint} (there are: {', '.join(known)})")
+    if "judge" in scorers and recipe.eval.judge is None:
+        raise UsageError("eval.scorers names judge: say which policy judges in eval.judge")

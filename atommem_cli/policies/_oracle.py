@@ -1,0 +1,170 @@
+"""The oracle: what a perfect reader with a perfect memory policy would do.
+
+While reading it wants the store to hold one entry per fact (`stream`: the current statement of each
+subject and relation; question sets: per question, the supporting sentences each chunk shows), compares
+that with what the store holds, and writes the difference: missing facts are created at once; outdated ones
+are updated or deleted when they are shown, and read first when they are not. It answers only what the
+prompt before it proves, so its score is the ceiling of agent, chunking and retrieval, not a given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from atommem_cli import worlds
+from atommem_cli.episode import Episode
+from atommem_cli.types import Document, Event, Expects, MemoryEntry, MemoryOp, Observation, OpKind, Question
+
+_Key = tuple[str, str]
+
+
+class Oracle:
+    """One reply of the oracle."""
+
+    def __init__(self, episode: Episode, observation: Observation) -> None:
+        self._observation = observation
+        self._episode = episode
+        self._memory = episode.memory
+        self._task = episode.task
+        self._events = {d.text: d.event for d in self._task.documents if d.event is not None}
+
+    def reply(self) -> str:
+        """What the oracle says to this call."""
+        observation = self._observation
+        write = self._episode.agent.write
+        if observation.expects is Expects.NOTES:
+            notes = "\n".join(self._wanted(observation.chunk).values())
+            return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, notes)])
+        if observation.question is None:
+            return write(Expects.OPERATIONS, self._tidy(self._wanted(observation.chunk)))
+        question = self._task.questions[observation.question]
+        missing = [fact for fact in self._needed(question) if fact not in self._prompt()]
+        ops = self._look_up(question, missing) if observation.reads_left else []
+        if ops:
+            return write(Expects.ANSWER, ops)
+        return write(Expects.ANSWER, [], visible_answer(question, self._prompt(), self._task.documents))
+
+    # --- reading
+
+    def _wanted(self, chunk: int | None) -> dict[_Key, str]:
+        """What the store should hold after a chunk, given all chunks so far."""
+        last = chunk if chunk is not None else len(self._episode.chunks) - 1
+        chunks = self._episode.chunks[: last + 1]
+        wanted: dict[_Key, str] = {}
+        if self._events:
+            relevant = self._relevant()
+            for index in sorted({i for c in chunks for i in c.documents}):
+                document = self._task.documents[index]
+                event = document.event
+                if event is None or (event.subject, event.relation) not in relevant:
+                    continue
+                if event.value is None:
+                    wanted.pop((event.subject, event.relation), None)
+                else:
+                    wanted[event.subject, event.relation] = document.text
+            return wanted
+        written: set[_Key] = set()
+        for c in chunks:
+            for question in self._task.questions:
+                facts = [f for f in self._needed(question) if f in c.text and (question.id, f) not in written]
+                written |= {(question.id, fact) for fact in facts}
+                if facts:
+                    wanted[question.id, str(c.index)] = " ".join([question.text, *facts])
+        return wanted
+
+    def _relevant(self) -> set[_Key]:
+        """Every (subject, relation) that any question's path has touched at any time."""
+        found: set[_Key] = set()
+        for question in self._task.questions:
+            subjects = set(question.path[:1])
+            for relation in question.path[1:]:
+                found |= {(subject, relation) for subject in subjects}
+                subjects = {
+                    e.value
+                    for e in self._events.values()
+                    if e.value is not None and e.subject in subjects and e.relation == relation
+                }
+        return found
+
+    def _tidy(self, wanted: dict[_Key, str]) -> list[MemoryOp]:
+        """The operations that bring the store to what is wanted, as far as the view allows."""
+        numbers = {entry.id: number for number, entry in enumerate(self._memory.shown, start=1)}
+        held = {self._key(entry, wanted): entry for entry in self._memory.entries}
+        ops = [MemoryOp(OpKind.CREATE, text) for key, text in wanted.items() if key not in held]
+        hidden = []
+        for key, entry in held.items():
+            if wanted.get(key) == entry.text:
+                continue
+            if entry.id not in numbers:
+                hidden.append(entry.text)
+            elif key in wanted:
+                ops.append(MemoryOp(OpKind.UPDATE, wanted[key], numbers[entry.id]))
+            else:
+                ops.append(MemoryOp(OpKind.DELETE, target=numbers[entry.id]))
+        query = " ".join(hidden)
+        if hidden and self._observation.reads_left and query != self._memory.query:
+            return [MemoryOp(OpKind.READ, query)]
+        return ops
+
+    def _key(self, entry: MemoryEntry, wanted: dict[_Key, str]) -> _Key:
+        event: Event | None = self._events.get(entry.text)
+        if event is not None:
+            return event.subject, event.relation
+        return next((key for key, text in wanted.items() if text == entry.text), ("", entry.text))
+
+    # --- answering
+
+    def _look_up(self, question: Question, missing: list[str]) -> list[MemoryOp]:
+        """Reads that bring the missing facts into view; what is seen already goes to the scratchpad."""
+        if not missing:
+            return []
+        holders = [e.text for e in self._memory.entries if any(fact in e.text for fact in missing)]
+        query = " ".join(holders)
+        if query == self._memory.query:
+            query = holders[0]
+        if not holders or query == self._memory.query:
+            return []
+        seen = [fact for fact in self._needed(question) if fact not in missing]
+        notes = [fact for fact in seen if fact not in self._memory.scratchpad]
+        ops = [MemoryOp(OpKind.READ, query)]
+        if notes:
+            text = "\n".join(filter(None, [self._memory.scratchpad, *notes]))
+            ops.insert(0, MemoryOp(OpKind.SCRATCHPAD, text))
+        return ops
+
+    def _needed(self, question: Question) -> list[str]:
+        if question.path:
+            final = {(e.subject, e.relation): (text, e) for text, e in self._events.items()}
+            return list(_along(question.path, final))
+        return list(_sentences(question))
+
+    def _prompt(self) -> str:
+        return self._observation.messages[-1].content
+
+
+def visible_answer(question: Question, prompt: str, documents: Sequence[Document]) -> str:
+    """The answer that a text proves: `stream` by following the path through the statements that occur in
+    it (the last occurrence of two that disagree counts); question sets: the gold answer if every
+    supporting sentence occurs in it, or else nothing."""
+    if not question.path:
+        return question.answers[0] if all(s in prompt for s in _sentences(question)) else ""
+    stated = {d.text: d for d in documents if d.event is not None and d.text in prompt}
+    state = worlds.final_state([stated[text] for text in sorted(stated, key=prompt.rfind)])
+    return worlds.answer(state, question.path)
+
+
+def _along(path: tuple[str, ...], final: dict[_Key, tuple[str, Event]]) -> Iterator[str]:
+    subject: str | None = path[0]
+    for relation in path[1:]:
+        text, event = final.get((subject or "", relation), ("", None))
+        if event is None or event.value is None:
+            return
+        yield text
+        subject = event.value
+
+
+def _sentences(question: Question) -> Iterator[str]:
+    """Supporting facts by sentence: a chunk may end within a paragraph."""
+    for support in question.supporting:
+        yield from filter(None, re.split(r"(?<=[.!?])\s+", support.text.strip()))

@@ -1,0 +1,154 @@
+"""Policies without a model: yardsticks for tasks, agents and tests.
+
+They may look at the truth (`oracle`) or at nothing, but they speak through the agent's own dialect and
+keep no state: a reply depends on the call alone, so an interrupted run continues as if it had not been.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from atommem_cli.episode import Call, Episode
+from atommem_cli.policies._oracle import Oracle, visible_answer
+from atommem_cli.text import Tokenizer, WordTokenizer
+from atommem_cli.types import Expects, Generation, MemoryOp, Observation, OpKind
+
+
+class Options(BaseModel):
+    """Keys of the recipe's `policy` section."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    script: Literal["oracle", "mute", "append_only", "random", "chaotic"] = "oracle"
+    """oracle: keeps every fact up to date and answers what its prompt proves; mute: says nothing;
+    append_only: stores every statement, corrects none; random: well-formed nonsense; chaotic: malformed
+    operations, hostile text, empty replies."""
+    batch: PositiveInt = 64
+    """Episodes played at once."""
+
+
+def build(options: Options) -> Scripted:
+    """The policy."""
+    return Scripted(options)
+
+
+def tokenizer(_: Options) -> Tokenizer:
+    """What counts its tokens."""
+    return WordTokenizer()
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """Replies by script."""
+
+    options: Options
+    window: int | None = None
+
+    @property
+    def batch(self) -> int:
+        return self.options.batch
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return WordTokenizer()
+
+    def generate(self, calls: Sequence[Call]) -> list[Generation]:
+        return [self._reply(call) for call in calls]
+
+    def describe(self) -> dict[str, str]:
+        return {"name": f"scripted: {self.options.script}"}
+
+    def _reply(self, call: Call) -> Generation:
+        if call.episode is None:
+            return Generation("")
+        text = _SCRIPTS[self.options.script](call.episode, call.observation, random.Random(call.seed))
+        spans = self.tokenizer.spans
+        prompt = sum(len(spans(message.content)) for message in call.observation.messages)
+        return Generation(text, prompt_tokens=prompt, new_tokens=len(spans(text)))
+
+
+def _oracle(episode: Episode, observation: Observation, _: random.Random) -> str:
+    return Oracle(episode, observation).reply()
+
+
+def _mute(_: Episode, __: Observation, ___: random.Random) -> str:
+    return ""
+
+
+def _append_only(episode: Episode, observation: Observation, _: random.Random) -> str:
+    write = episode.agent.write
+    if observation.question is None:
+        seen = _documents(episode, observation.chunk)
+        if observation.expects is Expects.NOTES:
+            lines = [episode.memory.scratchpad, *seen]
+            return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, "\n".join(filter(None, lines)))])
+        known = {entry.text for entry in episode.memory.entries}
+        ops = [MemoryOp(OpKind.CREATE, text) for text in seen if text not in known]
+        return write(Expects.OPERATIONS, ops)
+    question = episode.task.questions[observation.question]
+    if observation.reads_left and episode.memory.query != question.text:
+        return write(Expects.ANSWER, [MemoryOp(OpKind.READ, question.text)])
+    prompt = observation.messages[-1].content
+    return write(Expects.ANSWER, [], visible_answer(question, prompt, episode.task.documents))
+
+
+def _random(episode: Episode, observation: Observation, dice: random.Random) -> str:
+    words = re.findall(r"\w+", observation.messages[-1].content) or ["nothing"]
+
+    def phrase() -> str:
+        return " ".join(dice.choices(words, k=dice.randint(1, 12)))
+
+    if observation.expects is Expects.ANSWER and dice.random() < 0.7:
+        return episode.agent.write(Expects.ANSWER, [], phrase())
+    ops = []
+    for _ in range(dice.randint(0, 4)):
+        kind = dice.choice(list(OpKind))
+        addressed = kind in (OpKind.UPDATE, OpKind.DELETE)
+        text = "" if kind is OpKind.DELETE else phrase()
+        ops.append(MemoryOp(kind, text, dice.randint(1, 6) if addressed else None))
+    return episode.agent.write(observation.expects, ops)
+
+
+def _chaotic(episode: Episode, observation: Observation, dice: random.Random) -> str:
+    """A random reply, then cut, doubled, shuffled and spiced with what breaks parsers and pages."""
+    pieces = re.split(r"(<[^>]*>)", _random(episode, observation, dice))
+    for _ in range(dice.randint(1, 5)):
+        move = dice.randrange(5)
+        at = dice.randrange(len(pieces))
+        if move == 0:
+            pieces[at] = pieces[at][: dice.randint(0, len(pieces[at]))]
+        elif move == 1:
+            pieces.insert(at, pieces[dice.randrange(len(pieces))])
+        elif move == 2:
+            dice.shuffle(pieces)
+        elif move == 3:
+            pieces.insert(at, dice.choice(_SPICE))
+        else:
+            del pieces[at]
+            pieces = pieces or [""]
+    return "".join(pieces)
+
+
+_SPICE = (
+    "<think>", "</think>", "<", ">", "</", "Memory 0: ", "Memory -1", "Memory 999999999999: x", "\x00", "\ud83d",
+    "\u202e", "\x1b[31m", "<script>alert(1)</script>", "$questions ${x}", "\\boxed{", "}" * 50, "<answer>", "١",
+)  # fmt: skip
+
+_SCRIPTS = {
+    "oracle": _oracle,
+    "mute": _mute,
+    "append_only": _append_only,
+    "random": _random,
+    "chaotic": _chaotic,
+}
+
+
+def _documents(episode: Episode, chunk: int | None) -> list[str]:
+    indices = episode.chunks[chunk].documents if chunk is not None else ()
+    return [episode.task.documents[i].text for i in indices]

@@ -1,0 +1,260 @@
+"""Recipes: one YAML file says everything a command does; unknown keys are errors.
+
+A section that names a plug-in (`policy: {name: hf, model: ...}`) takes that plug-in's own `Options` beside
+`name`. After loading every default is written out, so a recipe's digest covers what really ran.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from atommem_cli import plugins
+from atommem_cli.errors import RecipeError, UsageError
+from atommem_cli.types import OpKind
+
+DEFAULT = "tiny"
+"""The embedded default recipe."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plugin(BaseModel):
+    """A plug-in by name, with its own options as further keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+
+class TaskSection(_Section):
+    """Which prepared tasks are played."""
+
+    folder: str = "data/stream"
+    """A folder that `atommem prepare` wrote."""
+    split: str = "validation"
+    limit: PositiveInt | None = None
+    """First tasks only; None plays all."""
+
+
+class ChunkSection(_Section):
+    """How the stream is cut; defaults are the released code's (papers.md 1.1)."""
+
+    tokens: PositiveInt = 4000
+    overlap: int = Field(100, ge=0)
+    """Tokens shown again on each side; for `by: tokens` only."""
+    by: Literal["tokens", "documents"] = "tokens"
+    most: PositiveInt | None = 40
+    """Most chunks; the middle of a longer stream is cut out."""
+
+
+class MemorySection(_Section):
+    """The memory of an episode."""
+
+    retrieve_k: PositiveInt = 6
+    """Entries shown per retrieval (AtomMem v3, Table 3)."""
+    drop: tuple[OpKind, ...] = ()
+    """Operations that leave manual, prompt and parser."""
+
+
+class LimitsSection(_Section):
+    """Lengths of one model call, in tokens, and the read limit."""
+
+    reply: PositiveInt = 1024
+    answer: PositiveInt = 256
+    reads: int = Field(3, ge=0)
+    """Consecutive replies that only read (papers.md 1.2)."""
+
+
+class BudgetSection(_Section):
+    """What one episode may use; null is no limit. The same for every agent."""
+
+    calls: PositiveInt | None = None
+    prompt_tokens: PositiveInt | None = None
+    new_tokens: PositiveInt | None = None
+    entries: PositiveInt | None = None
+    reads: PositiveInt | None = None
+
+
+class EvalSection(_Section):
+    """How an evaluation is scored."""
+
+    repeats: PositiveInt = 1
+    """Episodes per task."""
+    scorers: tuple[str, ...] = ()
+    """Names of `metrics.SCORERS` and `judge`; empty: the source's official ones. The first one leads."""
+    judge: Plugin | None = None
+    """The policy behind the scorer `judge`."""
+    max_failed: int = Field(0, ge=0)
+    """Failed episodes above which the exit status is 1."""
+
+
+class Recipe(_Section):
+    """A whole recipe, resolved."""
+
+    name: str
+    """The file's name without ending."""
+    seed: int = 42
+    """The paper's seed (AtomMem v3, Table 7)."""
+    task: TaskSection = TaskSection()
+    chunk: ChunkSection = ChunkSection()
+    memory: MemorySection = MemorySection()
+    limits: LimitsSection = LimitsSection()
+    budget: BudgetSection = BudgetSection()
+    agent: Plugin = Plugin(name="atommem")
+    policy: Plugin
+    store: Plugin = Plugin(name="chroma")
+    embedder: Plugin
+    eval: EvalSection = EvalSection()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything that can change a result, as JSON values."""
+        content = self.model_dump(mode="json")
+        del content["name"], content["eval"]["max_failed"]
+        return content
+
+    @property
+    def digest(self) -> str:
+        """sha256 over `content`, in hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
+
+    def dump(self) -> str:
+        """The resolved recipe as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def changed(self, changes: Sequence[str]) -> Recipe:
+        """This recipe with `section.key=value` overrides."""
+        return resolve(self.model_dump(mode="json"), changes, origin=self.name)
+
+
+_ROOMS = {
+    ("agent",): "agents",
+    ("policy",): "policies",
+    ("store",): "stores",
+    ("embedder",): "embedders",
+    ("eval", "judge"): "policies",
+}
+
+
+def load(name: str = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe: a path, or the name of one that ships with atommem, from any folder.
+
+    Args:
+        changes: overrides as `section.key=value`, the value in YAML; `policy={name: hf, ...}` replaces a
+            whole section.
+
+    Raises:
+        RecipeError: file, key and a suggestion in one sentence.
+    """
+    path = _find(name)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections")
+    content.setdefault("name", path.stem)
+    return resolve(content, changes, origin=str(path))
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with atommem, by name."""
+    inside = Path(__file__).parent / "recipes"
+    folder = inside if inside.is_dir() else Path(__file__).parents[1] / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> Recipe:
+    """Apply overrides, check every key, write out every default."""
+    for change in changes:
+        _override(content, change)
+    recipe = _checked(Recipe, content, origin, ())
+    filled = recipe.model_dump(mode="json")
+    for where, room in _ROOMS.items():
+        *path, last = where
+        section = filled
+        for key in path:
+            section = section[key]
+        if section[last] is not None:
+            section[last] = _filled(room, section[last], origin, where)
+    return Recipe.model_validate(filled)
+
+
+def plugin(room: str, section: Plugin) -> tuple[ModuleType, Any]:
+    """The module that a section names, and its checked options."""
+    module = plugins.load(room, section.name)
+    return module, module.Options.model_validate(section.model_extra or {})
+
+
+def _filled(room: str, section: dict[str, Any], origin: str, where: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        module = plugins.load(room, section["name"])
+    except UsageError as error:
+        raise RecipeError(f"{origin}: {'.'.join(where)}.name: {error}") from None
+    options = _checked(module.Options, {k: v for k, v in section.items() if k != "name"}, origin, where)
+    return {"name": section["name"], **options.model_dump(mode="json")}
+
+
+def _find(name: str) -> Path:
+    known = shipped()
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.parent.name in ("", "recipes") and path.stem in known and path.suffix in ("", ".yaml"):
+        return known[path.stem]
+    suggestion = plugins.did_you_mean(path.stem, known)
+    raise RecipeError(f"{name}: no such recipe{suggestion} (shipped: {', '.join(known)})")
+
+
+def _override(content: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {change}: expected section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {change}: the value is not readable as YAML") from None
+    *path, last = key.strip().split(".")
+    section = content
+    for part in path:
+        inner = section.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"--set {change}: {part} has no keys of its own")
+        section = inner
+    section[last] = value
+
+
+def _checked(model: type[Any], content: dict[str, Any], origin: str, where: tuple[str, ...]) -> Any:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = [part for part in first["loc"] if isinstance(part, str)]
+        key = ".".join([*where, *map(str, first["loc"])]) or "recipe"
+        if first["type"] == "extra_forbidden":
+            hint = plugins.did_you_mean(location[-1], _keys(model, location[:-1]))
+            raise RecipeError(f"{origin}: {key}: unknown key{hint}") from None
+        if first["type"] == "missing":
+            raise RecipeError(f"{origin}: {key}: this key is needed") from None
+        given = first.get("input")
+        raise RecipeError(f"{origin}: {key}: {first['msg']} (given: {given!r})") from None
+
+
+def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)

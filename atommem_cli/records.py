@@ -1,0 +1,336 @@
+"""Run folders: written once, appended to, continued, never mixed.
+
+    recipe.yaml      the resolved recipe
+    run.json         what the run is: everything that must be the same for it to be continued
+    sessions.jsonl   one line when a process begins to work on the run, one when it ends
+    steps.jsonl      one line per model call, appended when the step is over
+    episodes.jsonl   one line per episode, appended when it is over
+    summary.json, table.md   made from the lines above, and made again by each session
+
+Every line is one `write`; a line that a kill or a full disk cut short is removed when the run is opened
+again, and its episode or step is played again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from atommem_cli.errors import BackendError, RunMismatch, SourceError
+from atommem_cli.types import Finish, Generation, Observation, OpResult, StopReason, Trajectory, Transition
+
+SCHEMA = 1
+"""Version of the files of a run folder."""
+
+
+class RunFolder:
+    """A run folder, open for writing by this process alone. Use as a context manager."""
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], recipe: str) -> None:
+        """Make the folder, or continue it.
+
+        Args:
+            identity: JSON values; a folder whose `run.json` differs is refused.
+            recipe: the resolved recipe in YAML.
+
+        Raises:
+            RunMismatch: another process works on it, or it is another run's; names the keys that differ.
+        """
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
+        try:
+            self._claim(identity, recipe)
+            self.episodes = Lines(path / "episodes.jsonl")
+            self.steps = Lines(path / "steps.jsonl")
+            self.sessions = Lines(path / "sessions.jsonl")
+            self._finished = {
+                line["episode"] for line in latest(self.episodes.read()) if line["stop"] != StopReason.ERROR
+            }
+            self._index: dict[tuple[str, int], tuple[str, int]] = {}
+            for offset, line in self.steps.read_at():
+                self._index[line["episode"], line["step"]] = (line.get("prompt", ""), offset)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for lines in (self.episodes, self.steps, self.sessions):
+            lines.close()
+        os.close(self._lock)
+
+    # --- the journal of a rollout (rollout.Journal)
+
+    def finished(self, episode: str) -> bool:
+        """Whether the episode's line is written; failed ones are played again."""
+        return episode in self._finished
+
+    def recorded(self, episode: str, step: int, observation: Observation) -> Generation | None:
+        """The reply an earlier session got at this step to this very prompt."""
+        prompt, offset = self._index.get((episode, step), ("", 0))
+        if prompt != prompt_hash(observation):
+            return None
+        line = self.steps.line_at(offset)
+        if line["finish"] == Finish.ERROR:
+            return None
+        return Generation(
+            line["reply"],
+            Finish(line["finish"]),
+            prompt_tokens=line["prompt_tokens"],
+            new_tokens=line["new_tokens"],
+        )
+
+    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
+        """Operations an agent ran before its first call: step -1."""
+        if (episode, -1) not in self._index:
+            self._append_step({"episode": episode, "step": -1, "ops": [_op_line(r) for r in results]})
+
+    def step(self, episode: str, step: int, transition: Transition) -> None:
+        """Append one step, unless an earlier session did."""
+        prompt = prompt_hash(transition.observation)
+        if self.recorded(episode, step, transition.observation) is None:
+            self._append_step(_step_line(episode, step, prompt, transition))
+
+    def _append_step(self, line: dict[str, Any]) -> None:
+        offset = self.steps.append(line)
+        self._index[line["episode"], line["step"]] = (line.get("prompt", ""), offset)
+
+    # --- episodes and the rest
+
+    def episode(self, trajectory: Trajectory, scores: Mapping[str, Sequence[float]]) -> None:
+        """Append one finished episode with its scores (per scorer, one number per question)."""
+        if trajectory.episode in self._finished:
+            return
+        self.episodes.append(
+            {
+                "episode": trajectory.episode,
+                "task": trajectory.task,
+                "sample": trajectory.sample,
+                "stop": trajectory.stop,
+                **({"error": trajectory.error} if trajectory.error else {}),
+                "answers": [{"text": a.text, "tagged": a.tagged} for a in trajectory.answers],
+                "scores": scores,
+                "usage": asdict(trajectory.usage),
+                "chunks": trajectory.chunks,
+                "truncated_tokens": trajectory.truncated_tokens,
+                "memory": trajectory.digest,
+                "steps": _steps_digest(trajectory.transitions),
+            }
+        )
+        if trajectory.stop is not StopReason.ERROR:
+            self._finished.add(trajectory.episode)
+
+    @property
+    def count(self) -> int:
+        """Episodes that are finished for good (failed ones are not)."""
+        return len(self._finished)
+
+    def _claim(self, identity: Mapping[str, Any], recipe: str) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunMismatch(f"{self.path}: another atommem process is working on this run") from None
+        wanted = json.loads(json.dumps({"schema": SCHEMA, **identity}))
+        known = self.path / "run.json"
+        if known.exists():
+            keys = sorted(_differences(read_json(known), wanted))
+            if keys:
+                raise RunMismatch(
+                    f"{self.path}: this folder belongs to a different run; these differ: {', '.join(keys)}"
+                    " (choose another --out, or undo the change)"
+                )
+        elif (self.path / "episodes.jsonl").exists():
+            raise RunMismatch(f"{self.path}: has episodes but no run.json; choose another --out")
+        else:
+            write_whole(self.path / "recipe.yaml", recipe)
+            write_whole(known, json.dumps(wanted, indent=2) + "\n")
+
+
+class Lines:
+    """A file of JSON lines that only grows. A torn last line is cut off when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
+        self._size = self._mend()
+
+    def append(self, line: Mapping[str, Any]) -> int:
+        """Append one line; returns its offset in bytes.
+
+        Raises:
+            BackendError: the disk is full or gone; the file is as it was before.
+        """
+        data = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode("utf-8", "backslashreplace")
+        offset, left = self._size, memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            os.ftruncate(self._file, offset)
+            why = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror)
+            raise BackendError(
+                f"{self.path}: {why}; everything finished is saved: make room and run the same command again"
+            ) from None
+        self._size += len(data)
+        return offset
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every line, in order."""
+        return (line for _, line in self.read_at())
+
+    def read_at(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every line with its offset in bytes."""
+        return read_lines(self.path)
+
+    def line_at(self, offset: int) -> dict[str, Any]:
+        """The line that begins at an offset."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            line: dict[str, Any] = json.loads(file.readline())
+        return line
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _mend(self) -> int:
+        size = os.fstat(self._file).st_size
+        at = size
+        while at:
+            step = min(at, 65_536)
+            newline = os.pread(self._file, step, at - step).rfind(b"\n")
+            if newline >= 0:
+                at = at - step + newline + 1
+                break
+            at -= step
+        if at != size:
+            os.ftruncate(self._file, at)
+        return at
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines of a JSON lines file with their offsets.
+
+    Raises:
+        SourceError: a line is damaged; names file and line.
+    """
+    offset = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                raise SourceError(f"{path}: line {number} is damaged") from None
+            yield offset, line
+            offset += len(raw)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a run folder.
+
+    Raises:
+        SourceError: missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise SourceError(f"{path}: not there; is this the folder of a run?") from None
+    except ValueError:
+        raise SourceError(f"{path}: damaged") from None
+    return content
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file and rename it into place.
+
+    Raises:
+        BackendError: the disk is full or gone.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def prompt_hash(observation: Observation) -> str:
+    """16 hexadecimal digits over the messages of a call."""
+    text = json.dumps([(m.role, m.content) for m in observation.messages])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def latest(episodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last line of each episode, by episode name: a failed one may have been played again."""
+    by_name = {line["episode"]: line for line in episodes}
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def digest(episodes: Iterable[dict[str, Any]]) -> str:
+    """One hash over all episodes, in whatever order they were written. Holds no time."""
+    lines = [json.dumps(line, sort_keys=True) for line in latest(episodes)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _steps_digest(transitions: Sequence[Transition]) -> str:
+    sha = hashlib.sha256()
+    for t in transitions:
+        line = _step_line("", 0, prompt_hash(t.observation), t)
+        del line["seconds"]
+        sha.update(json.dumps(line).encode())
+    return sha.hexdigest()[:16]
+
+
+def _step_line(episode: str, step: int, prompt: str, transition: Transition) -> dict[str, Any]:
+    observation, generation = transition.observation, transition.generation
+    return {
+        "episode": episode,
+        "step": step,
+        "expects": observation.expects,
+        "chunk": observation.chunk,
+        "question": observation.question,
+        "prompt": prompt,
+        "shown": [[entry.id, entry.text] for entry in transition.shown],
+        "reply": generation.text,
+        "finish": generation.finish,
+        **({"error": generation.error} if generation.error else {}),
+        "prompt_tokens": generation.prompt_tokens,
+        "new_tokens": generation.new_tokens,
+        "ops": [_op_line(r) for r in transition.results],
+        "entries": transition.entries,
+        "seconds": round(transition.seconds, 4),
+    }
+
+
+def _op_line(result: OpResult) -> dict[str, Any]:
+    op = result.op
+    return {
+        "kind": op.kind,
+        "text": op.text,
+        **({"target": op.target} if op.target is not None else {}),
+        "outcome": result.outcome,
+        "entry": result.entry,
+        "before": result.before,
+        "after": result.after,
+    }
+
+
+def _differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {*old, *new}:
+            yield from _differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+    elif old != new:
+        yield at

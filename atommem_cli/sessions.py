@@ -1,0 +1,85 @@
+"""Sessions: which process worked on a run, when, with what, and where its time went."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from atommem_cli import __version__
+from atommem_cli.assembly import Parts
+from atommem_cli.records import RunFolder
+from atommem_cli.rollout import Clock
+
+PACKAGES = ("torch", "transformers", "trl", "chromadb", "datasets", "numpy")
+"""Whose versions a session records."""
+
+
+@contextmanager
+def session(run: RunFolder, parts: Parts, command: Sequence[str]) -> Iterator[Clock]:
+    """Frame the work of this process on a run by two lines of `sessions.jsonl`."""
+    run.sessions.append(
+        {
+            "begin": _now(),
+            "command": list(command),
+            "atommem": __version__,
+            "python": platform.python_version(),
+            "packages": versions(),
+            "store": parts.store.describe(),
+            **_commit(),
+        }
+    )
+    clock = Clock()
+    started = time.perf_counter()
+    embedded = parts.vectors.embedded
+    try:
+        yield clock
+    finally:
+        wall = time.perf_counter() - started
+        parts_of = {"model": clock.model, "embedder": clock.embedder, "store": clock.store}
+        seconds = {"wall": wall, **parts_of, "rest": max(0.0, wall - sum(parts_of.values()))}
+        run.sessions.append(
+            {
+                "end": _now(),
+                "seconds": {name: round(value, 3) for name, value in seconds.items()},
+                "texts_embedded": parts.vectors.embedded - embedded,
+            }
+        )
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that can change a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _commit() -> dict[str, Any]:
+    """Commit of the checkout this package is imported from, and whether it has local changes."""
+    home = Path(__file__).parents[1]
+    if not (home / ".git").exists():
+        return {}
+    try:
+        commit = _git(home, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(home, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def _git(home: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(home), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

@@ -1,0 +1,145 @@
+"""From the lines of a run folder to its numbers. Works on what is on disk, whichever session wrote it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from atommem_cli import records
+from atommem_cli.statistics import mean_interval
+from atommem_cli.types import StopReason, Task
+
+_BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
+
+
+def summarize(folder: Path, tasks: Sequence[Task]) -> dict[str, Any]:
+    """The content of `summary.json`.
+
+    Scores are means over questions, in [0, 1]; failed episodes count as wrong, and so does every question
+    that was not answered. Intervals are 95 %, clustered by task (see `statistics.mean_interval`).
+
+    Raises:
+        SourceError: the folder is not that of a run, or one of its files is damaged.
+    """
+    run = records.read_json(folder / "run.json")
+    episodes = records.latest(line for _, line in records.read_lines(folder / "episodes.jsonl"))
+    verdicts = _verdicts(folder)
+    for line in episodes:
+        if line["episode"] in verdicts:
+            line["scores"]["judge"] = verdicts[line["episode"]]
+    failed = [line for line in episodes if line["stop"] == StopReason.ERROR]
+    return {
+        "schema": records.SCHEMA,
+        "recipe": folder.name,
+        "agent": run["agent"],
+        "policy": run["policy"],
+        "store": run["recipe"]["store"]["name"],
+        "embedder": run["embedder"],
+        "setting": _setting(run["recipe"]),
+        "digest": records.digest(episodes),
+        "planned": run["episodes"],
+        "evaluated": len(episodes),
+        "failed": [{"episode": line["episode"], "error": line.get("error", "")} for line in failed],
+        "stops": dict(Counter(line["stop"] for line in episodes)),
+        "untagged_answers": sum(not a["tagged"] for line in episodes for a in line["answers"]),
+        "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
+        "scores": {name: _interval(episodes, name) for name in run["scorers"]},
+        "by_kind": _by_kind(episodes, tasks, run["scorers"][0]),
+        "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
+        "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
+        **_steps(folder, {line["episode"] for line in episodes}),
+        "time": _time(folder),
+    }
+
+
+def _interval(
+    episodes: Sequence[Mapping[str, Any]], scorer: str, questions: Mapping[str, set[int]] | None = None
+) -> dict[str, Any]:
+    """A score with its interval; `questions` keeps some questions of each task only."""
+    clusters: dict[str, list[float]] = defaultdict(list)
+    for line in episodes:
+        scores = line["scores"][scorer]
+        if questions is not None:
+            scores = [s for i, s in enumerate(scores) if i in questions.get(line["task"], ())]
+        clusters[line["task"]] += scores
+    interval = mean_interval([scores for scores in clusters.values() if scores])
+    return {
+        "mean": interval.mean if interval.n else None,
+        "low": interval.low,
+        "high": interval.high,
+        "n": interval.n,
+        "tasks": interval.clusters,
+    }
+
+
+def _by_kind(episodes: Sequence[Mapping[str, Any]], tasks: Sequence[Task], scorer: str) -> dict[str, dict[str, Any]]:
+    """The leading score by what a question hinges on and by its hops (`stream`), or by its source's type."""
+    groups: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for task in tasks:
+        for index, question in enumerate(task.questions):
+            labels = [question.hinge, f"{len(question.path) - 1} hops"] if question.path else [question.kind]
+            for label in filter(None, labels):
+                groups[label][task.id].add(index)
+    return {label: _interval(episodes, scorer, members) for label, members in sorted(groups.items())}
+
+
+def _steps(folder: Path, finished: set[str]) -> dict[str, Any]:
+    """Operations by kind and outcome, and reading steps, over the finished episodes."""
+    steps: dict[tuple[str, int], dict[str, Any]] = {}
+    for _, line in records.read_lines(folder / "steps.jsonl"):
+        if line["episode"] in finished:
+            counts = Counter((op["kind"], op["outcome"]) for op in line["ops"])
+            steps[line["episode"], line["step"]] = {"reading": line.get("question") is None, "counts": counts}
+    total: Counter[tuple[str, str]] = Counter()
+    for step in steps.values():
+        total.update(step["counts"])
+    operations: dict[str, dict[str, int]] = defaultdict(dict)
+    for (kind, outcome), count in sorted(total.items()):
+        operations[kind][outcome] = count
+    calls = [step for (_, number), step in steps.items() if number >= 0]
+    return {
+        "steps": {"all": len(calls), "reading": sum(step["reading"] for step in calls)},
+        "operations": dict(operations),
+    }
+
+
+def _time(folder: Path) -> dict[str, Any]:
+    """Seconds by part, over the sessions that came to an end; a killed one leaves no end line."""
+    lines = [line for _, line in records.read_lines(folder / "sessions.jsonl")]
+    ended = [line["seconds"] for line in lines if "seconds" in line]
+    parts = ("wall", "model", "embedder", "store", "rest")
+    return {
+        **{name: round(sum(seconds[name] for seconds in ended), 3) for name in parts},
+        "sessions": sum("begin" in line for line in lines),
+        "sessions_killed": sum("begin" in line for line in lines) - len(ended),
+    }
+
+
+def _verdicts(folder: Path) -> dict[str, list[float]]:
+    path = folder / "verdicts.jsonl"
+    if not path.exists():
+        return {}
+    return {line["episode"]: line["correct"] for _, line in records.read_lines(path)}
+
+
+def _spread(values: Iterable[int]) -> dict[str, float]:
+    ordered = sorted(values)
+    if not ordered:
+        return {"min": 0, "median": 0, "max": 0}
+    return {"min": ordered[0], "median": median(ordered), "max": ordered[-1]}
+
+
+def _setting(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of the table must know of the recipe."""
+    return {
+        "task": f"{recipe['task']['folder']} ({recipe['task']['split']})",
+        "chunk": f"{recipe['chunk']['tokens']} tokens by {recipe['chunk']['by']}",
+        "retrieve_k": recipe["memory"]["retrieve_k"],
+        "dropped": recipe["memory"]["drop"],
+        "seed": recipe["seed"],
+        "repeats": recipe["eval"]["repeats"],
+        "budget": {key: value for key, value in recipe["budget"].items() if value is not None},
+    }

@@ -1,0 +1,163 @@
+"""Tables of evaluations, as plain headers and rows; Markdown is made here, the terminal's in `cli.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an evaluation will take, as far as that can be known without a model."""
+
+    tasks: int
+    questions: int
+    episodes: int
+    chunks: int
+    """Of one repeat, summed over tasks; likewise the tokens."""
+    tokens: int
+    calls_low: int
+    """One call per chunk and question (for `atommem`: no reply reads again)."""
+    calls_high: int
+    """Every read limit used up."""
+    new_tokens_high: int
+    """Every reply as long as it may be, at `calls_high`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The table in Markdown, with its title as a bold line."""
+        lines = [self.headers, tuple("---" for _ in self.headers), *self.rows]
+        body = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+        return f"**{self.title}**\n\n{body}\n"
+
+
+def evaluation(result: Mapping[str, Any]) -> str:
+    """`table.md` of one run."""
+    return "\n".join(table.markdown() for table in details(result))
+
+
+def scores(results: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per run: who played, each score with interval and n, failures, calls and tokens per episode."""
+    names = list(dict.fromkeys(name for result in results for name in result["scores"]))
+    headers = (
+        "agent",
+        "policy",
+        "store",
+        "embedder",
+        *names,
+        "n",
+        "failed",
+        "calls",
+        "prompt tokens",
+        "new tokens",
+    )
+    rows = []
+    for result in results:
+        budget = result["budget"]
+        first = next(iter(result["scores"].values()))
+        rows.append(
+            (
+                result["agent"]["name"],
+                result["policy"]["name"],
+                result["store"],
+                result["embedder"]["name"],
+                *(_score(result["scores"][name]) if name in result["scores"] else "" for name in names),
+                f"{first['n']} in {first['tasks']} tasks",
+                str(len(result["failed"])),
+                *(_number(budget[name]["median"]) for name in ("calls", "prompt_tokens", "new_tokens")),
+            )
+        )
+    setting = results[0]["setting"]
+    title = (
+        f"Scores in % with 95 % intervals clustered by task; {setting['task']}, chunks of {setting['chunk']},"
+        f" k = {setting['retrieve_k']}; calls and tokens are medians per episode"
+    )
+    return Table(title, headers, tuple(rows))
+
+
+def costs(planned: Sequence[tuple[str, Cost]]) -> Table:
+    """One row per agent: what an evaluation would take."""
+    headers = ("agent", "tasks", "questions", "episodes", "chunks", "tokens", "calls", "new tokens")
+    rows = tuple(
+        (
+            agent,
+            *(_number(n) for n in (cost.tasks, cost.questions, cost.episodes, cost.chunks, cost.tokens)),
+            f"{_number(cost.calls_low)} to {_number(cost.calls_high)}",
+            f"up to {_number(cost.new_tokens_high)}",
+        )
+        for agent, cost in planned
+    )
+    return Table("What it would take; chunks and tokens are those of one repeat", headers, rows)
+
+
+def details(result: Mapping[str, Any]) -> list[Table]:
+    """Everything one run shows: scores, kinds of question, operations, budget, time, failures."""
+    tables = [scores([result])]
+    if result["by_kind"]:
+        leading = next(iter(result["scores"]))
+        rows = tuple((kind, _score(cell), str(cell["n"])) for kind, cell in result["by_kind"].items())
+        tables.append(Table(f"{leading} by kind of question", ("kind", leading, "n"), rows))
+    steps = max(1, result["steps"]["reading"])
+    outcomes = sorted({outcome for counts in result["operations"].values() for outcome in counts})
+    rows = tuple(
+        (kind, f"{sum(counts.values()) / steps:.3f}", *(str(counts.get(o, 0)) for o in outcomes))
+        for kind, counts in result["operations"].items()
+    )
+    title = f"Memory operations ({result['steps']['reading']} reading steps)"
+    tables.append(Table(title, ("operation", "per reading step", *outcomes), rows))
+    rows = tuple(
+        (name, *(_number(spread[key]) for key in ("min", "median", "max"))) for name, spread in result["budget"].items()
+    )
+    tables.append(Table("Use per episode", ("what", "min", "median", "max"), rows))
+    tables.append(_facts(result))
+    if result["failed"]:
+        rows = tuple((f["episode"], f["error"]) for f in result["failed"])
+        tables.append(Table("Failed episodes (in the denominator, as wrong)", ("episode", "error"), rows))
+    return tables
+
+
+def _facts(result: Mapping[str, Any]) -> Table:
+    time = result["time"]
+    wall = time["wall"] or 1e-9
+    parts = ", ".join(f"{name} {time[name]:.1f} s ({time[name] / wall:.1%})" for name in _PARTS)
+    stops = ", ".join(f"{reason} {count}" for reason, count in result["stops"].items())
+    killed = f"; {time['sessions_killed']} more were cut off and are not timed" if time["sessions_killed"] else ""
+    dropped = ", ".join(result["setting"]["dropped"])
+    rows = (
+        ("episodes planned / evaluated", f"{result['planned']} / {result['evaluated']}"),
+        ("stop reasons", stops),
+        ("answers without tags", str(result["untagged_answers"])),
+        ("tokens never shown", str(result["truncated_tokens"])),
+        *((("operations dropped", dropped),) if dropped else ()),
+        ("tokens in all", ", ".join(f"{k} {v}" for k, v in result["totals"].items())),
+        ("wall time", f"{time['wall']:.1f} s: {parts}{killed}"),
+        ("digest", result["digest"][:16]),
+    )
+    return Table("The run", ("what", "value"), rows)
+
+
+_PARTS = ("model", "embedder", "store", "rest")
+
+
+def _score(cell: Mapping[str, Any]) -> str:
+    if not cell["n"]:
+        return "-"
+    return f"{100 * cell['mean']:.1f} [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def _cell(text: str) -> str:
+    """A cell that cannot break the table: it may hold what a server or a model said."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,62 @@
+"""What a `stream` world and the way it is written down agree on.
+
+A style is a module (`_closed`, `_rich`) that supplies names, values and sentences; it knows nothing about
+which facts exist. Each statement's text says whom, what and (where it has one) which value it is about, so
+that within one task a text stands for one event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple, Protocol
+
+RELATIONS = ("home", "boss", "pet", "friend", "job", "tool")
+"""In the order in which the option `relations` takes them."""
+PERSONAL = frozenset({"boss", "friend"})
+"""Relations whose values are people: the links of multi-hop questions."""
+
+Pair = tuple[str, str]
+"""Two people whose names are easily confused."""
+
+
+class Change(NamedTuple):
+    """One thing that happens to a fact."""
+
+    kind: str
+    """state, until (stated with a last day), change, correct, retract or expire."""
+    subject: str
+    relation: str
+    value: str
+    """The new value; for retract and expire the value that is gone."""
+    old: str = ""
+    """change and correct: the value that it replaces."""
+    day: int = 0
+    """until: the last day on which it holds; expire: the day after it."""
+
+
+class Style(Protocol):
+    """A way to write a world down."""
+
+    @property
+    def MOST_PAIRS(self) -> int:
+        """How many pairs of names it has."""
+
+    @property
+    def LAST_DAY(self) -> int:
+        """The last day that it can name."""
+
+    def people(self, rng: Random, pairs: int) -> list[Pair]:
+        """Pairs of names, all different."""
+
+    def values(self, relation: str) -> Sequence[str]:
+        """Every value that an impersonal relation may take."""
+
+    def say(self, rng: Random, change: Change) -> str:
+        """One statement."""
+
+    def noise(self, rng: Random) -> str:
+        """A sentence about nobody."""
+
+    def ask(self, rng: Random, path: Sequence[str]) -> str:
+        """The question about a path (a subject, then one relation per hop)."""

@@ -1,0 +1,81 @@
+"""What the command line shows: tables, findings and progress. The library never prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atommem_cli.tables import Table
+
+
+def show(tables: Sequence[Table]) -> None:
+    """Print tables: drawn on a terminal, in Markdown elsewhere."""
+    if not sys.stdout.isatty():
+        print("\n".join(table.markdown() for table in tables))
+        return
+    from rich.console import Console
+    from rich.table import Table as Drawn
+    from rich.text import Text
+
+    console = Console()
+    for table in tables:
+        drawn = Drawn(title=Text(table.title), title_justify="left", header_style="bold")
+        for header in table.headers:
+            drawn.add_column(header, overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*map(Text, row))
+        console.print(drawn)
+
+
+def show_json(value: Any) -> None:
+    """Print one JSON value."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    """One line to the error stream, which leaves the output to results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int | None, str], None]]:
+    """A bar on a terminal, at most one line a second elsewhere.
+
+    Yields:
+        A function of (done, planned or None, remark).
+    """
+    if not sys.stderr.isatty():
+        yield _Lines(what)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[remark]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, remark="")
+        yield lambda done, planned, remark: bar.update(task, completed=done, total=planned, remark=remark)
+
+
+class _Lines:
+    """Progress for logs: a line a second, and the last one."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last = 0.0
+
+    def __call__(self, done: int, planned: int | None, remark: str) -> None:
+        now = time.monotonic()
+        if now - self._last >= 1 or done == planned:
+            self._last = now
+            say(f"{self._what}: {done}{f' of {planned}' if planned is not None else ''} {remark}".rstrip())

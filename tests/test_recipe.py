@@ -1,0 +1,68 @@
+"""Recipes: every wrong key is one sentence with the file, the key and a suggestion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atommem_cli import recipe as recipes
+from atommem_cli.errors import RecipeError
+
+SCRIPTED = "policy={name: scripted}"
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_default_recipe_loads_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny", "tiny.yaml", "recipes/tiny.yaml"):
+        assert recipes.load(name).name == "tiny"
+
+
+def test_defaults_are_written_out_and_the_digest_covers_them() -> None:
+    recipe = recipes.load("tiny", [SCRIPTED])
+    assert recipe.policy.model_extra == {"script": "oracle", "batch": 64}
+    same = recipes.load("tiny", ["policy={name: scripted, script: oracle}"])
+    assert same.digest == recipe.digest
+    assert recipes.load("tiny", [SCRIPTED, "memory.retrieve_k=4"]).digest != recipe.digest
+    assert recipes.load("tiny", [SCRIPTED, "eval.max_failed=9"]).digest == recipe.digest
+
+
+def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
+    recipe = recipes.load("tiny", [SCRIPTED])
+    assert recipes.load(written(tmp_path, recipe.dump())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "sentence"),
+    [
+        ("polcy: {name: scripted}", [], "polcy: unknown key; did you mean 'policy'"),
+        ("chunk: {token: 5}", [SCRIPTED], "chunk.token: unknown key; did you mean 'tokens'"),
+        ("policy: {name: scripted, scrpt: mute}", [], "policy.scrpt: unknown key; did you mean 'script'"),
+        ("policy: {name: scripted, script: mutant}", [], "policy.script: Input should be 'oracle', 'mute'"),
+        ("policy: {name: scriptd}", [], "policy.name: no 'scriptd' in policies; did you mean 'scripted'"),
+        ("chunk: {tokens: 0}", [SCRIPTED], "chunk.tokens: Input should be greater than 0"),
+        ("seed: 1", [], "policy: this key is needed"),
+        ("- a\n- b", [], "a recipe is a mapping"),
+        ("a: [", [], "not readable as YAML"),
+        ("seed: 1", ["seed"], "--set seed: expected section.key=value"),
+        ("seed: 1", ["seed.x=1"], "--set seed.x=1: seed has no keys of its own"),
+        ("seed: 1", ["seed=["], "not readable as YAML"),
+        ("seed: 1", [SCRIPTED, "memory.drop=[delte]"], "memory.drop.0: Input should be 'create', 'read'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, changes: list[str], sentence: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(written(tmp_path, text + "\nembedder: {name: hashing}\n" * (text[0] != "-")), changes)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_recipe_is_suggested() -> None:
+    with pytest.raises(RecipeError, match="no such recipe; did you mean 'tiny'"):
+        recipes.load("tny")
