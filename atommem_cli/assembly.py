@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from atommem_cli.memory import Memory, Store
 from atommem_cli.recipe import Recipe
 from atommem_cli.rollout import Budget, Clock, Journal, Rollout
 from atommem_cli.text import Tokenizer, chunk_documents
-from atommem_cli.types import Chunk, Task
+from atommem_cli.types import Chunk, Task, Trajectory
 from atommem_cli.vectors import CachedEmbedder
 
 
@@ -36,6 +37,30 @@ class Parts:
             journal,
             clock or Clock(),
         )
+
+    def play(
+        self, tasks: Iterable[Task], journal: Journal | None = None, clock: Clock | None = None
+    ) -> Iterator[Trajectory]:
+        """Play some tasks with whichever kind of policy this is; yields trajectories as they finish.
+
+        Raises:
+            BackendError: see `Rollout.play` and `ServerPolicy.reply`.
+        """
+        rollout, episodes = self.rollout(journal, clock), self.episodes(tasks)
+        if not isinstance(self.policy, ServerPolicy):
+            yield from rollout.play(self.policy, episodes)
+            return
+        with asyncio.Runner() as runner:
+            stream = rollout.play_async(self.policy, episodes)
+
+            async def following() -> Trajectory | None:
+                return await anext(stream, None)
+
+            try:
+                while (played := runner.run(following())) is not None:
+                    yield played
+            finally:
+                runner.run(stream.aclose())
 
     def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
         """The episodes of some tasks, `eval.repeats` each, made one by one as they are asked for."""

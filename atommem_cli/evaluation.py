@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 from atommem_cli import judging, metrics, plugins, sessions, summary, tables, verdicts
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble, chunks_of
-from atommem_cli.episode import ServerPolicy
 from atommem_cli.errors import Interrupted, UsageError
 from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
@@ -144,31 +142,16 @@ def _play(
     progress: Progress | None,
 ) -> None:
     by_name = {task.id: task for task in tasks}
-    rollout = parts.rollout(run, clock)
     planned = len(tasks) * parts.recipe.eval.repeats
     failed: set[str] = set()
-
-    def finish(trajectory: Trajectory) -> None:
+    if progress:
+        progress(run.count, planned, "")
+    for trajectory in parts.play(tasks, run, clock):
         run.episode(trajectory, score(by_name[trajectory.task], trajectory, scorers))
         if trajectory.stop is StopReason.ERROR:
             failed.add(trajectory.episode)
         if progress:
             progress(run.count + len(failed), planned, f"({len(failed)} failed)" if failed else "")
-
-    if progress:
-        progress(run.count, planned, "")
-    episodes = parts.episodes(tasks)
-    if not isinstance(parts.policy, ServerPolicy):
-        for trajectory in rollout.play(parts.policy, episodes):
-            finish(trajectory)
-        return
-    server = parts.policy
-
-    async def play() -> None:
-        async for trajectory in rollout.play_async(server, episodes):
-            finish(trajectory)
-
-    asyncio.run(play())
 
 
 def score(task: Task, trajectory: Trajectory, scorers: Sequence[str]) -> dict[str, list[float]]:

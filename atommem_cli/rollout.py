@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -307,7 +307,7 @@ class Rollout:
         for player, result in zip(players, results, strict=True):
             player.applied(result)
 
-    async def play_async(self, policy: ServerPolicy, episodes: Iterable[Episode]) -> AsyncIterator[Trajectory]:
+    async def play_async(self, policy: ServerPolicy, episodes: Iterable[Episode]) -> AsyncGenerator[Trajectory, None]:
         """Play with a server policy; yields each trajectory as it finishes.
 
         Twice `policy.batch` episodes are open at once, so that `policy.batch` requests are under way while

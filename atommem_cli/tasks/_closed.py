@@ -17,19 +17,21 @@ from random import Random
 from atommem_cli.tasks._style import RELATIONS, Change, Pair
 from atommem_cli.worlds import UNKNOWN
 
-PAIRS: tuple[Pair, ...] = (
-    ("mara", "mira"), ("joren", "joran"), ("tilda", "tilde"), ("oskar", "oskan"), ("selin", "selim"),
-    ("bruno", "bruna"), ("edda", "edna"), ("falko", "falka"), ("hanno", "hanna"), ("kaspar", "kasper"),
-    ("livia", "lidia"), ("nelo", "nela"),
-)  # fmt: skip
-VALUES = {
-    "home": ["velt", "dorn", "quill", "ashby", "corva", "drell", "fenn", "garth", "holm", "istra", "kelso", "lorne", "marn", "nesk", "ostro"],
-    "pet": ["fox", "owl", "cat", "dog", "hen", "goat", "mole", "crow", "toad", "hare"],
-    "job": ["baker", "smith", "tailor", "miner", "pilot", "nurse", "judge", "clerk", "guard", "cook"],
-    "tool": ["axe", "saw", "rope", "lamp", "drill", "spade", "brush", "hook", "net", "bell"],
+_NAMES = (
+    "mara/mira joren/joran tilda/tilde oskar/oskan selin/selim bruno/bruna edda/edna falko/falka hanno/hanna "
+    "kaspar/kasper livia/lidia nelo/nela"
+)
+_VALUES = {
+    "home": "velt dorn quill ashby corva drell fenn garth holm istra kelso lorne marn nesk ostro",
+    "pet": "fox owl cat dog hen goat mole crow toad hare",
+    "job": "baker smith tailor miner pilot nurse judge clerk guard cook",
+    "tool": "axe saw rope lamp drill spade brush hook net bell",
 }
-NOISE = (["rain", "snow", "wind", "fog", "sun"], ["falls", "rests", "hangs"], ["over", "near"], ["the"],
-         ["hill", "river", "road", "field", "wood", "lake"])  # fmt: skip
+_NOISE = "rain snow wind fog sun/falls rests hangs/over near/the/hill river road field wood lake"
+
+PAIRS: list[Pair] = [(first, second) for first, _, second in (pair.partition("/") for pair in _NAMES.split())]
+VALUES = {relation: words.split() for relation, words in _VALUES.items()}
+NOISE = [words.split() for words in _NOISE.split("/")]
 
 MOST_PAIRS = len(PAIRS)
 LAST_DAY = 9

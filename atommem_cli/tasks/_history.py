@@ -39,9 +39,7 @@ class World:
     can mean two things.
     """
 
-    def __init__(
-        self, rng: Random, style: Style, people: int, relations: int, rates: Rates, budget: Budget
-    ) -> None:
+    def __init__(self, rng: Random, style: Style, people: int, relations: int, rates: Rates, budget: Budget) -> None:
         self._rng = rng
         self._style = style
         self._rates = rates

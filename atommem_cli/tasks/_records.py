@@ -1,8 +1,7 @@
 """Raw QA records, from the hub or from local files, through `datasets` in both cases.
 
-A schema is written as plain Python (`str`, `int`, `bool`, `[item]`, `{"field": ...}`), from which the
-explicit `features` are made and by which every record is checked: without `features`, a column whose first
-lists are empty would be read as null. A message names the file and the field.
+From a layout's schema the explicit `features` are made (without them, a column whose first lists are empty
+would be read as null), and every record is checked by it. A message names the file and the field.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from atommem_cli.errors import SourceError
 from atommem_cli.taskfiles import sha256
+from atommem_cli.tasks._schema import feature, mismatch
 from atommem_cli.types import Question
 
 FORMATS = {".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json", ".parquet": "parquet"}
@@ -33,6 +33,8 @@ class Record(NamedTuple):
     """Title and text."""
     supporting: tuple[tuple[int, str], ...]
     """Index into `documents`, and the sentence or paragraph verbatim."""
+    gold: tuple[int, ...]
+    """Indices into `documents` of those that the answer rests on, each once."""
     lost: int
     """Supporting facts that point at a sentence which is not there."""
 
@@ -149,7 +151,7 @@ def read_hub(layout: Layout, split: str) -> tuple[Iterator[Mapping[str, Any]], t
         ) from error
     _require(layout, table.column_names, where)
     fields = {name: kind for name, kind in layout.fields.items() if name in table.column_names}
-    features = Features({name: _feature(kind) for name, kind in fields.items()})
+    features = Features({name: feature(kind) for name, kind in fields.items()})
     rows = table.select_columns(list(fields)).to_iterable_dataset().cast(features)
     origin = tuple(sorted(map(str, table.info.download_checksums or ())))
 
@@ -162,38 +164,6 @@ def read_hub(layout: Layout, split: str) -> tuple[Iterator[Mapping[str, Any]], t
     return checked(), origin
 
 
-def mismatch(value: Any, kind: Any, name: str = "") -> str | None:
-    """How a value departs from a schema, in words that name the field; None where it does not."""
-    label = f"the field {name}" if name else "the record"
-    if isinstance(kind, Mapping):
-        if not isinstance(value, Mapping):
-            wanted = " and ".join(kind)
-            was = "a list, as on the data set's original site," if isinstance(value, list) else _shown(value)
-            return f"{label} is {was} and not an object with {wanted} as on the hub"
-        for key, inner in kind.items():
-            inside = f"{name}.{key}" if name else key
-            if value.get(key) is None:
-                return f"the field {inside} is missing"
-            if wrong := mismatch(value[key], inner, inside):
-                return wrong
-        return None
-    if isinstance(kind, list):
-        if not isinstance(value, list):
-            return f"{label} is {_shown(value)} and not a list"
-        return next((wrong for item in value if (wrong := mismatch(item, kind[0], f"{name}[]"))), None)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        return f"{label} is {_shown(value)} and not {_WORDS[kind]}"
-    return None
-
-
-_WORDS = {str: "a string", int: "a whole number", bool: "true or false"}
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 40 else f"{text[:40]}..."
-
-
 def _suffix(path: Path) -> str | None:
     return next((end for end in sorted(FORMATS, key=len, reverse=True) if path.name.endswith(end)), None)
 
@@ -203,23 +173,13 @@ def _literal(path: Path) -> str:
     return re.sub(r"([*?\[])", r"[\1]", str(path.absolute()))
 
 
-def _feature(kind: Any) -> Any:
-    from datasets import List, Value
-
-    if isinstance(kind, Mapping):
-        return {name: _feature(inner) for name, inner in kind.items()}
-    if isinstance(kind, list):
-        return List(_feature(kind[0]))
-    return Value({str: "string", int: "int64", bool: "bool"}[kind])
-
-
 def _features(layout: Layout, present: Iterable[str], path: Path) -> dict[str, Any]:
     """Features of a file: our fields as the schema has them; fields that JSON must carry along, as they come."""
     from datasets import Json
 
     present = list(present)
     _require(layout, present, str(path))
-    known = {name: _feature(kind) for name, kind in layout.fields.items() if name in present}
+    known = {name: feature(kind) for name, kind in layout.fields.items() if name in present}
     if FORMATS[_suffix(path) or ""] == "parquet":
         return known
     return known | {name: Json() for name in present if name not in known}

@@ -7,20 +7,30 @@ from random import Random
 
 from atommem_cli.tasks._style import Change, Pair
 
-HEADS = ["Bal", "Cor", "Dan", "El", "Fer", "Gal", "Hel", "Ir", "Jas", "Kor", "Lun", "Mar", "Nor", "Or", "Pel", "Quin", "Ros", "Sel", "Tal", "Ul", "Ver", "Wil", "Yor", "Zel"]
-MIDDLES = ["a", "e", "i", "o", "u", "an", "en", "il", "or", "ul"]
-TAILS = ["bor", "dan", "fin", "gar", "las", "mir", "nor", "pas", "ric", "sel", "ten", "vik"]
-TOWNS = ["berg", "by", "dale", "field", "ford", "haven", "holt", "mere", "stead", "wick"]
-
+_SYLLABLES = {
+    "head": "Bal Cor Dan El Fer Gal Hel Ir Jas Kor Lun Mar Nor Or Pel Quin Ros Sel Tal Ul Ver Wil Yor Zel",
+    "middle": "a e i o u an en il or ul",
+    "tail": "bor dan fin gar las mir nor pas ric sel ten vik",
+    "town": "berg by dale field ford haven holt mere stead wick",
+}
+HEADS, MIDDLES, TAILS, TOWNS = (words.split() for words in _SYLLABLES.values())
+_WORDS = {
+    "pet": (
+        "badger canary dachshund ferret gecko goose greyhound hamster heron jackdaw kestrel lizard magpie newt "
+        "parrot pigeon poodle rabbit raven salamander spaniel squirrel terrier tortoise"
+    ),
+    "job": (
+        "baker beekeeper bookbinder botanist carpenter cartographer chemist clockmaker cobbler dentist ferryman "
+        "gardener glazier locksmith midwife mason notary potter roofer saddler surveyor tailor translator weaver"
+    ),
+    "colour": "amber black blue copper green grey red silver white yellow",
+    "thing": "bicycle camera chisel compass lantern loom sextant telescope violin wagon",
+}
 VALUES = {
     "home": [head + middle + town for head in HEADS for middle in MIDDLES for town in TOWNS],
-    "pet": ["badger", "canary", "dachshund", "ferret", "gecko", "goose", "greyhound", "hamster", "heron", "jackdaw", "kestrel", "lizard", "magpie", "newt", "parrot", "pigeon", "poodle", "rabbit", "raven", "salamander", "spaniel", "squirrel", "terrier", "tortoise"],
-    "job": ["baker", "beekeeper", "bookbinder", "botanist", "carpenter", "cartographer", "chemist", "clockmaker", "cobbler", "dentist", "ferryman", "gardener", "glazier", "locksmith", "midwife", "mason", "notary", "potter", "roofer", "saddler", "surveyor", "tailor", "translator", "weaver"],
-    "tool": [
-        f"{colour} {thing}"
-        for colour in ["amber", "black", "blue", "copper", "green", "grey", "red", "silver", "white", "yellow"]
-        for thing in ["bicycle", "camera", "chisel", "compass", "lantern", "loom", "sextant", "telescope", "violin", "wagon"]
-    ],
+    "pet": _WORDS["pet"].split(),
+    "job": _WORDS["job"].split(),
+    "tool": [f"{colour} {thing}" for colour in _WORDS["colour"].split() for thing in _WORDS["thing"].split()],
 }
 CLAUSES = {
     "home": (("lives in {}", "no longer lives in {}"), ("has a house in {}", "has moved out of {}")),
@@ -47,7 +57,7 @@ FRAMES = {
     ),
     "correct": (
         "Correction: it is not true that {s} {held}; {s} {holds}.",
-        "It was wrongly reported that {s} {held}. In truth, {s} {holds}.",
+        "It was wrongly reported that {s} {held}; in truth, {s} {holds}.",
     ),
     "retract": (
         "{s} {gone}, and what came after is not known.",
@@ -71,13 +81,14 @@ NOISE = (
     "Nobody could remember a {season} with so much {weather}.",
     "The almanac says that {weather} in {season} is good for {good}.",
 )
-FILLINGS = {
-    "season": ["spring", "summer", "autumn", "winter"],
-    "weather": ["drizzle", "fog", "frost", "hail", "mist", "rain", "snow", "thunder"],
-    "time": ["morning", "evening", "afternoon"],
-    "early": ["earlier", "later"],
-    "good": ["barley", "butter", "flax", "honey", "salt", "wool", "yarn"],
+_FILLINGS = {
+    "season": "spring summer autumn winter",
+    "weather": "drizzle fog frost hail mist rain snow thunder",
+    "time": "morning evening afternoon",
+    "early": "earlier later",
+    "good": "barley butter flax honey salt wool yarn",
 }
+FILLINGS = {slot: words.split() for slot, words in _FILLINGS.items()}
 
 MOST_PAIRS = 10_000
 LAST_DAY = 10_000

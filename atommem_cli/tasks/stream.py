@@ -86,7 +86,7 @@ class Options(BaseModel):
         return self
 
 
-def inputs(source: str | None, split: str) -> dict[str, str]:  # noqa: ARG001 - every split is generated
+def inputs(source: str | None, split: str) -> dict[str, str]:
     """There is nothing to read.
 
     Raises:

@@ -1,0 +1,133 @@
+"""Models and tokenizers from a folder or the hub; what goes wrong there becomes one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from atommem_cli.errors import BackendError, MissingExtra
+
+
+def load_tokenizer(model: str) -> Any:
+    """The fast tokenizer of a model folder or hub id.
+
+    Raises:
+        MissingExtra: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    with loading(model) as where:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        if not tokenizer.is_fast:
+            raise MissingExtra(f"the tokenizer of {model} cannot locate its tokens: it needs a tokenizer.json")
+    return tokenizer
+
+
+def load_model(model: str, dtype: str) -> Any:
+    """The causal language model of a model folder or hub id, on the CPU.
+
+    Args:
+        dtype: as torch names it, or "auto": as the weights are stored.
+
+    Raises:
+        MissingExtra: there is none.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with loading(model) as where:
+        return AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
+
+
+@contextlib.contextmanager
+def loading(model: str) -> Iterator[str]:
+    """What to hand to `from_pretrained`; whatever that raises becomes one sentence.
+
+    Raises:
+        MissingExtra: the model is not there or cannot be loaded.
+    """
+    folder = Path(model).expanduser()
+    here = folder.is_dir()
+    if not here and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", model):
+        raise MissingExtra(f"there is no model folder {model} (and a hub id reads owner/name)")
+    if here and not (folder / "config.json").is_file():
+        raise MissingExtra(f"the folder {model} holds no model: it has no config.json")
+    try:
+        with _no_progress_bars():
+            yield str(folder) if here else model
+    except (MissingExtra, MemoryError):
+        raise
+    except Exception as error:  # transformers raises whatever its parts raise
+        reason = " ".join(str(error).split())[:160]
+        if here:
+            raise MissingExtra(f"the model in {model} cannot be loaded: {reason}") from error
+        raise MissingExtra(
+            f"{model} is no folder here, and the hub did not give it "
+            f"(download it, and name its folder or set HF_HOME): {reason}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def weight_files(model: str) -> list[Path]:
+    """The files that the weights are loaded from, by name."""
+    from huggingface_hub import snapshot_download
+
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        folder = Path(snapshot_download(model, local_files_only=True))
+    return sorted(folder.glob("*model*.safetensors")) or sorted(folder.glob("*model*.bin"))
+
+
+def digest_of_files(files: Sequence[Path]) -> str:
+    """sha256 of the files, one after another; hexadecimal."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of_tensors(model: Any) -> str:
+    """sha256 of a model's tensors in float32, in order; hexadecimal."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def memory_advice() -> Iterator[None]:
+    """Where memory may run out.
+
+    Raises:
+        BackendError: it did.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch.OutOfMemoryError is a RuntimeError; the CPU's allocator raises a bare one.
+        if not isinstance(error, MemoryError) and not any(said in str(error) for said in _OUT_OF_MEMORY):
+            raise
+        raise BackendError(
+            "not enough memory for the model and its batch: lower policy.micro_batch_tokens, "
+            "set policy.dtype to bfloat16, or take a smaller model"
+        ) from error
+
+
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory")

@@ -1,0 +1,99 @@
+"""Chroma's clients: connecting, the lock of a folder, and what their errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from atommem_cli.errors import BackendError, MissingExtra
+
+_TIMEOUT = 120.0
+"""Seconds for one request to a server."""
+_FULL = 16 * 2**20
+"""Bytes; a disk with less free space than this counts as full."""
+
+
+def connect(path: str, url: str) -> Any:
+    """A client of the folder or the server; with neither, of this process's memory.
+
+    Raises:
+        MissingExtra: chromadb is not installed.
+        Exception: whatever chromadb raises; see `sentence`.
+    """
+    try:
+        import chromadb
+    except ImportError:
+        raise MissingExtra("chromadb is not installed: pip install 'chromadb>=1.5.9,<1.6'") from None
+    settings = chromadb.Settings(anonymized_telemetry=False)
+    if path:
+        return chromadb.PersistentClient(Path(path).expanduser(), settings)
+    if not url:
+        return chromadb.EphemeralClient(settings)
+    return _connect_server(url, settings)
+
+
+def _connect_server(url: str, settings: Any) -> Any:
+    import chromadb
+    import httpx
+
+    # Chroma's client would wait for ever for a server that hangs.
+    heartbeat = httpx.get(f"{url.rstrip('/')}/api/v2/heartbeat", timeout=_TIMEOUT)
+    if not heartbeat.is_success:
+        raise BackendError(f"{url} answers with status {heartbeat.status_code}: it is no Chroma server")
+    server = urlsplit(url)
+    secure = server.scheme == "https"
+    port = server.port or (443 if secure else 80)
+    client = chromadb.HttpClient(str(server.hostname), port, ssl=secure, settings=settings)
+    client._server._session.timeout = _TIMEOUT
+    return client
+
+
+def lock(path: str) -> int:
+    """Hold a folder for this process until the descriptor is closed.
+
+    Raises:
+        BackendError: another process holds it, or it cannot be written.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise BackendError(
+            f"{path} is in use: a Chroma folder serves one process at a time; set another store.path, or share a "
+            "server (chroma run) by store.url"
+        ) from None
+    return descriptor
+
+
+def sweep(path: str) -> None:
+    """Remove the index files of dropped collections, which Chroma leaves behind; no client may be open."""
+    folder = Path(path).expanduser()
+    with contextlib.closing(sqlite3.connect(folder / "chroma.sqlite3")) as database:
+        used = {row[0] for row in database.execute("SELECT id FROM segments")}
+    for index in folder.glob("*-*-*-*-*"):
+        if index.is_dir() and index.name not in used:
+            shutil.rmtree(index)
+
+
+def sentence(error: Exception, path: str, url: str) -> str:
+    """What an error of chromadb means to the user."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    if url:
+        return f"the Chroma server at {url} does not serve (start one: chroma run): {reason}"
+    if path and shutil.disk_usage(Path(path).expanduser()).free < _FULL:
+        return f"the disk that holds {path} is full: make room and continue"
+    if path:
+        return f"Chroma failed in {path} (if this goes on, move that folder away): {reason}"
+    return f"Chroma failed: {reason}"

@@ -1,0 +1,75 @@
+"""Exact search and nothing else: in this process's memory, gone when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from atommem_cli.memory import Change
+from atommem_cli.stores._mirror import Mirror
+from atommem_cli.types import MemoryEntry
+
+if TYPE_CHECKING:
+    from atommem_cli.memory import Vector
+
+
+class Options(BaseModel):
+    """Keys of the recipe's `store` section: none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def build(options: Options) -> ExactStore:
+    """The store, empty."""
+    return ExactStore()
+
+
+class ExactStore:
+    """See `memory.Store`."""
+
+    def __init__(self) -> None:
+        self._mirror = Mirror()
+        self._texts: dict[str, dict[int, str]] = {}
+
+    def begin(self, episodes: Sequence[str]) -> None:
+        """Empty these episodes' parts."""
+        self._mirror.begin(episodes)
+        self._texts.update((episode, {}) for episode in episodes)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Carry out the changes in order.
+
+        Raises:
+            KeyError: the episode has not begun, or an entry to remove is not there.
+        """
+        for change in changes:
+            entry = change.entry
+            if change.vector is None:
+                self._mirror.remove(change.episode, entry.id)
+                del self._texts[change.episode][entry.id]
+            else:
+                self._mirror.put(change.episode, entry.id, change.vector)
+                self._texts[change.episode][entry.id] = entry.text
+
+    def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
+        """Ids of the k entries of highest cosine, best first; ties go to the lower id."""
+        return self._mirror.nearest(episode, query, k)
+
+    def entries(self, episode: str) -> list[MemoryEntry]:
+        """The episode's entries, by id."""
+        return [MemoryEntry(i, text) for i, text in sorted(self._texts.get(episode, {}).items())]
+
+    def end(self, episodes: Sequence[str]) -> None:
+        """Give these episodes' memory back."""
+        self._mirror.end(episodes)
+        for episode in episodes:
+            self._texts.pop(episode, None)
+
+    def describe(self) -> dict[str, str]:
+        """Its name."""
+        return {"name": "exact"}
+
+    def close(self) -> None:
+        """Nothing to let go of."""

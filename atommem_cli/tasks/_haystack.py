@@ -1,0 +1,216 @@
+"""Long-context tasks from QA records: the documents of some questions, lost among others of the same split.
+
+AtomMem's construction (papers.md 1.4; RUCBM/AtomMem 7b50580, taskutils/script): consecutive questions of the
+split form a task; its documents are all paragraphs of its questions and random filler from the split, up to
+`docs`, shuffled. Unlike there, every draw depends on (seed, task id) alone: gold lies anywhere, and any
+number of workers makes the same bytes. The paper prepared 20,000 questions for training and 600 for
+validation (its data_size counts questions, our `limit` counts tasks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import count
+from random import Random
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from atommem_cli.errors import UsageError
+from atommem_cli.seeds import derive
+from atommem_cli.taskfiles import Filter, Plan, Request
+from atommem_cli.tasks._records import Layout, Record, other_split, read_hub, read_local
+from atommem_cli.tasks._records import files as local_files
+from atommem_cli.tasks._shelf import Entry, Questions, Shelf, Writer
+from atommem_cli.types import Document, Support, Task
+
+MOST_QUESTIONS = 10
+SINGLE = 0.5
+"""Chance of one question, the rest being shared by 2..10: AtomMem's draw (papers.md 1.1)."""
+FILTER_BATCH = 64
+"""Questions given to a filter at once."""
+
+Job = tuple[int, tuple[int, ...]]
+"""A task's index and the numbers of its questions."""
+
+
+class Options(BaseModel):
+    """What a recipe may set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    docs: int = Field(200, ge=1)
+    """Documents per task. Fewer questions go into a task whose own paragraphs would not fit; gold stays."""
+    questions: Literal["mix"] | Annotated[int, Field(ge=1)] = "mix"
+    """Questions per task; mix: 1 with probability 0.5, 2..10 with 0.5 / 9 each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes one task; small enough to be sent to a worker."""
+
+    shelf: Shelf
+    questions: Questions
+    docs: int
+    seed: int
+    prefix: str
+    source: str
+
+    def __call__(self, job: Job) -> Task:
+        index, numbers = job
+        task = f"{self.prefix}-{index:05d}"
+        rng = Random(derive(self.seed, task, "documents"))
+        entries = [self.questions[number] for number in numbers]
+        own = _own(rng, entries, self.docs)
+        chosen = own + _filler(rng, self.shelf, own, self.docs)
+        rng.shuffle(chosen)
+        place = {number: at for at, number in enumerate(chosen)}
+        documents: tuple[Document, ...] = tuple(self.shelf[number] for number in chosen)
+        questions = tuple(
+            replace(e.question, supporting=tuple(Support(place[at], text) for at, text in e.supporting))
+            for e in entries
+        )
+        return Task(task, self.source, documents, questions)
+
+
+def build(layout: Layout, options: Options, request: Request) -> Plan:
+    """Read the records of a split and plan its tasks.
+
+    Raises:
+        SourceError: records are missing, damaged or of another schema.
+        UsageError: the split has fewer documents than `docs`.
+    """
+    skipped: dict[str, int] = {}
+    writer = Writer(request.scratch)
+    rows, origin = _rows(layout, request.split, request)
+    elsewhere = _validation_questions(layout, request)
+    ids: set[str] = set()
+    read = lost = 0
+    for read, row in enumerate(rows, start=1):
+        record = layout.read(row)
+        if not isinstance(record, str):
+            record = _refusal(record, ids, elsewhere) or record
+        if isinstance(record, str):
+            skipped[record] = skipped.get(record, 0) + 1
+        else:
+            ids.add(record.question.id)
+            lost += record.lost
+            writer.add(record)
+        request.progress(read)
+    shelf, questions = writer.finish()
+
+    prefix = f"{layout.name}-{request.split}"
+    most = len(shelf)
+    jobs: list[Job] = []
+    if most >= options.docs:
+        asked = _kept(questions, request.keep, skipped)
+        for group in _groups(asked, options, prefix, request):
+            jobs.append((len(jobs), tuple(number for number, _ in group)))
+            most = min(most, _capacity(shelf, [entry for _, entry in group], options.docs))
+    if most < options.docs:
+        raise UsageError(
+            f"docs={options.docs}: {prefix} has {len(shelf)} different documents, and none of the same title as "
+            f"a question's own is used as filler; docs can be {most} at most"
+        )
+    maker = Maker(shelf, questions, options.docs, request.seed, prefix, layout.name)
+    return Plan(layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin)
+
+
+def _rows(layout: Layout, split: str, request: Request) -> tuple[Iterator[Mapping[str, Any]], tuple[str, ...]]:
+    if request.source is None:
+        return read_hub(layout, split)
+    return read_local(layout, local_files(request.source, split), request.scratch), ()
+
+
+def _validation_questions(layout: Layout, request: Request) -> set[bytes]:
+    """Digests of the questions that training must not see: those of the validation split, where it is at hand."""
+    if request.split != "train":
+        return set()
+    if request.source is None:
+        rows, _ = read_hub(layout, "validation")
+    else:
+        rows = read_local(layout, other_split(request.source, "train"), request.scratch)
+    return {_digest(row["question"]) for row in rows}
+
+
+def _digest(question: str) -> bytes:
+    return blake2b(" ".join(question.casefold().split()).encode(), digest_size=16).digest()
+
+
+def _refusal(record: Record, ids: set[str], elsewhere: set[bytes]) -> str:
+    """Why a record cannot be used; empty where it can."""
+    question = record.question
+    if not question.text.strip() or not question.answers[0].strip():
+        return "blank"
+    if question.id in ids:
+        return "duplicate_id"
+    return "in_validation" if _digest(question.text) in elsewhere else ""
+
+
+def _kept(questions: Questions, keep: Filter | None, skipped: dict[str, int]) -> Iterator[tuple[int, Entry]]:
+    """Questions that pass the filter; it is asked no further than tasks need them."""
+    if keep is None:
+        yield from enumerate(questions)
+        return
+    for start in range(0, len(questions), FILTER_BATCH):
+        batch = [(n, questions[n]) for n in range(start, min(start + FILTER_BATCH, len(questions)))]
+        verdicts = keep([entry.question for _, entry in batch])
+        skipped["filtered"] = skipped.get("filtered", 0) + verdicts.count(False)
+        yield from (item for item, good in zip(batch, verdicts, strict=True) if good)
+
+
+def _groups(
+    asked: Iterator[tuple[int, Entry]], options: Options, prefix: str, request: Request
+) -> Iterator[list[tuple[int, Entry]]]:
+    """The questions of each task: as many as drawn, fewer where their documents would not fit together."""
+    waiting: tuple[int, Entry] | None = None
+    for index in count() if request.limit is None else range(request.limit):
+        wanted = _draw(request.seed, f"{prefix}-{index:05d}", options.questions)
+        group: list[tuple[int, Entry]] = []
+        documents: set[int] = set()
+        while len(group) < wanted and (waiting := waiting or next(asked, None)) is not None:
+            together = documents.union(waiting[1].documents)
+            if group and len(together) > options.docs:
+                break
+            group.append(waiting)
+            documents, waiting = together, None
+        if not group:
+            return
+        yield group
+
+
+def _draw(seed: int, task: str, questions: int | Literal["mix"]) -> int:
+    if questions != "mix":
+        return questions
+    rng = Random(derive(seed, task, "questions"))
+    return 1 if rng.random() < SINGLE else rng.randint(2, MOST_QUESTIONS)
+
+
+def _own(rng: Random, entries: Sequence[Entry], docs: int) -> list[int]:
+    """The questions' own documents; where a single question has more than `docs`, its gold and some others."""
+    own = list(dict.fromkeys(number for entry in entries for number in entry.documents))
+    if len(own) <= docs:
+        return own
+    gold = list(dict.fromkeys(number for entry in entries for number in entry.gold))
+    others = [number for number in own if number not in gold]
+    return gold + rng.sample(others, k=max(0, docs - len(gold)))
+
+
+def _blocked(shelf: Shelf, own: Sequence[int]) -> set[int]:
+    return {other for number in own for other in shelf.alike(number)}
+
+
+def _filler(rng: Random, shelf: Shelf, own: Sequence[int], docs: int) -> list[int]:
+    """Documents of the split up to `docs`, none of them with the title of one that is there already."""
+    need = max(0, docs - len(own))
+    blocked = _blocked(shelf, own)
+    drawn = rng.sample(range(len(shelf)), k=min(len(shelf), need + len(blocked)))
+    return [number for number in drawn if number not in blocked][:need]
+
+
+def _capacity(shelf: Shelf, entries: Sequence[Entry], docs: int) -> int:
+    """How many documents a task of these questions can have."""
+    own = _own(Random(0), entries, docs)
+    return max(docs if len(own) >= docs else 0, len(own) + len(shelf) - len(_blocked(shelf, own)))

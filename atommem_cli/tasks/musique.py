@@ -1,0 +1,52 @@
+"""MuSiQue (Trivedi et al. 2022): two- to four-hop questions with twenty paragraphs each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from atommem_cli.taskfiles import Plan, Request
+from atommem_cli.tasks import _haystack
+from atommem_cli.tasks._haystack import Options
+from atommem_cli.tasks._records import Layout, Record, digests
+from atommem_cli.types import Question
+
+__all__ = ["LAYOUT", "Options", "build", "inputs"]
+
+
+def _read(row: Mapping[str, Any]) -> Record | str:
+    if row.get("answerable") is False:
+        return "unanswerable"
+    paragraphs = row["paragraphs"]
+    if not paragraphs:
+        return "without_context"
+    aliases = [alias.strip() for alias in row.get("answer_aliases") or () if alias.strip()]
+    answers = dict.fromkeys([row["answer"].strip(), *aliases])
+    gold = tuple(at for at, paragraph in enumerate(paragraphs) if paragraph["is_supporting"])
+    # Ids read `2hop__13548_13529`: how many hops comes first.
+    question = Question(row["id"], row["question"].strip(), tuple(answers), kind=row["id"].split("_")[0])
+    documents = tuple((paragraph["title"], paragraph["paragraph_text"]) for paragraph in paragraphs)
+    supporting = tuple((at, documents[at][1]) for at in gold)
+    return Record(question, documents, supporting, gold, lost=0)
+
+
+LAYOUT = Layout(
+    name="musique",
+    hub="dgslibisey/MuSiQue",
+    config=None,
+    licence="CC BY 4.0",
+    schema={
+        "id": str,
+        "question": str,
+        "answer": str,
+        "paragraphs": [{"idx": int, "title": str, "paragraph_text": str, "is_supporting": bool}],
+    },
+    optional={"answer_aliases": [str], "answerable": bool},
+    read=_read,
+)
+inputs = digests
+
+
+def build(options: Options, request: Request) -> Plan:
+    """The plan of one split; see `_haystack.build`."""
+    return _haystack.build(LAYOUT, options, request)
