@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from atommem_cli import terminal
 from atommem_cli.errors import AtommemError
+
+if TYPE_CHECKING:
+    from atommem_cli import tables
 
 app = typer.Typer(
     help="Benchmark and train LLM agents whose memory is learned.",
@@ -25,6 +29,46 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one recipe key; repeatable.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="hotpotqa, 2wikimultihopqa, musique or stream.")],
+    source: Annotated[str | None, typer.Option(help="A file or folder of records; default: the hub.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Repeatable; default: train and validation.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: data/NAME.")] = None,
+    docs: Annotated[int | None, typer.Option(help="Documents per task (200; stream: 60).")] = None,
+    questions: Annotated[str | None, typer.Option(help="Questions per task: a number, or mix (1-10).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Most tasks per split.")] = None,
+    seed: Annotated[int, typer.Option(help="A task's content depends on it and on the task's id alone.")] = 42,
+    workers: Annotated[int, typer.Option(help="Processes; the result is the same.")] = 1,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the source, as style=rich.")
+    ] = None,
+    closed_book_filter: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Drop questions this recipe's policy knows anyway.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder of other options.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn raw records, or a seed, into long-context tasks."""
+    from atommem_cli import contamination, preparation, tables
+    from atommem_cli import recipe as recipes
+
+    options = recipes.assignments(
+        [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v] + (change or [])
+    )
+    keep = contamination.closed_book(closed_book_filter) if closed_book_filter else None
+    done = []
+    for one in split or list(preparation.SPLITS):
+        with terminal.progress(f"{name} {one}") as show:
+            manifest = preparation.prepare(
+                name, out=out or Path("data") / name, split=one, source=source, options=options, limit=limit,
+                seed=seed, workers=workers, keep=keep, force=force,
+                progress=lambda stage, count, total: show(count, total, "records" if stage == "read" else "tasks"),
+            )  # fmt: skip
+        done.append(manifest)
+    _print([tables.prepared(done)], [manifest.model_dump(mode="json") for manifest in done], as_json)
 
 
 @app.command("eval")
@@ -78,7 +122,7 @@ def check(recipe: RecipeName = "tiny", change: Changes = None, as_json: AsJson =
     raise typer.Exit(int(not all(finding.ok for finding in findings)))
 
 
-def _print(shown: list, values: list, as_json: bool) -> None:
+def _print(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool) -> None:
     if as_json:
         terminal.show_json(values[0] if len(values) == 1 else values)
     else:

@@ -52,7 +52,12 @@ class ClosedBookFilter:
 
     def describe(self) -> dict[str, str]:
         recipe = self._recipe
-        return {"filter": "closed book", "samples": str(SAMPLES), "policy": str(recipe.policy), "seed": str(recipe.seed)}
+        return {
+            "filter": "closed book",
+            "samples": str(SAMPLES),
+            "policy": str(recipe.policy),
+            "seed": str(recipe.seed),
+        }
 
 
 def closed_book(recipe: str) -> ClosedBookFilter:

@@ -196,6 +196,18 @@ def plugin(room: str, section: Plugin) -> tuple[ModuleType, Any]:
     return module, module.Options.model_validate(section.model_extra or {})
 
 
+def assignments(changes: Sequence[str]) -> dict[str, Any]:
+    """`key=value` pairs as a mapping, values in YAML.
+
+    Raises:
+        RecipeError: a pair that is not one.
+    """
+    content: dict[str, Any] = {}
+    for change in changes:
+        _override(content, change)
+    return content
+
+
 def _filled(room: str, section: dict[str, Any], origin: str, where: tuple[str, ...]) -> dict[str, Any]:
     try:
         module = plugins.load(room, section["name"])

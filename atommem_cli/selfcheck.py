@@ -9,7 +9,7 @@ from importlib import metadata
 
 from atommem_cli import dialect, metrics, plugins, seeds, sessions
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import Parts, assemble
+from atommem_cli.assembly import assemble
 from atommem_cli.errors import AtommemError
 from atommem_cli.memory import Change
 from atommem_cli.recipe import Recipe
@@ -47,12 +47,11 @@ class _Wrong(Exception):
     """A check failed; the message says what to do."""
 
 
-def run(recipe: Recipe, tasks: Callable[[int], list[Task]]) -> Iterator[Finding]:
+def run(recipe: Recipe) -> Iterator[Finding]:
     """Run every check; each finding comes as soon as it is known.
 
     Args:
         recipe: whose plug-ins are looked up and whose server, if it has one, is asked whether it is there.
-        tasks: makes that many `stream` tasks.
     """
     checks: dict[str, Callable[[], str]] = {
         "packages": _packages,
@@ -61,10 +60,10 @@ def run(recipe: Recipe, tasks: Callable[[int], list[Task]]) -> Iterator[Finding]
         "scorers": _scorers,
         "parser": _parser,
         "retrieval": _retrieval,
-        "isolation": lambda: _isolation(tasks(4)),
-        "determinism": lambda: _determinism(tasks(4)),
-        "oracle": lambda: _level(tasks(8), "oracle", 1.0),
-        "mute": lambda: _level(tasks(8), "mute", 0.0),
+        "isolation": lambda: _isolation(_tasks(4)),
+        "determinism": lambda: _determinism(_tasks(4)),
+        "oracle": lambda: _level(_tasks(8), "oracle", 1.0),
+        "mute": lambda: _level(_tasks(8), "mute", 0.0),
     }
     for name, check in checks.items():
         try:
@@ -173,11 +172,16 @@ def _level(tasks: list[Task], script: str, level: float) -> str:
     return f"{100 * level:.0f}.0 on {len(scores)} questions"
 
 
+def _tasks(count: int) -> list[Task]:
+    stream = plugins.load("tasks", "stream")
+    return [stream.generate(stream.Options(), 0, "validation", index) for index in range(count)]
+
+
 def _play(tasks: list[Task], script: str, batch: int = 64) -> list[Trajectory]:
     changes = [f"policy={{name: scripted, script: {script}, batch: {batch}}}"]
-    parts: Parts = assemble(recipes.load(recipes.DEFAULT, changes))
+    parts = assemble(recipes.load(recipes.DEFAULT, changes))
     try:
-        return list(parts.rollout().play(parts.policy, parts.episodes(tasks)))  # type: ignore[arg-type]
+        return list(parts.play(tasks))
     finally:
         parts.close()
 

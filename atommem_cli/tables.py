@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atommem_cli.taskfiles import Manifest, Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,34 @@ def costs(planned: Sequence[tuple[str, Cost]]) -> Table:
     return Table("What it would take; chunks and tokens are those of one repeat", headers, rows)
 
 
+def prepared(manifests: Sequence[Manifest]) -> Table:
+    """One row per prepared split."""
+    headers = ("split", "tasks", "questions", "documents", "tokens", "skipped", "sha256")
+    rows = tuple(
+        (
+            manifest.split,
+            _number(manifest.tasks),
+            _number(manifest.questions_used),
+            _range(manifest.documents),
+            _range(manifest.tokens),
+            ", ".join(f"{reason} {count}" for reason, count in manifest.questions_skipped.items()) or "none",
+            manifest.sha256[:16],
+        )
+        for manifest in manifests
+    )
+    first = manifests[0]
+    counter = first.options["tokenizer"]
+    return Table(f"{first.source} ({first.licence}); tokens counted by {counter}, per task", headers, rows)
+
+
+def _range(spread: Spread) -> str:
+    return f"{_number(spread.min)} / {_number(spread.median)} / {_number(spread.max)}"
+
+
 def details(result: Mapping[str, Any]) -> list[Table]:
     """Everything one run shows: scores, kinds of question, operations, budget, time, failures."""
     tables = [scores([result])]
+    rows: tuple[tuple[str, ...], ...]
     if result["by_kind"]:
         leading = next(iter(result["scores"]))
         rows = tuple((kind, _score(cell), str(cell["n"])) for kind, cell in result["by_kind"].items())

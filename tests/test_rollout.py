@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from builders import Says, SaysAsync, agent, episode, rollout, script, store, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from atommem_cli.memory import Store
 from atommem_cli.policies import scripted
 from atommem_cli.rollout import Budget, Rollout
 from atommem_cli.types import Expects, Finish, Generation, OpKind, Outcome, StopReason, Task, Trajectory
-from builders import Says, SaysAsync, agent, episode, rollout, script, store, task
 
 
 @pytest.fixture(params=["exact", "chroma"])
@@ -169,7 +169,10 @@ def test_rounds_are_batched_over_waiting_episodes_and_waves(where: Store) -> Non
 
 def twins(count: int, where: Store) -> list[Episode]:
     """Episodes that hold the same texts under other names, each with dice of its own."""
-    return [episode(task(f"t-{i:02}", ["Ada is in Velt.", "Bo is in Velt.", "Cy is in Velt."]), where, size=5) for i in range(count)]
+    return [
+        episode(task(f"t-{i:02}", ["Ada is in Velt.", "Bo is in Velt.", "Cy is in Velt."]), where, size=5)
+        for i in range(count)
+    ]
 
 
 def test_64_interleaved_episodes_equal_each_alone(where: Store) -> None:
@@ -190,7 +193,9 @@ def test_64_interleaved_episodes_equal_each_alone(where: Store) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(2, 7), st.integers(1, 5), st.sampled_from(["random", "chaotic"]), st.sampled_from(["exact", "chroma"]))
+@given(
+    st.integers(2, 7), st.integers(1, 5), st.sampled_from(["random", "chaotic"]), st.sampled_from(["exact", "chroma"])
+)
 def test_interleaving_changes_nothing(count: int, batch: int, name: str, room: str) -> None:
     where = store(room)
     try:
@@ -272,7 +277,9 @@ def test_a_hundred_thousand_fuzzed_replies_leave_every_operation_in_the_journal(
     number = 0
     while replies < 100_000:
         policy.calls.clear()
-        wave = [episode(task(f"f-{number + i}", ["Ada is in Velt."] * 12), where, size=5, limits=limits) for i in range(64)]
+        wave = [
+            episode(task(f"f-{number + i}", ["Ada is in Velt."] * 12), where, size=5, limits=limits) for i in range(64)
+        ]
         number += 64
         for played in rollout(where).play(policy, wave):
             assert played.stop is StopReason.ANSWERED

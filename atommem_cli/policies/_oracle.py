@@ -39,8 +39,7 @@ class Oracle:
         if observation.question is None:
             return write(Expects.OPERATIONS, self._tidy(self._wanted(observation.chunk)))
         question = self._task.questions[observation.question]
-        missing = [fact for fact in self._needed(question) if fact not in self._prompt()]
-        ops = self._look_up(question, missing) if observation.reads_left else []
+        ops = self._before_answering(question) if observation.reads_left else []
         if ops:
             return write(Expects.ANSWER, ops)
         return write(Expects.ANSWER, [], visible_answer(question, self._prompt(), self._task.documents))
@@ -53,7 +52,7 @@ class Oracle:
         chunks = self._episode.chunks[: last + 1]
         wanted: dict[_Key, str] = {}
         if self._events:
-            relevant = self._relevant()
+            relevant = self._relevant(self._task.questions)
             for index in sorted({i for c in chunks for i in c.documents}):
                 document = self._task.documents[index]
                 event = document.event
@@ -73,10 +72,10 @@ class Oracle:
                     wanted[question.id, str(c.index)] = " ".join([question.text, *facts])
         return wanted
 
-    def _relevant(self) -> set[_Key]:
-        """Every (subject, relation) that any question's path has touched at any time."""
+    def _relevant(self, questions: Sequence[Question]) -> set[_Key]:
+        """Every (subject, relation) that these questions' paths have touched at any time."""
         found: set[_Key] = set()
-        for question in self._task.questions:
+        for question in questions:
             subjects = set(question.path[:1])
             for relation in question.path[1:]:
                 found |= {(subject, relation) for subject in subjects}
@@ -87,25 +86,29 @@ class Oracle:
                 }
         return found
 
-    def _tidy(self, wanted: dict[_Key, str]) -> list[MemoryOp]:
-        """The operations that bring the store to what is wanted, as far as the view allows."""
+    def _tidy(self, wanted: dict[_Key, str], keys: set[_Key] | None = None) -> list[MemoryOp]:
+        """The operations that bring the store to what is wanted, as far as the view allows.
+
+        Args:
+            keys: what may be changed; None is everything.
+        """
         numbers = {entry.id: number for number, entry in enumerate(self._memory.shown, start=1)}
         held = {self._key(entry, wanted): entry for entry in self._memory.entries}
-        ops = [MemoryOp(OpKind.CREATE, text) for key, text in wanted.items() if key not in held]
-        hidden = []
+        creates = [MemoryOp(OpKind.CREATE, text) for key, text in wanted.items() if key not in held and keys is None]
+        changes, hidden = [], []
         for key, entry in held.items():
-            if wanted.get(key) == entry.text:
+            if wanted.get(key) == entry.text or (keys is not None and key not in keys):
                 continue
             if entry.id not in numbers:
                 hidden.append(entry.text)
             elif key in wanted:
-                ops.append(MemoryOp(OpKind.UPDATE, wanted[key], numbers[entry.id]))
+                changes.append(MemoryOp(OpKind.UPDATE, wanted[key], numbers[entry.id]))
             else:
-                ops.append(MemoryOp(OpKind.DELETE, target=numbers[entry.id]))
-        query = " ".join(hidden)
-        if hidden and self._observation.reads_left and query != self._memory.query:
-            return [MemoryOp(OpKind.READ, query)]
-        return ops
+                changes.append(MemoryOp(OpKind.DELETE, target=numbers[entry.id]))
+        reads = [MemoryOp(OpKind.READ, text) for text in hidden if text != self._memory.query][:1]
+        if reads and not changes and self._observation.reads_left:
+            return reads  # and nothing else, so that this chunk is shown again
+        return creates + changes + reads
 
     def _key(self, entry: MemoryEntry, wanted: dict[_Key, str]) -> _Key:
         event: Event | None = self._events.get(entry.text)
@@ -114,6 +117,15 @@ class Oracle:
         return next((key for key, text in wanted.items() if text == entry.text), ("", entry.text))
 
     # --- answering
+
+    def _before_answering(self, question: Question) -> list[MemoryOp]:
+        """What must still be done before the question can be answered; ends with a Read, or is nothing."""
+        tidy = self._tidy(self._wanted(None), self._relevant([question]))
+        if tidy:
+            looking = tidy[-1].kind is OpKind.READ or self._memory.query == question.text
+            return tidy if looking else [*tidy, MemoryOp(OpKind.READ, question.text)]
+        missing = [fact for fact in self._needed(question) if fact not in self._prompt()]
+        return self._look_up(question, missing)
 
     def _look_up(self, question: Question, missing: list[str]) -> list[MemoryOp]:
         """Reads that bring the missing facts into view; what is seen already goes to the scratchpad."""
@@ -140,7 +152,9 @@ class Oracle:
         return list(_sentences(question))
 
     def _prompt(self) -> str:
-        return self._observation.messages[-1].content
+        """What the prompt shows, but for the query: that is the policy's own word and proves nothing."""
+        content = self._observation.messages[-1].content
+        return content.replace(self._memory.query, "", 1) if self._memory.query else content
 
 
 def visible_answer(question: Question, prompt: str, documents: Sequence[Document]) -> str:

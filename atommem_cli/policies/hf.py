@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from atommem_cli import tiny
+from atommem_cli import plugins, tiny
 from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
 from atommem_cli.policies._batches import Row, micro_batches
@@ -183,7 +183,10 @@ class HuggingFace:
 
 
 def _tokenizer(options: Options) -> Any:
-    return tiny.build_tokenizer(tiny.MARKS) if options.model == TINY else load_tokenizer(options.model)
+    if options.model != TINY:
+        return load_tokenizer(options.model)
+    words = plugins.load("tasks", "stream").VOCABULARY  # it can say what the closed style of `stream` says
+    return tiny.build_tokenizer((*tiny.MARKS, *words))
 
 
 def _model(options: Options, fast: Any) -> Any:

@@ -43,7 +43,7 @@ STYLES = cast(dict[str, Style], {"closed": _closed, "rich": _rich})
 
 
 class Options(BaseModel):
-    """What a recipe may set. Shares are of all documents; rates are chances per fact."""
+    """What a recipe may set. Shares are of all documents, rounded down; rates are chances per fact."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -157,12 +157,10 @@ def generate(options: Options, seed: int, split: str, index: int) -> Task:
 
 
 def _budget(options: Options) -> Budget:
-    docs = options.docs
-    similar = round(options.near_duplicates * docs / 2)
-    repeated = round(options.near_duplicates * docs) - similar
-    distractors, noise = round(options.distractors * docs), round(options.noise * docs)
-    core = max(1, docs - similar - repeated - distractors - noise)
-    return Budget(core, distractors, similar, repeated, docs - core - distractors - similar - repeated)
+    shares = (options.near_duplicates, options.distractors, options.noise)
+    near, distractors, noise = (int(share * options.docs) for share in shares)
+    core = options.docs - near - distractors - noise
+    return Budget(core, distractors, similar=near - near // 2, repeated=near // 2, noise=noise)
 
 
 class _Candidate(NamedTuple):
