@@ -156,13 +156,16 @@ def _options(module: ModuleType, name: str, options: Mapping[str, Any]) -> Any:
         return module.Options(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        key = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
             known = list(module.Options.model_fields)
             hint = plugins.did_you_mean(key, known)
             raise UsageError(f"{name} has no option {key!r}{hint} (there are: {', '.join(known)})") from None
-        what = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{what}") from None
+        # Where several types are allowed there is one error for each.
+        said = dict.fromkeys(
+            e["msg"].removeprefix("Value error, ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]
+        )
+        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{' or '.join(said)}") from None
 
 
 @contextmanager

@@ -250,7 +250,8 @@ def _checked(model: type[Any], content: dict[str, Any], origin: str, where: tupl
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        unknown = (e for e in error.errors() if e["type"] == "extra_forbidden")
+        first = next(unknown, error.errors()[0])  # a mistyped key may be the one that is missing
         location = [part for part in first["loc"] if isinstance(part, str)]
         key = ".".join([*where, *map(str, first["loc"])]) or "recipe"
         if first["type"] == "extra_forbidden":

@@ -9,6 +9,7 @@ from atommem_cli import plugins
 from atommem_cli.episode import Agent, Call, Episode, Limits
 from atommem_cli.memory import Memory, Store
 from atommem_cli.rollout import Rollout
+from atommem_cli.seeds import derive
 from atommem_cli.text import Tokenizer, WordTokenizer, chunk_documents
 from atommem_cli.types import Document, Generation, OpKind, Question, Support, Task
 from atommem_cli.vectors import CachedEmbedder
@@ -66,7 +67,7 @@ def episode(
         WordTokenizer(),
         limits or Limits(reply=100, answer=20, reads=3),
         sample=sample,
-        seed=sample + 1,
+        seed=derive(0, about.id, sample),
         truncated_tokens=cut,
     )
 

@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,7 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
 def test_no_space_left_is_said_so() -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    with pytest.raises(BackendError, match="cannot be written|the disk is full"):
+    with pytest.raises(BackendError, match="cannot be written"):
         records.write_whole(Path("/dev/full/x"), "text")
 
 
@@ -183,4 +184,4 @@ def test_bytes_written_per_episode_do_not_grow(tmp_path: Path) -> None:
         for n in range(200):
             run.episode(trajectory(f"t{n:03}#0"), {"em": [1.0]})
             sizes.append((tmp_path / "episodes.jsonl").stat().st_size)
-    assert len({b - a for a, b in zip(sizes, sizes[1:], strict=False)}) == 1
+    assert len({b - a for a, b in pairwise(sizes)}) == 1

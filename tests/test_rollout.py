@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from builders import Says, SaysAsync, agent, episode, rollout, script, store, task
@@ -167,12 +168,11 @@ def test_rounds_are_batched_over_waiting_episodes_and_waves(where: Store) -> Non
     assert policy.rounds == [4, 4, 4, 2, 2, 2]
 
 
-def twins(count: int, where: Store) -> list[Episode]:
+def twins(count: int, where: Store, facts: int = 3) -> list[Episode]:
     """Episodes that hold the same texts under other names, each with dice of its own."""
-    return [
-        episode(task(f"t-{i:02}", ["Ada is in Velt.", "Bo is in Velt.", "Cy is in Velt."]), where, size=5)
-        for i in range(count)
-    ]
+    said = [f"{name} is in Velt." for name in ("Ada", "Bo", "Cy") * (facts // 3)]
+    tasks = [task(f"t-{i:02}", said) for i in range(count)]
+    return [episode(replace(one, questions=one.questions[:2]), where, size=5) for one in tasks]
 
 
 def test_64_interleaved_episodes_equal_each_alone(where: Store) -> None:
@@ -180,8 +180,8 @@ def test_64_interleaved_episodes_equal_each_alone(where: Store) -> None:
         policy = scripted.build(scripted.Options(script="random", batch=batch))
         return list(rollout(where).play(policy, episodes))
 
-    together = play(twins(64, where), 64)
-    alone = play(twins(64, where), 1)
+    together = play(twins(64, where, 18), 64)
+    alone = play(twins(64, where, 18), 1)
     assert by_name(together) == by_name(alone)
     touched = sum(
         r.outcome is Outcome.OK and r.op.kind in (OpKind.UPDATE, OpKind.DELETE)
@@ -287,7 +287,7 @@ def test_a_hundred_thousand_fuzzed_replies_leave_every_operation_in_the_journal(
     assert results == operations > 50_000
 
 
-@pytest.mark.parametrize("name", [n for n in plugins.available("agents")])
+@pytest.mark.parametrize("name", plugins.available("agents"))
 @pytest.mark.parametrize("words", ["paper", "released", "tiny"])
 def test_every_agent_speaks_every_dialect(name: str, words: str, where: Store) -> None:
     speaker = agent(name, dialect=words)

@@ -45,10 +45,10 @@ STYLES = cast(dict[str, Style], {"closed": _closed, "rich": _rich})
 class Options(BaseModel):
     """What a recipe may set. Shares are of all documents, rounded down; rates are chances per fact."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     style: Literal["closed", "rich"] = "closed"
-    """closed: about 120 words in all, for tiny models; rich: templated English."""
+    """closed: about 110 words in all, for tiny models; rich: templated English."""
     docs: int = Field(60, ge=4)
     """Documents (statements) per task."""
     people: int = Field(6, ge=1, le=1000)
@@ -78,7 +78,7 @@ class Options(BaseModel):
             raise ValueError(f"people: the {self.style} style has names for {_closed.MOST_PAIRS - 1} at most")
         if self.questions > self.people * self.relations:
             raise ValueError("questions: at most people x relations")
-        if self.distractors + self.near_duplicates + self.noise > 0.9:
+        if self.distractors + self.near_duplicates + self.noise > 0.9 + 1e-9:
             raise ValueError("distractors, near_duplicates and noise: at most 0.9 together")
         for name, weights in (("hops", self.hops), ("hinges", self.hinges)):
             if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from atommem_cli import tiny
+from atommem_cli import plugins, tiny
 from atommem_cli.episode import Call, ServerPolicy
 from atommem_cli.errors import BackendError, MissingExtra, UsageError
 from atommem_cli.policies import _weights, hf
@@ -119,7 +119,7 @@ def test_positions_never_run_beyond_the_window_while_a_row_waits(tmp_path: Path)
 def test_each_call_ends_by_its_end_token_or_at_its_own_limit() -> None:
     calls = [call("chunk", most=1 + i % 40, seed=i) for i in range(80)]
     replies = policy(temperature=1).generate(calls)
-    fast = tiny.build_tokenizer(tiny.MARKS)
+    fast = tiny.build_tokenizer((*tiny.MARKS, *plugins.load("tasks", "stream").VOCABULARY))
     for asked, reply in zip(calls, replies, strict=True):
         most = asked.observation.max_new_tokens
         assert reply.finish in (Finish.STOP, Finish.LENGTH)

@@ -47,7 +47,12 @@ def musique(number: int, paragraphs: int = 5, **changes: Any) -> Row:
     row = {
         "id": f"3hop1__{number}",
         "paragraphs": [
-            {"idx": at, "title": f"Page {number}-{at}", "paragraph_text": f"Text {number}-{at}.", "is_supporting": at < 2}
+            {
+                "idx": at,
+                "title": f"Page {number}-{at}",
+                "paragraph_text": f"Text {number}-{at}.",
+                "is_supporting": at < 2,
+            }
             for at in range(paragraphs)
         ],
         "question": f"What is fact {number}?",

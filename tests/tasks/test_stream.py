@@ -37,7 +37,9 @@ def options(draw: st.DrawFn, style: str | None = None) -> Options:
     )
 
 
-tasks = st.builds(generate, options(), st.integers(0, 2**40), st.sampled_from(["train", "validation"]), st.integers(0, 99))
+tasks = st.builds(
+    generate, options(), st.integers(0, 2**40), st.sampled_from(["train", "validation"]), st.integers(0, 99)
+)
 closed_tasks = st.builds(generate, options("closed"), st.integers(0, 2**40), st.just("train"), st.integers(0, 99))
 
 
@@ -188,7 +190,11 @@ def test_the_closed_style_uses_every_word_of_its_list_and_no_other() -> None:
     used: set[str] = set()
     for index in range(150):
         task = generate(Options(people=8, expire=0.4), 1, "train", index)
-        texts = [*(d.text for d in task.documents), *(q.text for q in task.questions), *(q.answers[0] for q in task.questions)]
+        texts = [
+            *(d.text for d in task.documents),
+            *(q.text for q in task.questions),
+            *(q.answers[0] for q in task.questions),
+        ]
         for text in texts:
             used |= set(text.split(" "))
         assert all(4 <= len(d.text.split()) <= 8 for d in task.documents)
@@ -228,7 +234,8 @@ def test_one_hinge_alone_can_be_asked_for(hinge: str) -> None:
 
 def test_near_duplicates_are_look_alikes_and_sentences_said_again() -> None:
     plain, crowded = (
-        [generate(Options(distractors=0, near_duplicates=share), 2, "train", i) for i in range(20)] for share in (0, 0.4)
+        [generate(Options(distractors=0, near_duplicates=share), 2, "train", i) for i in range(20)]
+        for share in (0, 0.4)
     )
 
     def repeated(task: Task) -> int:

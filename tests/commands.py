@@ -1,0 +1,34 @@
+"""The command line as a user types it: in a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ATOMMEM = (sys.executable, "-m", "atommem_cli.cli")
+
+
+def atommem(*arguments: str, cwd: Path, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command and insist on its exit status."""
+    done = subprocess.run(
+        [*ATOMMEM, *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def complaint(*arguments: str, cwd: Path, status: int = 2) -> str:
+    """The one sentence of a command that fails."""
+    done = atommem(*arguments, cwd=cwd, status=status)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("atommem: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]

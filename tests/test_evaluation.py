@@ -1,0 +1,270 @@
+"""`atommem eval`: scores, evidence, exit statuses; continued after any kill with the same result."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ATOMMEM, atommem, complaint
+from policies._server import Server, completion, error
+
+from atommem_cli import evaluation, preparation, records
+from atommem_cli import recipe as recipes
+from atommem_cli.errors import SourceError, UsageError
+from atommem_cli.types import Answer, Question, StopReason, Task, Trajectory, Usage
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with prepared `stream` tasks."""
+    folder = tmp_path_factory.mktemp("home")
+    preparation.prepare("stream", out=folder / "data" / "stream", limit=12)
+    return folder
+
+
+def run(home: Path, *changes: str, out: str = "", monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(home)
+    recipe = recipes.load("tiny", ["policy={name: scripted, script: random}", *changes])
+    return evaluation.evaluate(recipe, Path(out) if out else evaluation.run_path(recipe, None))
+
+
+def test_the_oracle_scores_100_mute_0_and_append_only_between(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    means = {}
+    for script in ("oracle", "mute", "append_only"):
+        result = run(home, f"policy={{name: scripted, script: {script}}}", monkeypatch=monkeypatch)
+        assert (result["planned"], result["evaluated"], result["failed"]) == (12, 12, [])
+        means[script] = result["scores"]["em"]["mean"]
+    assert (means["oracle"], means["mute"]) == (1.0, 0.0)
+    assert 0.2 < means["append_only"] < 0.95
+
+
+def test_a_result_says_everything_a_table_needs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(home, "policy={name: scripted, script: oracle}", monkeypatch=monkeypatch)
+    assert result["scores"]["em"]["n"] == 48
+    assert result["scores"]["em"]["tasks"] == 12
+    assert set(result["by_kind"]) >= {"create", "update", "delete", "1 hops"}
+    assert result["operations"]["update"]["ok"] > 0
+    assert result["budget"]["calls"]["min"] <= result["budget"]["calls"]["median"] <= result["budget"]["calls"]["max"]
+    assert result["steps"]["all"] == result["totals"]["calls"]
+    time_of = result["time"]
+    assert time_of["wall"] >= time_of["model"] + time_of["embedder"] + time_of["store"]
+    assert result["embedder"]["name"] == "hashing (no weights)"
+    recipe = recipes.load("tiny", ["policy={name: scripted, script: oracle}"])
+    folder = evaluation.run_path(recipe, None)
+    assert json.loads((folder / "summary.json").read_text())["digest"] == result["digest"]
+    assert "**Memory operations" in (folder / "table.md").read_text()
+    assert recipes.load(str(folder / "recipe.yaml")).digest == recipe.digest
+
+
+def test_the_same_command_again_changes_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(home, out="again", monkeypatch=monkeypatch)
+    before = {name: (home / "again" / name).read_bytes() for name in ("episodes.jsonl", "steps.jsonl", "run.json")}
+    second = run(home, out="again", monkeypatch=monkeypatch)
+    assert second["digest"] == first["digest"]
+    assert before == {name: (home / "again" / name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize("keep", [0, 1, 5, 37])
+def test_a_run_cut_at_any_line_ends_the_same(home: Path, monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
+    """Steps without their episodes, half rounds, half lines: all are played on from."""
+    whole = run(home, "policy.batch=5", out=f"whole-{keep}", monkeypatch=monkeypatch)
+    cut = home / f"whole-{keep}"
+    steps = (cut / "steps.jsonl").read_bytes().splitlines(keepends=True)
+    (cut / "steps.jsonl").write_bytes(b"".join(steps[:keep]) + steps[keep][:20])
+    (cut / "episodes.jsonl").write_bytes(b"")
+    again = run(home, "policy.batch=5", out=f"whole-{keep}", monkeypatch=monkeypatch)
+    assert again["digest"] == whole["digest"]
+    assert again["steps"] == whole["steps"]
+
+
+def test_a_changed_recipe_on_an_old_folder_is_refused_by_its_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(home, out="mine", monkeypatch=monkeypatch)
+    with pytest.raises(UsageError, match=r"these differ: recipe\.memory\.retrieve_k"):
+        run(home, "memory.retrieve_k=5", out="mine", monkeypatch=monkeypatch)
+
+
+def test_other_tasks_under_the_same_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=2)
+    run(tmp_path, out="mine", monkeypatch=monkeypatch)
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=2, seed=7, force=True)
+    with pytest.raises(UsageError, match="these differ: tasks"):
+        run(tmp_path, out="mine", monkeypatch=monkeypatch)
+
+
+def test_damaged_tasks_are_noticed_before_anything_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=2)
+    tasks = tmp_path / "data" / "stream" / "validation" / "tasks.jsonl"
+    tasks.write_text(tasks.read_text().replace("home", "hame", 1))
+    with pytest.raises(SourceError, match="is not the file that its manifest describes"):
+        run(tmp_path, out="mine", monkeypatch=monkeypatch)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_answer_i_is_scored_against_gold_i_only() -> None:
+    """peers.md 1: "yes" x 4 scored 1.0 there, and so did right answers rotated by one."""
+    golds = ("yes", "Paris", "Rome", "1999")
+    task = Task("t", "hotpotqa", (), tuple(Question(f"q{i}", "?", (gold,)) for i, gold in enumerate(golds)))
+
+    def em(*texts: str) -> list[float]:
+        answers = tuple(Answer(text) for text in texts)
+        played = Trajectory("t#0", "t", 0, answers, StopReason.ANSWERED, (), Usage(), 1)
+        return evaluation.score(task, played, ["em"])["em"]
+
+    assert em(*golds) == [1, 1, 1, 1]
+    assert em(*golds[1:], golds[0]) == [0, 0, 0, 0]
+    assert em("yes", "yes", "yes", "yes") == [1, 0, 0, 0]
+
+
+def test_plan_bounds_what_really_happens(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for agent in ("atommem", "memagent", "rag", "full_context", "closed_book"):
+        changes = [f"agent.name={agent}"]
+        result = run(home, *changes, monkeypatch=monkeypatch)
+        recipe = recipes.load("tiny", ["policy={name: scripted, script: random}", *changes])
+        cost = evaluation.plan(recipe)
+        assert (cost.tasks, cost.questions, cost.episodes) == (12, 48, 12)
+        assert cost.calls_low <= result["totals"]["calls"] <= cost.calls_high
+    assert cost.tokens > 12 * 200
+
+
+# --- as a process
+
+
+def eval_command(out: str, *more: str) -> tuple[str, ...]:
+    return ("eval", "--policy", "scripted:random", "--set", "policy.batch=4", "--out", out, *more)
+
+
+def test_twenty_kills_and_the_digest_of_an_undisturbed_run(tmp_path: Path) -> None:
+    """peers.md 4: the same digest after 20 kills at random moments."""
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=600)
+    dice = random.Random(3)
+    killed = in_play = 0
+    while killed < 20:
+        process = subprocess.Popen(
+            [*ATOMMEM, *eval_command("killed")], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _wait_for_growth(tmp_path / "killed" / "steps.jsonl", process)
+        time.sleep(dice.uniform(0, 0.12))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            in_play += 1
+        process.wait()
+        killed += 1
+    assert in_play >= 15, "the run is too short to be killed twenty times"
+    atommem(*eval_command("killed"), cwd=tmp_path)
+    atommem(*eval_command("undisturbed"), cwd=tmp_path)
+    digests = [
+        json.loads((tmp_path / name / "summary.json").read_text())["digest"] for name in ("killed", "undisturbed")
+    ]
+    assert digests[0] == digests[1]
+    steps = [sorted(_replies(tmp_path / name)) for name in ("killed", "undisturbed")]
+    assert steps[0] == steps[1]
+
+
+def _wait_for_growth(path: Path, process: subprocess.Popen[bytes]) -> None:
+    size = path.stat().st_size if path.exists() else 0
+    while process.poll() is None and (not path.exists() or path.stat().st_size <= size):
+        time.sleep(0.005)
+
+
+def _replies(folder: Path) -> list[tuple[Any, ...]]:
+    lines = {(line["episode"], line["step"]): line for _, line in records.read_lines(folder / "steps.jsonl")}
+    return [(*key, line.get("reply", ""), line["ops"]) for key, line in lines.items()]
+
+
+def test_interrupting_saves_what_had_finished_and_exits_130(tmp_path: Path) -> None:
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=600)
+    process = subprocess.Popen(
+        [*ATOMMEM, *eval_command("mine")], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while (
+        not (tmp_path / "mine" / "episodes.jsonl").exists() or not (tmp_path / "mine" / "episodes.jsonl").stat().st_size
+    ):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    atommem(*eval_command("mine"), cwd=tmp_path)
+    summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
+    assert summary["evaluated"] == summary["planned"] == 600
+    assert summary["time"]["sessions"] == 2
+
+
+def test_a_real_model_is_continued_to_the_same_digest(home: Path) -> None:
+    """With sampled replies of the tiny model: a half-recorded round is generated again with its old members."""
+    command = ("eval", "--limit", "6", "--set", "policy={name: hf, model: tiny, temperature: 1.0, batch: 4}", "--out")
+    atommem(*command, "real", cwd=home)
+    whole = json.loads((home / "real" / "summary.json").read_text())
+    steps = (home / "real" / "steps.jsonl").read_bytes().splitlines(keepends=True)
+    (home / "real" / "steps.jsonl").write_bytes(b"".join(steps[: len(steps) // 3]))
+    (home / "real" / "episodes.jsonl").write_bytes(b"")
+    atommem(*command, "real", cwd=home)
+    again = json.loads((home / "real" / "summary.json").read_text())
+    assert again["digest"] == whole["digest"]
+    assert again["totals"] == whole["totals"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["eval", "--recipe", "tny"], "no such recipe; did you mean 'tiny'"),
+        (["eval", "--set", "memory.k=3"], "memory.k: unknown key"),
+        (["eval", "--policy", "scripted:orcle"], "policy.script"),
+        (["eval", "--agent", "atomem"], "did you mean 'atommem'"),
+        (["eval", "--set", "agent.dialect=papr"], "did you mean 'paper'"),
+        (["eval", "--set", "eval.scorers=[emm]"], "did you mean 'em'"),
+        (["eval", "--policy", "scripted:oracle", "--set", "task.folder=data/nothing"], "run `atommem prepare`"),
+        (["eval", "--policy", "scripted:oracle", "--set", "eval.scorers=[judge]"], "eval.judge"),
+        (["eval", "--set", "policy={name: hf, model: /no/such/model}"], "/no/such/model"),
+        (["prepare", "hotpot"], "did you mean 'hotpotqa'"),
+        (["prepare", "hotpotqa", "--source", "/no/such/file"], "/no/such/file"),
+        (["prepare", "stream", "--set", "stile=rich"], "did you mean 'style'"),
+        (["prepare", "stream", "--split", "validatoin"], "did you mean 'validation'"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_status_2(home: Path, arguments: list[str], sentence: str) -> None:
+    done = complaint(*arguments, cwd=home, status=3 if "/no/such/model" in sentence else 2)
+    assert sentence in done
+
+
+def test_failed_episodes_decide_the_exit_status(tmp_path: Path) -> None:
+    """A server that answers 500 to some: counted, listed, in the denominator, and tried again next time."""
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=4)
+    answers = [error(500, "out of order") if n in (2, 9) else completion("<answer>x</answer>") for n in range(10)]
+    with Server(*answers) as server:
+        policy = f"policy={{name: openai_server, url: '{server.url}', model: m, retries: 0, concurrency: 1}}"
+        command = ("eval", "--set", policy, "--out", "mine", "--agent", "closed_book")
+        atommem(*command, cwd=tmp_path, status=1)
+        summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
+        assert (summary["planned"], summary["evaluated"], len(summary["failed"])) == (4, 4, 2)
+        assert summary["scores"]["em"]["n"] == 16
+        assert "500" in summary["failed"][0]["error"]
+        asked = len(server.bodies)
+        atommem(*command, "--max-failed", "2", cwd=tmp_path)
+        assert 0 < len(server.bodies) - asked < 16, "only what had failed was asked again"
+        summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
+        assert (summary["evaluated"], summary["failed"]) == (4, [])
+
+
+def test_check_is_green_offline(tmp_path: Path) -> None:
+    done = atommem("check", cwd=tmp_path, HF_HUB_OFFLINE="1", http_proxy="http://127.0.0.1:9")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 10
+    assert all(line.startswith("ok") for line in lines)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom atommem_cli import cli\n"
+        "print([m for m in ('torch', 'transformers', 'chromadb', 'pandas', 'pydantic', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([ATOMMEM[0], "-c", program], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert done.stdout.strip() == "[]"
