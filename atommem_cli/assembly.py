@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from atommem_cli import recipe as recipes
 from atommem_cli import seeds
@@ -98,8 +101,12 @@ class Parts:
         self.store.close()
 
 
-def assemble(recipe: Recipe) -> Parts:
+def assemble(recipe: Recipe, where: Path | None = None) -> Parts:
     """Build everything that a recipe names; weights load here.
+
+    Args:
+        where: the run folder. With this machine's name it stamps the run's entries in a store that others
+            share: the same run finds its own leftovers again, and nobody else's.
 
     Raises:
         UsageError, MissingExtra, BackendError: a part cannot be built; one sentence.
@@ -109,7 +116,8 @@ def assemble(recipe: Recipe) -> Parts:
     embedder, embedder_options = recipes.plugin("embedders", recipe.embedder)
     policy, policy_options = recipes.plugin("policies", recipe.policy)
     if "run" in type(store_options).model_fields:
-        store_options = store_options.model_copy(update={"run": recipe.digest[:16]})
+        place = (platform.node(), str(where.resolve())) if where else (recipe.digest, os.getpid())
+        store_options = store_options.model_copy(update={"run": f"{seeds.derive(0, *place):016x}"})
     return Parts(
         recipe,
         agent.build(agent_options),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.errors import AtommemError
+from atommem_cli.errors import AtommemError, UsageError
 
 if TYPE_CHECKING:
     from atommem_cli import tables
@@ -22,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # drawing the help with Rich doubles its time
 )
 
 RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe file, or the name of a shipped one.")]
@@ -55,6 +56,8 @@ def prepare(
     from atommem_cli import contamination, preparation, tables
     from atommem_cli import recipe as recipes
 
+    if source is not None and Path(source).is_file() and not split:
+        raise UsageError(f"{source} is one file: say which --split it is, train or validation")
     options = recipes.assignments(
         [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v] + (change or [])
     )

@@ -105,7 +105,7 @@ def evaluate(
     manifest = verify(Path(recipe.task.folder) / recipe.task.split)
     scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
     _check_scorers(recipe, scorers)
-    parts = assemble(recipe)
+    parts = assemble(recipe, out)
     try:
         tasks = list(planned_tasks(recipe))
         identity = {

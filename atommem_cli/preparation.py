@@ -25,6 +25,7 @@ from atommem_cli import plugins
 from atommem_cli.errors import BackendError, UsageError
 from atommem_cli.taskfiles import (
     MANIFEST,
+    SPLITS,
     TASKS,
     Filter,
     Manifest,
@@ -41,11 +42,10 @@ from atommem_cli.text import Tokenizer, WordTokenizer, render
 from atommem_cli.types import Document
 from atommem_cli.workers import ordered
 
-__all__ = ["Manifest", "prepare", "read_manifest", "read_tasks", "verify"]
+__all__ = ["SPLITS", "Manifest", "prepare", "read_manifest", "read_tasks", "verify"]
 
 ALIASES = {"2wikimultihopqa": "twowiki"}
 """Names that cannot be the name of a module."""
-SPLITS = ("train", "validation")
 SEED = 42
 """AtomMem's (papers.md 1.4)."""
 MOST_COUNTS = 16384

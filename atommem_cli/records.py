@@ -57,6 +57,7 @@ class RunFolder:
             self._finished = {
                 line["episode"] for line in latest(self.episodes.read()) if line["stop"] != StopReason.ERROR
             }
+            # What earlier sessions left: prompt hash and offset of each step.
             self._index: dict[tuple[str, int], tuple[str, int]] = {}
             for offset, line in self.steps.read_at():
                 self._index[line["episode"], line["step"]] = (line.get("prompt", ""), offset)
@@ -96,17 +97,13 @@ class RunFolder:
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Operations an agent ran before its first call: step -1."""
         if (episode, -1) not in self._index:
-            self._append_step({"episode": episode, "step": -1, "ops": [_op_line(r) for r in results]})
+            self.steps.append({"episode": episode, "step": -1, "ops": [_op_line(r) for r in results]})
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """Append one step, unless an earlier session did."""
         prompt = prompt_hash(transition.observation)
         if self.recorded(episode, step, transition.observation) is None:
-            self._append_step(_step_line(episode, step, prompt, transition))
-
-    def _append_step(self, line: dict[str, Any]) -> None:
-        offset = self.steps.append(line)
-        self._index[line["episode"], line["step"]] = (line.get("prompt", ""), offset)
+            self.steps.append(_step_line(episode, step, prompt, transition))
 
     # --- episodes and the rest
 
@@ -167,8 +164,8 @@ class Lines:
         self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
         self._size = self._mend()
 
-    def append(self, line: Mapping[str, Any]) -> int:
-        """Append one line; returns its offset in bytes.
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Append one line.
 
         Raises:
             BackendError: the disk is full or gone; the file is as it was before.
@@ -185,7 +182,6 @@ class Lines:
                 f"{self.path}: {why}; everything finished is saved: make room and run the same command again"
             ) from None
         self._size += len(data)
-        return offset
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Every line, in order."""

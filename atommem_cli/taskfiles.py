@@ -21,6 +21,7 @@ from atommem_cli.types import Question, Task
 
 TASKS = "tasks.jsonl"
 MANIFEST = "manifest.json"
+SPLITS = ("train", "validation")
 
 
 class Filter(Protocol):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class CachedEmbedder:
     """Embeds each text once, as long as it is among the last `most` used ones."""
 
-    def __init__(self, inner: Embedder, most: int = 200_000) -> None:
+    def __init__(self, inner: Embedder, most: int = 20_000) -> None:
         """
         Args:
             most: vectors kept, at least 1; the default takes 0.8 GB at 1,024 dimensions.

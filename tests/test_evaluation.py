@@ -226,6 +226,7 @@ def test_a_real_model_is_continued_to_the_same_digest(home: Path) -> None:
         (["eval", "--set", "policy={name: hf, model: /no/such/model}"], "/no/such/model"),
         (["prepare", "hotpot"], "did you mean 'hotpotqa'"),
         (["prepare", "hotpotqa", "--source", "/no/such/file"], "/no/such/file"),
+        (["prepare", "hotpotqa", "--source", "data/stream/validation/tasks.jsonl"], "say which --split it is"),
         (["prepare", "stream", "--set", "stile=rich"], "did you mean 'style'"),
         (["prepare", "stream", "--split", "validatoin"], "did you mean 'validation'"),
     ],

@@ -84,6 +84,8 @@ def test_failed_calls_and_episodes_are_tried_again_and_the_last_line_counts(tmp_
         run.episode(trajectory(), {"em": [1.0]})
         (line,) = records.latest(run.episodes.read())
         assert (line["stop"], line["scores"]) == ("answered", {"em": [1.0]})
+    with opened(tmp_path) as run:
+        assert run.finished("t#0")
         assert run.recorded("t#0", 0, OBSERVATION) is not None
 
 

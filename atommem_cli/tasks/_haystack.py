@@ -109,7 +109,7 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
         for group in _groups(asked, options, prefix, request):
             jobs.append((len(jobs), tuple(number for number, _ in group)))
             most = min(most, _capacity(shelf, [entry for _, entry in group], options.docs))
-    if most < options.docs:
+    if most < options.docs and len(questions):
         raise UsageError(
             f"docs={options.docs}: {prefix} has {len(shelf)} different documents, and none of the same title as "
             f"a question's own is used as filler; docs can be {most} at most"

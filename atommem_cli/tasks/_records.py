@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from atommem_cli.errors import SourceError
-from atommem_cli.taskfiles import sha256
+from atommem_cli.taskfiles import SPLITS, sha256
 from atommem_cli.tasks._schema import feature, mismatch
 from atommem_cli.types import Question
 
 FORMATS = {".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json", ".parquet": "parquet"}
-SPLITS = ("train", "validation")
 
 
 class Record(NamedTuple):
@@ -63,16 +62,18 @@ def files(source: str, split: str) -> list[Path]:
     """The local files of a split, in order: the file itself, or a folder's `<split>.jsonl`, `<split>-*.parquet` ...
 
     Raises:
-        SourceError: there is none, or of several formats.
+        SourceError: there is none, or there are several formats, or the file is another split's by its name.
     """
     path = Path(source)
     if path.is_file():
         if _suffix(path) is None:
             raise SourceError(f"{path}: unknown format; known are {', '.join(FORMATS)}")
+        if (named := _split(path)) in SPLITS and named != split:
+            raise SourceError(f"{path}: this is the split {named}, and {split} is to be prepared")
         return [path]
     if not path.is_dir():
         raise SourceError(f"{path}: there is no such file or folder")
-    found = sorted(p for p in path.iterdir() if _suffix(p) and re.split(r"[-.]", p.name)[0] == split)
+    found = sorted(p for p in path.iterdir() if _suffix(p) and _split(p) == split)
     if not found:
         raise SourceError(f"{path}: no file of the split {split} ({split}.jsonl, {split}-*.parquet, ...)")
     if len({_suffix(p) for p in found}) > 1:
@@ -166,6 +167,11 @@ def read_hub(layout: Layout, split: str) -> tuple[Iterator[Mapping[str, Any]], t
 
 def _suffix(path: Path) -> str | None:
     return next((end for end in sorted(FORMATS, key=len, reverse=True) if path.name.endswith(end)), None)
+
+
+def _split(path: Path) -> str:
+    """What a file's name says it is: the word before the first dot or dash."""
+    return re.split(r"[-.]", path.name)[0]
 
 
 def _literal(path: Path) -> str:

@@ -117,7 +117,7 @@ def test_positions_never_run_beyond_the_window_while_a_row_waits(tmp_path: Path)
 
 
 def test_each_call_ends_by_its_end_token_or_at_its_own_limit() -> None:
-    calls = [call("chunk", most=1 + i % 40, seed=i) for i in range(80)]
+    calls = [call("chunk", most=1 + i % 120, seed=i) for i in range(120)]
     replies = policy(temperature=1).generate(calls)
     fast = tiny.build_tokenizer((*tiny.MARKS, *plugins.load("tasks", "stream").VOCABULARY))
     for asked, reply in zip(calls, replies, strict=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tasks._raw import Row, hotpot, lines, musique, wiki, write
 
-from atommem_cli.errors import SourceError
+from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.preparation import prepare, read_tasks
 from atommem_cli.tasks import hotpotqa
 from atommem_cli.tasks._records import read_hub
@@ -84,6 +84,12 @@ def test_questions_that_cannot_be_used_are_counted_by_reason(tmp_path: Path) -> 
     write(tmp_path / "validation.jsonl", rows)
     manifest = prepare("hotpotqa", source=str(tmp_path), out=tmp_path / "out", options=ALL)
     assert manifest.questions_skipped == {"blank": 2, "duplicate_id": 1, "without_context": 1}
+
+
+def test_a_file_without_a_usable_question_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "validation.jsonl", [musique(1, answerable=False)])
+    with pytest.raises(UsageError, match="there is no usable question"):
+        prepare("musique", source=str(tmp_path), out=tmp_path / "out", options=ALL)
 
 
 def test_training_never_sees_a_question_of_validation(tmp_path: Path) -> None:
@@ -199,12 +205,15 @@ def test_a_bad_file_is_named_in_one_sentence_with_its_field(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_path_an_unknown_format_and_two_formats_are_refused(tmp_path: Path) -> None:
+def test_a_missing_path_an_unknown_format_another_split_and_two_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nowhere: there is no such file or folder"):
         prepare("hotpotqa", source=str(tmp_path / "nowhere"), out=tmp_path / "out")
     (tmp_path / "a.csv").write_text("x")
     with pytest.raises(SourceError, match=r"a\.csv: unknown format; known are \.jsonl"):
         prepare("hotpotqa", source=str(tmp_path / "a.csv"), out=tmp_path / "out")
+    train = write(tmp_path / "train-1.jsonl", [hotpot(1)])
+    with pytest.raises(SourceError, match="this is the split train, and validation is to be prepared"):
+        prepare("hotpotqa", source=str(train), out=tmp_path / "out")
     write(tmp_path / "two" / "validation.jsonl", [hotpot(1)])
     write(tmp_path / "two" / "validation.parquet", [hotpot(1)])
     with pytest.raises(SourceError, match="several formats"):
@@ -231,7 +240,7 @@ def test_the_hub_is_read_with_the_same_schema(tmp_path: Path, monkeypatch: pytes
 
 OFFLINE = """
 import socket, sys
-from atommem_cli.errors import SourceError
+from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.preparation import prepare
 
 def refuse(*_):

@@ -1,0 +1,105 @@
+"""What the harness itself costs: CPU per model call with full logging, memory over many episodes, start-up.
+
+python tests/bench/bench_harness.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from atommem_cli import recipe as recipes
+from atommem_cli.assembly import assemble
+from atommem_cli.plugins import load
+from atommem_cli.records import RunFolder
+from atommem_cli.types import Document, Question, Task
+
+EPISODES, CHUNKS = 50, 19
+PEER_CPU_MS = 6.7
+"""inspect_ai 0.3.285, 50 episodes x 20 calls of a mock model (peers.md 4); measured there, not here."""
+
+
+def tasks(count: int) -> list[Task]:
+    """One question, and documents of about 50 words, one per chunk: 20 calls an episode."""
+    made = []
+    for number in range(count):
+        documents = tuple(
+            Document("", " ".join([f"Fact {i} of world {number} is", *["velt"] * 45, f"w{i}."])) for i in range(CHUNKS)
+        )
+        made.append(
+            Task(f"bench-{number}", "bench", documents, (Question(f"q{number}", "What is fact 3?", ("velt",)),))
+        )
+    return made
+
+
+def call_cost(script: str) -> None:
+    changes = [
+        f"policy={{name: scripted, script: {script}}}",
+        "agent.dialect=paper",
+        "chunk.tokens=60",
+        "limits.reads=0",
+    ]
+    recipe = recipes.load("tiny", changes)
+    parts = assemble(recipe)
+    wave = tasks(EPISODES)
+    with tempfile.TemporaryDirectory() as folder, RunFolder(Path(folder), {}, recipe.dump()) as run:
+        list(parts.play(tasks(2)))
+        wall, cpu, calls = time.perf_counter(), time.process_time(), 0
+        for played in parts.play(wave, run):
+            run.episode(played, {"em": [0.0]})
+            calls += played.usage.calls
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+    parts.close()
+    print(
+        f"scripted {script}: {calls} calls, {1000 * cpu / calls:.2f} ms CPU and {1000 * wall / calls:.2f} ms wall"
+        f" a call, {size / calls:.0f} bytes logged a call; {PEER_CPU_MS / (1000 * cpu / calls):.0f}x less CPU than"
+        f" {PEER_CPU_MS} ms"
+    )
+
+
+def memory(count: int = 10_000, step: int = 1_000) -> None:
+    """The whole of an evaluation's life, 10,000 short episodes on the Chroma store."""
+    recipe = recipes.load("tiny", ["policy={name: scripted, script: append_only}"])
+    parts = assemble(recipe)
+    stream = load("tasks", "stream")
+    options = stream.Options(docs=12)
+    process, seen = psutil.Process(), []
+    with tempfile.TemporaryDirectory() as folder, RunFolder(Path(folder), {}, recipe.dump()) as run:
+        lazily = (stream.generate(options, 0, "validation", index) for index in range(count))
+        for number, played in enumerate(parts.play(lazily, run), start=1):
+            run.episode(played, {"em": [0.0]})
+            if number in (256, step) or number % (2 * step) == 0:
+                seen.append(f"{number}: {process.memory_info().rss / 2**20:.0f}")
+    parts.close()
+    print(f"resident MiB after episodes on the Chroma store: {', '.join(seen)}")
+
+
+def startup(runs: int = 7) -> None:
+    def seconds(*command: str) -> float:
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    ours, bare = (sys.executable, "-m", "atommem_cli.cli", "--help"), (sys.executable, "-c", "import typer, rich")
+    seconds(*ours), seconds(*bare)
+    pairs = [(seconds(*ours), seconds(*bare)) for _ in range(runs)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    print(f"atommem --help: {statistics.median(a for a, _ in pairs):.2f} s, {ratio:.2f}x `import typer, rich`")
+
+
+def main() -> None:
+    for script in ("append_only", "random", "mute"):
+        call_cost(script)
+    startup()
+    memory()
+
+
+if __name__ == "__main__":
+    main()

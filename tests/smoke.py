@@ -1,0 +1,48 @@
+"""The pipeline as a user runs it, on the installed command: prepare -> check -> eval, in a folder of its own.
+
+python tests/smoke.py path/to/atommem
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+RECORDS = Path(__file__).parents[2] / "shared" / "data"
+"""Real records, where they lie beside the project; the smoke test does without them elsewhere."""
+
+
+def main(atommem: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(*arguments: str) -> str:
+            print("$ atommem", *arguments, flush=True)
+            done = subprocess.run([atommem, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+            return done.stdout
+
+        print(run("check"))
+        run("prepare", "stream", "--limit", "20")
+        oracle, mute, tiny = (
+            json.loads(run("eval", "--json", "--limit", "8", *policy))
+            for policy in (["--policy", "scripted:oracle"], ["--policy", "scripted:mute"], [])
+        )
+        assert oracle["scores"]["em"]["mean"] == 1.0, oracle["scores"]
+        assert mute["scores"]["em"]["mean"] == 0.0, mute["scores"]
+        assert tiny["evaluated"] == 8
+        assert not tiny["failed"]
+        for name in ("hotpotqa", "2wikimultihopqa", "musique") if RECORDS.is_dir() else ():
+            source = ("--source", str(RECORDS / name), "--split", "validation", "--docs", "30", "--limit", "10")
+            run("prepare", name, *source)
+            words = ["agent.dialect=paper", "chunk={tokens: 1024, overlap: 100}", "memory.retrieve_k=6"]
+            changes = [part for change in [f"task.folder=data/{name}", *words] for part in ("--set", change)]
+            result = json.loads(run("eval", "--json", "--policy", "scripted:oracle", *changes))
+            assert result["scores"]["em"]["mean"] == 1.0, result["scores"]
+            print(f"{name}: the oracle scores 100 on {result['scores']['em']['n']} questions", flush=True)
+    print("smoke: the pipeline stands")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
