@@ -7,17 +7,14 @@ query\\nQuery:"`. all-MiniLM-L6-v2 is `pooling: mean` without an instruction.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from atommem_cli.errors import MissingExtra, UsageError
+from atommem_cli.weights import digest_of_files, loading, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +84,7 @@ class HFEmbedder:
         return {
             "name": "hf",
             "model": options.model,
-            "weights": _digest_of_weights(options.model),
+            "weights": digest_of_files(weight_files(options.model)),
             "pooling": options.pooling,
             "query_instruction": options.query_instruction,
             "max_tokens": str(options.max_tokens),
@@ -126,57 +123,17 @@ def _load(options: Options) -> tuple[Any, Any]:
     try:
         import torch
         from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
     except ImportError as error:
         raise MissingExtra(f"the hf embedder needs {error.name}: pip install torch transformers") from None
-    folder = Path(options.model).expanduser()
-    here = folder.is_dir()
-    if not here and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", options.model):
-        raise MissingExtra(f"there is no model folder {options.model} (and a hub id reads owner/name)")
-    if here and not (folder / "config.json").is_file():
-        raise MissingExtra(f"the folder {options.model} holds no model: it has no config.json")
-    where = str(folder) if here else options.model
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     side = "left" if options.pooling == "last" else "right"
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, padding_side=side, local_files_only=here)
-        model = AutoModel.from_pretrained(where, dtype=getattr(torch, options.dtype), local_files_only=here)
-    except Exception as error:  # transformers raises whatever its parts raise
-        reason = " ".join(str(error).split())[:160]
-        how = "it cannot be loaded" if here else "it is no folder here, and the hub did not give it"
-        raise MissingExtra(f"embedder.model {options.model}: {how}: {reason}") from error
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    with loading(options.model) as where:
+        tokenizer = AutoTokenizer.from_pretrained(where, padding_side=side)
+        model = AutoModel.from_pretrained(where, dtype=getattr(torch, options.dtype))
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     try:
         return tokenizer, model.eval().to(device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"embedder.device {options.device}: {' '.join(str(error).split())[:160]}") from None
-
-
-def _digest_of_weights(model: str) -> str:
-    """sha256 over the weight files, one after another; hexadecimal."""
-    from huggingface_hub import snapshot_download
-
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        folder = Path(snapshot_download(model, local_files_only=True))
-    files = sorted(folder.glob("*model*.safetensors")) or sorted(folder.glob("*model*.bin"))
-    stats = [(file, file.stat()) for file in files]
-    return _digest_of_files(tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats))
-
-
-@functools.lru_cache(8)
-def _digest_of_files(files: tuple[tuple[str, int, int], ...]) -> str:
-    """Size and time of change (ns) are there for the cache alone."""
-    digest = hashlib.sha256()
-    for path, _, _ in files:
-        with Path(path).open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -9,24 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from atommem_cli.errors import BackendError
+from atommem_cli.servers import PassingError, ServerUrl, passes, pause, retry_after, said
 
 if TYPE_CHECKING:
-    import httpx
-    import tenacity
     from numpy.typing import NDArray
-
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0
-"""Seconds: before retry n (from 0) we wait 0.5 * 2^n, or what the server asks for, at most a minute."""
-_PASSING = frozenset({408, 409, 425, 429})
-"""Statuses below 500 that may pass."""
 
 
 class Options(BaseModel):
@@ -34,7 +26,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str
+    url: ServerUrl
     """Up to and including `/v1`."""
     model: str
     """As the server names it."""
@@ -50,15 +42,6 @@ class Options(BaseModel):
     """Further attempts after the first one; the default goes on for about half a minute."""
     key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; where it is not set, none is sent."""
-
-    @field_validator("url")
-    @classmethod
-    def _bare(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("begins with http:// or https://")
-        if "@" in url or "?" in url:
-            raise ValueError("holds no key or password; put the key into the environment (key_env)")
-        return url.rstrip("/")
 
 
 def build(options: Options) -> ServerEmbedder:
@@ -111,13 +94,13 @@ class ServerEmbedder:
 
         attempts = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(1 + self._options.retries),
-            wait=_pause,
-            retry=tenacity.retry_if_exception_type((_PassingError, httpx.RequestError)),
+            wait=pause,
+            retry=tenacity.retry_if_exception_type((PassingError, httpx.RequestError)),
             reraise=True,
         )
         try:
             body: str = attempts(self._attempt, texts)
-        except _PassingError as failure:
+        except PassingError as failure:
             raise BackendError(str(failure)) from None
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
@@ -130,9 +113,9 @@ class ServerEmbedder:
         status = response.status_code
         if response.is_success:
             return response.text
-        sentence = f"{self._options.url} answers with status {status}: {_said(response)}"
-        if status in _PASSING or status >= 500:
-            raise _PassingError(sentence, _retry_after(response.headers.get("Retry-After", "")))
+        sentence = f"{self._options.url} answers with status {status}: {' '.join(said(response.text).split())[:200]}"
+        if passes(status):
+            raise PassingError(sentence, retry_after(response.headers.get("Retry-After", "")))
         if status in (401, 403):
             raise BackendError(f"{self._options.url} refuses the key in {self._options.key_env} (status {status})")
         raise BackendError(sentence)
@@ -158,38 +141,3 @@ class ServerEmbedder:
             raise BackendError(f"{url} makes vectors that are zero or not finite")
         unit: NDArray[np.float32] = vectors / norms
         return unit
-
-
-class _PassingError(Exception):
-    """A failure that may pass."""
-
-    def __init__(self, sentence: str, after: float) -> None:
-        super().__init__(sentence)
-        self.after = after
-        """Seconds that the server asks us to wait."""
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    after = error.after if isinstance(error, _PassingError) else 0.0
-    return min(_LONGEST_WAIT, max(after, _FIRST_WAIT * 2.0 ** (state.attempt_number - 1)))
-
-
-def _retry_after(header: str) -> float:
-    """A Retry-After header, seconds or a date, as seconds from now; 0 for none."""
-    try:
-        if header[:1].isdigit():
-            return float(header)
-        return (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return 0.0
-
-
-def _said(response: httpx.Response) -> str:
-    """The message in an error response, or the beginning of whatever came."""
-    try:
-        error = response.json()["error"]
-        said = str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, LookupError, TypeError, RecursionError):
-        said = response.text
-    return " ".join(said.split())[:200]

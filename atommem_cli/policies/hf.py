@@ -21,7 +21,9 @@ from atommem_cli.errors import BackendError
 from atommem_cli.policies._batches import Row, micro_batches
 from atommem_cli.policies._chat import Chat, OffsetTokenizer
 from atommem_cli.policies._sampling import GumbelSampler, OwnLimits
-from atommem_cli.policies._weights import (
+from atommem_cli.text import Tokenizer
+from atommem_cli.types import Finish, Generation
+from atommem_cli.weights import (
     digest_of_files,
     digest_of_tensors,
     load_model,
@@ -29,8 +31,6 @@ from atommem_cli.policies._weights import (
     memory_advice,
     weight_files,
 )
-from atommem_cli.text import Tokenizer
-from atommem_cli.types import Finish, Generation
 
 TINY = "tiny"
 

@@ -13,16 +13,18 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from atommem_cli import servers
 from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
 from atommem_cli.policies import _completions as completions
 from atommem_cli.policies._chat import OffsetTokenizer, whole
-from atommem_cli.policies._completions import Completion, PassingError
-from atommem_cli.policies._weights import load_tokenizer
+from atommem_cli.policies._completions import Completion
+from atommem_cli.servers import PassingError, ServerUrl
 from atommem_cli.text import Tokenizer, WordTokenizer
 from atommem_cli.types import Finish, Generation, Observation
+from atommem_cli.weights import load_tokenizer
 
 if TYPE_CHECKING:
     import httpx
@@ -36,7 +38,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str
+    url: ServerUrl
     """Up to and including `/v1`."""
     model: str
     """As the server names it."""
@@ -59,15 +61,6 @@ class Options(BaseModel):
     """Sent as `chat_template_kwargs.enable_thinking`; None sends nothing."""
     extra: dict[str, Any] = {}
     """Further fields of the request, sent as they are; they win over ours."""
-
-    @field_validator("url")
-    @classmethod
-    def _bare(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("begins with http:// or https://")
-        if "@" in url or "?" in url:
-            raise ValueError("holds no key or password; put the key into the environment (key_env)")
-        return url.rstrip("/")
 
 
 def build(options: Options) -> OpenAIServer:
@@ -132,7 +125,7 @@ class OpenAIServer:
         before = self._responses
         attempts = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(1 + self.options.retries),
-            wait=completions.pause,
+            wait=servers.pause,
             retry=tenacity.retry_if_exception_type((PassingError, httpx.RequestError)),
             reraise=True,
         )
@@ -184,7 +177,7 @@ class OpenAIServer:
         completion = completions.read(body) if status == 200 else None
         if completion is not None:
             return self._counted(completion, call.observation)
-        said = completions.said(body)
+        said = servers.said(body)
         if completions.overflows(body):
             return Generation("", Finish.OVERFLOW, error=self._clean(said))
         if status == 400 and limit == "max_tokens" and "max_completion_tokens" in body:
@@ -193,8 +186,8 @@ class OpenAIServer:
         sentence = f"{self.options.url} answered {status}: {said}"
         if status == 404:
             raise BackendError(self._clean(f"{sentence}: correct policy.url or policy.model"))
-        if status == 200 or completions.passes(status):
-            raise PassingError(sentence, completions.retry_after(response.headers.get("retry-after", "")))
+        if status == 200 or servers.passes(status):
+            raise PassingError(sentence, servers.retry_after(response.headers.get("retry-after", "")))
         return self._failed(sentence)
 
     def _connected(self) -> httpx.AsyncClient:

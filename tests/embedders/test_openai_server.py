@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from atommem_cli import servers
 from atommem_cli.embedders import openai_server
 from atommem_cli.errors import BackendError
 
@@ -80,7 +81,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_server, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(servers, "_FIRST_WAIT", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
@@ -143,11 +144,6 @@ def test_it_waits_as_long_as_the_server_asks(server: Server, status: int) -> Non
     began = time.monotonic()
     embedder(server.url).embed(["a"], is_query=False)
     assert 0.3 <= time.monotonic() - began < 2
-
-
-def test_retry_after_may_be_a_date_or_nonsense() -> None:
-    assert openai_server._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") < 0
-    assert openai_server._retry_after("soon") == openai_server._retry_after("") == 0
 
 
 def test_it_gives_up(server: Server) -> None:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from atommem_cli import plugins, tiny
+from atommem_cli import plugins, tiny, weights
 from atommem_cli.episode import Call, ServerPolicy
 from atommem_cli.errors import BackendError, MissingExtra, UsageError
-from atommem_cli.policies import _weights, hf
+from atommem_cli.policies import hf
 from atommem_cli.policies._batches import Row, micro_batches
 from atommem_cli.policies._chat import Chat
 from atommem_cli.policies._sampling import GumbelSampler
@@ -134,7 +134,7 @@ def test_each_call_ends_by_its_end_token_or_at_its_own_limit() -> None:
 
 
 def test_padding_that_is_an_end_token_ends_no_reply(folder: Path, tmp_path: Path) -> None:
-    model, tokenizer = _weights.load_model(str(folder), "auto"), _weights.load_tokenizer(str(folder))
+    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
     tokenizer.pad_token = tokenizer.eos_token
     tiny.save(tmp_path, model, tokenizer)
     calls = [call("chunk " * i, most=1 + 3 * i, seed=i) for i in range(12)]
@@ -222,7 +222,7 @@ def test_other_seeds_say_other_things_and_greedy_has_none() -> None:
 
 def test_only_our_settings_act_whatever_the_model_folder_asks_for(folder: Path, tmp_path: Path) -> None:
     calls = [call("chunk " * i, most=30, seed=i) for i in range(5)]
-    model, tokenizer = _weights.load_model(str(folder), "auto"), _weights.load_tokenizer(str(folder))
+    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
     model.generation_config = GenerationConfig(
         do_sample=True, repetition_penalty=9.0, top_k=1, temperature=0.01, no_repeat_ngram_size=1, min_new_tokens=29,
         suppress_tokens=[20, 21, 22], eos_token_id=2, max_length=7,
@@ -238,7 +238,7 @@ def test_only_our_settings_act_whatever_the_model_folder_asks_for(folder: Path, 
 
 def plain_greedy(folder: Path, asked: Call) -> Generation:
     """Argmax by argmax, without `generate`."""
-    model, tokenizer = _weights.load_model(str(folder), "auto"), _weights.load_tokenizer(str(folder))
+    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
     prompt = Chat(tokenizer, "", thinking=False).prompt(asked.observation.messages)
     ids = torch.tensor([prompt])  # (1, P)
     written: list[int] = []
@@ -252,7 +252,7 @@ def plain_greedy(folder: Path, asked: Call) -> Generation:
 
 
 def test_every_end_token_of_the_model_ends_a_reply(folder: Path, tmp_path: Path) -> None:
-    model, tokenizer = _weights.load_model(str(folder), "auto"), _weights.load_tokenizer(str(folder))
+    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
     model.generation_config.eos_token_id = list(range(len(tokenizer)))
     tiny.save(tmp_path, model, tokenizer)
     replies = policy(tmp_path, temperature=1).generate([call("chunk", seed=i) for i in range(10)])
@@ -307,7 +307,7 @@ def test_a_prompt_does_not_change_overnight(form: str, expected: str) -> None:
 
 
 def test_a_tokenizer_without_chat_template_is_refused_before_weights_load(folder: Path, tmp_path: Path) -> None:
-    _weights.load_tokenizer(str(folder)).save_pretrained(tmp_path)
+    weights.load_tokenizer(str(folder)).save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     with pytest.raises(UsageError, match=r"has no chat template: name an instruct model") as caught:
@@ -352,9 +352,9 @@ def test_a_folder_that_is_not_there_is_named(name: str) -> None:
 
 
 def test_running_out_of_memory_comes_with_advice() -> None:
-    with pytest.raises(BackendError, match=r"lower policy\.micro_batch_tokens"), _weights.memory_advice():
+    with pytest.raises(BackendError, match=r"lower policy\.micro_batch_tokens"), weights.memory_advice():
         torch.empty(2**50)
-    with pytest.raises(RuntimeError, match="inconsistent"), _weights.memory_advice():
+    with pytest.raises(RuntimeError, match="inconsistent"), weights.memory_advice():
         torch.ones(2) @ torch.ones(3)
 
 

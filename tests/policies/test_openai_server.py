@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from policies._server import Answer, Server, completion, error
 from pydantic import ValidationError
 
+from atommem_cli import servers
 from atommem_cli.episode import Call, ServerPolicy
 from atommem_cli.errors import BackendError
 from atommem_cli.policies import _completions as completions
@@ -177,12 +178,12 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_retry_after_in_every_form() -> None:
-    assert completions.retry_after("2.5") == 2.5
-    assert completions.retry_after("86400") == 60
+    assert servers.retry_after("2.5") == 2.5
+    assert servers.retry_after("86400") == 60
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 25 < completions.retry_after(soon) <= 30
+    assert 25 < servers.retry_after(soon) <= 30
     for nothing in ("", "soon", "-3", "Mon, 01 Jan 2001 00:00:00 GMT", "1 hour"):
-        assert completions.retry_after(nothing) == 0
+        assert servers.retry_after(nothing) == 0
 
 
 @pytest.mark.parametrize(
@@ -325,11 +326,11 @@ JSON = st.recursive(
 def test_no_response_raises(value: object) -> None:
     body = json.dumps(value)
     completions.read(body)
-    assert isinstance(completions.said(body), str)
+    assert isinstance(servers.said(body), str)
     assert not completions.overflows(body) or "context" in body.lower()
 
 
 def test_a_response_that_is_nested_to_death_does_not_raise() -> None:
     body = "[" * 200_000
     assert completions.read(body) is None
-    assert completions.said(body) == body
+    assert servers.said(body) == body
