@@ -11,9 +11,10 @@ from atommem_cli import judging, metrics, plugins, sessions, summary, tables, ve
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble, chunks_of
 from atommem_cli.errors import Interrupted, UsageError
+from atommem_cli.jsonlines import write_whole
 from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
-from atommem_cli.records import RunFolder, write_whole
+from atommem_cli.records import RunFolder
 from atommem_cli.rollout import Clock
 from atommem_cli.tables import Cost
 from atommem_cli.types import StopReason, Task, Trajectory

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from atommem_cli import records
+from atommem_cli import jsonlines, records
 from atommem_cli.statistics import mean_interval
 from atommem_cli.types import StopReason, Task
 
@@ -24,8 +24,8 @@ def summarize(folder: Path, tasks: Sequence[Task]) -> dict[str, Any]:
     Raises:
         SourceError: the folder is not that of a run, or one of its files is damaged.
     """
-    run = records.read_json(folder / "run.json")
-    episodes = records.latest(line for _, line in records.read_lines(folder / "episodes.jsonl"))
+    run = jsonlines.read_json(folder / "run.json")
+    episodes = records.latest(line for _, line in jsonlines.read_lines(folder / "episodes.jsonl"))
     verdicts = _verdicts(folder)
     for line in episodes:
         if line["episode"] in verdicts:
@@ -89,7 +89,7 @@ def _by_kind(episodes: Sequence[Mapping[str, Any]], tasks: Sequence[Task], score
 def _steps(folder: Path, finished: set[str]) -> dict[str, Any]:
     """Operations by kind and outcome, and reading steps, over the finished episodes."""
     steps: dict[tuple[str, int], dict[str, Any]] = {}
-    for _, line in records.read_lines(folder / "steps.jsonl"):
+    for _, line in jsonlines.read_lines(folder / "steps.jsonl"):
         if line["episode"] in finished:
             counts = Counter((op["kind"], op["outcome"]) for op in line["ops"])
             steps[line["episode"], line["step"]] = {"reading": line.get("question") is None, "counts": counts}
@@ -108,7 +108,7 @@ def _steps(folder: Path, finished: set[str]) -> dict[str, Any]:
 
 def _time(folder: Path) -> dict[str, Any]:
     """Seconds by part, over the sessions that came to an end; a killed one leaves no end line."""
-    lines = [line for _, line in records.read_lines(folder / "sessions.jsonl")]
+    lines = [line for _, line in jsonlines.read_lines(folder / "sessions.jsonl")]
     ended = [line["seconds"] for line in lines if "seconds" in line]
     parts = ("wall", "model", "embedder", "store", "rest")
     return {
@@ -122,7 +122,7 @@ def _verdicts(folder: Path) -> dict[str, list[float]]:
     path = folder / "verdicts.jsonl"
     if not path.exists():
         return {}
-    return {line["episode"]: line["correct"] for _, line in records.read_lines(path)}
+    return {line["episode"]: line["correct"] for _, line in jsonlines.read_lines(path)}
 
 
 def _spread(values: Iterable[int]) -> dict[str, float]:

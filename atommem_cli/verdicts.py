@@ -16,9 +16,10 @@ from atommem_cli import recipe as recipes
 from atommem_cli import seeds
 from atommem_cli.episode import Call, Policy, ServerPolicy
 from atommem_cli.errors import AtommemError
+from atommem_cli.jsonlines import Lines
 from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
-from atommem_cli.records import Lines, RunFolder, latest
+from atommem_cli.records import RunFolder, latest
 from atommem_cli.types import Expects, Finish, Generation, Observation, Question, Task
 
 TRIES = 3

@@ -15,7 +15,7 @@ import pytest
 from commands import ATOMMEM, atommem, complaint
 from policies._server import Server, completion, error
 
-from atommem_cli import evaluation, preparation, records
+from atommem_cli import evaluation, jsonlines, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.types import Answer, Question, StopReason, Task, Trajectory, Usage
@@ -174,7 +174,7 @@ def _wait_for_growth(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 
 def _replies(folder: Path) -> list[tuple[Any, ...]]:
-    lines = {(line["episode"], line["step"]): line for _, line in records.read_lines(folder / "steps.jsonl")}
+    lines = {(line["episode"], line["step"]): line for _, line in jsonlines.read_lines(folder / "steps.jsonl")}
     return [(*key, line.get("reply", ""), line["ops"]) for key, line in lines.items()]
 
 

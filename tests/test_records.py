@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atommem_cli import records
+from atommem_cli import jsonlines, records
 from atommem_cli.errors import BackendError, RunMismatch, SourceError
-from atommem_cli.records import Lines, RunFolder
+from atommem_cli.jsonlines import Lines
+from atommem_cli.records import RunFolder
 from atommem_cli.types import (
     Answer,
     Expects,
@@ -134,7 +135,7 @@ def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
     """A limit on the size of files makes `write` fail half way, as a full disk does."""
     program = (
-        "import resource, signal, sys; from pathlib import Path; from atommem_cli.records import Lines\n"
+        "import resource, signal, sys; from pathlib import Path; from atommem_cli.jsonlines import Lines\n"
         "from atommem_cli.errors import BackendError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"lines = Lines(Path({str(tmp_path / 'lines.jsonl')!r}))\n"
@@ -153,7 +154,7 @@ def test_no_space_left_is_said_so() -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
     with pytest.raises(BackendError, match="cannot be written"):
-        records.write_whole(Path("/dev/full/x"), "text")
+        jsonlines.write_whole(Path("/dev/full/x"), "text")
 
 
 def test_the_digest_holds_no_order_and_no_time(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from atommem_cli import plugins
 from atommem_cli.episode import Call, Episode, Limits
 from atommem_cli.memory import Store
+from atommem_cli.player import Budget
 from atommem_cli.policies import scripted
-from atommem_cli.rollout import Budget, Rollout
+from atommem_cli.rollout import Rollout
 from atommem_cli.types import Expects, Finish, Generation, OpKind, Outcome, StopReason, Task, Trajectory
 
 

@@ -1,0 +1,119 @@
+"""Files of JSON lines that only grow, and files that are written whole: a kill or a full disk hurts neither."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from atommem_cli.errors import BackendError, SourceError
+
+
+class Lines:
+    """A file of JSON lines that only grows. A torn last line is cut off when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
+        self._size = self._mend()
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Append one line.
+
+        Raises:
+            BackendError: the disk is full or gone; the file is as it was before.
+        """
+        data = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode("utf-8", "backslashreplace")
+        offset, left = self._size, memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            os.ftruncate(self._file, offset)
+            why = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror)
+            raise BackendError(
+                f"{self.path}: {why}; everything finished is saved: make room and run the same command again"
+            ) from None
+        self._size += len(data)
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every line, in order."""
+        return (line for _, line in self.read_at())
+
+    def read_at(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every line with its offset in bytes."""
+        return read_lines(self.path)
+
+    def line_at(self, offset: int) -> dict[str, Any]:
+        """The line that begins at an offset."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            line: dict[str, Any] = json.loads(file.readline())
+        return line
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _mend(self) -> int:
+        size = os.fstat(self._file).st_size
+        at = size
+        while at:
+            step = min(at, 65_536)
+            newline = os.pread(self._file, step, at - step).rfind(b"\n")
+            if newline >= 0:
+                at = at - step + newline + 1
+                break
+            at -= step
+        if at != size:
+            os.ftruncate(self._file, at)
+        return at
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines of a JSON lines file with their offsets.
+
+    Raises:
+        SourceError: a line is damaged; names file and line.
+    """
+    offset = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                raise SourceError(f"{path}: line {number} is damaged") from None
+            yield offset, line
+            offset += len(raw)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a run folder.
+
+    Raises:
+        SourceError: missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise SourceError(f"{path}: not there; is this the folder of a run?") from None
+    except ValueError:
+        raise SourceError(f"{path}: damaged") from None
+    return content
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file and rename it into place.
+
+    Raises:
+        BackendError: the disk is full or gone.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
