@@ -70,9 +70,9 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
         rows.append(
             (
                 result["agent"]["name"],
-                result["policy"]["name"],
+                _label(result["policy"]),
                 result["store"],
-                result["embedder"]["name"],
+                _label(result["embedder"]),
                 *(_score(result["scores"][name]) if name in result["scores"] else "" for name in names),
                 f"{first['n']} in {first['tasks']} tasks",
                 str(len(result["failed"])),
@@ -174,6 +174,13 @@ def _facts(result: Mapping[str, Any]) -> Table:
 
 
 _PARTS = ("model", "embedder", "store", "rest")
+
+
+def _label(described: Mapping[str, str]) -> str:
+    """The plug-in and its model; of a folder the last part, because a table travels further than a machine."""
+    name, _, model = described["name"].partition(": ")
+    model = model or described.get("model", "")
+    return f"{name}: {model.rstrip('/').rpartition('/')[2]}" if model else name
 
 
 def _score(cell: Mapping[str, Any]) -> str:
