@@ -17,7 +17,7 @@ from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder
 from atommem_cli.rollout import Clock
 from atommem_cli.tables import Cost
-from atommem_cli.types import StopReason, Task, Trajectory
+from atommem_cli.types import Answer, Question, StopReason, Task
 
 Progress = Callable[[int, int, str], None]
 """Called with episodes done, planned and a remark, whenever some have finished."""
@@ -108,12 +108,12 @@ def evaluate(
     _check_scorers(recipe, scorers)
     parts = assemble(recipe, out)
     try:
-        tasks = list(planned_tasks(recipe))
+        planned = min(recipe.task.limit or manifest.tasks, manifest.tasks) * recipe.eval.repeats
         identity = {
             "command": "eval",
             "recipe": recipe.content,
             "tasks": manifest.sha256,
-            "episodes": len(tasks) * recipe.eval.repeats,
+            "episodes": planned,
             "scorers": scorers,
             "agent": parts.agent.describe(),
             "policy": parts.policy.describe(),
@@ -121,10 +121,10 @@ def evaluate(
             **({"judge": judging.prompt_digest()} if "judge" in scorers else {}),
         }
         with RunFolder(out, identity, recipe.dump()) as run, sessions.session(run, parts, command) as clock:
-            _play(run, parts, tasks, scorers, clock, progress)
+            questions = _play(run, parts, scorers, planned, clock, progress)
             if "judge" in scorers:
-                verdicts.judge(recipe, run, tasks)
-        result = summary.summarize(out, tasks)
+                verdicts.judge(recipe, run, questions)
+        result = summary.summarize(out, questions)
         write_whole(out / "summary.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
         write_whole(out / "table.md", tables.evaluation(result))
     except KeyboardInterrupt:
@@ -137,30 +137,37 @@ def evaluate(
 def _play(
     run: RunFolder,
     parts: Parts,
-    tasks: Sequence[Task],
     scorers: Sequence[str],
+    planned: int,
     clock: Clock,
     progress: Progress | None,
-) -> None:
-    by_name = {task.id: task for task in tasks}
-    planned = len(tasks) * parts.recipe.eval.repeats
+) -> dict[str, tuple[Question, ...]]:
+    """Play and score what is not finished yet; the questions of every task, by the task's name."""
+    questions: dict[str, tuple[Question, ...]] = {}
+
+    def drawn() -> Iterator[Task]:
+        for task in planned_tasks(parts.recipe):
+            questions[task.id] = task.questions  # the documents need not stay in memory
+            yield task
+
     failed: set[str] = set()
     if progress:
         progress(run.count, planned, "")
-    for trajectory in parts.play(tasks, run, clock):
-        run.episode(trajectory, score(by_name[trajectory.task], trajectory, scorers))
+    for trajectory in parts.play(drawn(), run, clock):
+        run.episode(trajectory, score(questions[trajectory.task], trajectory.answers, scorers))
         if trajectory.stop is StopReason.ERROR:
             failed.add(trajectory.episode)
         if progress:
             progress(run.count + len(failed), planned, f"({len(failed)} failed)" if failed else "")
+    return questions
 
 
-def score(task: Task, trajectory: Trajectory, scorers: Sequence[str]) -> dict[str, list[float]]:
+def score(questions: Sequence[Question], answers: Sequence[Answer], scorers: Sequence[str]) -> dict[str, list[float]]:
     """Per scorer, one number in [0, 1] per question: answer i against the golds of question i alone.
 
     The judge is not among them; it comes after the episodes (`verdicts`).
     """
-    pairs = list(zip(trajectory.answers, task.questions, strict=True))
+    pairs = list(zip(answers, questions, strict=True))
     return {
         name: [metrics.SCORERS[name](answer, question.answers) for answer, question in pairs]
         for name in scorers

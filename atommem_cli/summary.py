@@ -10,13 +10,13 @@ from typing import Any
 
 from atommem_cli import jsonlines, records
 from atommem_cli.statistics import mean_interval
-from atommem_cli.types import StopReason, Task
+from atommem_cli.types import Question, StopReason
 
 _BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
 
 
-def summarize(folder: Path, tasks: Sequence[Task]) -> dict[str, Any]:
-    """The content of `summary.json`.
+def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[str, Any]:
+    """The content of `summary.json`, given the questions of each task by the task's name.
 
     Scores are means over questions, in [0, 1]; failed episodes count as wrong, and so does every question
     that was not answered. Intervals are 95 %, clustered by task (see `statistics.mean_interval`).
@@ -47,7 +47,7 @@ def summarize(folder: Path, tasks: Sequence[Task]) -> dict[str, Any]:
         "untagged_answers": sum(not a["tagged"] for line in episodes for a in line["answers"]),
         "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
         "scores": {name: _interval(episodes, name) for name in run["scorers"]},
-        "by_kind": _by_kind(episodes, tasks, run["scorers"][0]),
+        "by_kind": _by_kind(episodes, questions, run["scorers"][0]),
         "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
         "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
         **_steps(folder, {line["episode"] for line in episodes}),
@@ -75,14 +75,16 @@ def _interval(
     }
 
 
-def _by_kind(episodes: Sequence[Mapping[str, Any]], tasks: Sequence[Task], scorer: str) -> dict[str, dict[str, Any]]:
+def _by_kind(
+    episodes: Sequence[Mapping[str, Any]], questions: Mapping[str, Sequence[Question]], scorer: str
+) -> dict[str, dict[str, Any]]:
     """The leading score by what a question hinges on and by its hops (`stream`), or by its source's type."""
     groups: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for task in tasks:
-        for index, question in enumerate(task.questions):
+    for task, asked in questions.items():
+        for index, question in enumerate(asked):
             labels = [question.hinge, f"{len(question.path) - 1} hops"] if question.path else [question.kind]
             for label in filter(None, labels):
-                groups[label][task.id].add(index)
+                groups[label][task].add(index)
     return {label: _interval(episodes, scorer, members) for label, members in sorted(groups.items())}
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from atommem_cli import recipe as recipes
 from atommem_cli import seeds
@@ -20,7 +19,7 @@ from atommem_cli.jsonlines import Lines
 from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder, latest
-from atommem_cli.types import Expects, Finish, Generation, Observation, Question, Task
+from atommem_cli.types import Expects, Finish, Generation, Observation, Question
 
 TRIES = 3
 """Askings per answer."""
@@ -28,15 +27,14 @@ _TOKENS = 512
 """New tokens of a verdict; some judges think first."""
 
 
-def judge(recipe: Recipe, run: RunFolder, tasks: Sequence[Task]) -> None:
-    """Judge every episode that has no verdict yet.
+def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Question]]) -> None:
+    """Judge every episode that has no verdict yet, given the questions of each task by the task's name.
 
     Raises:
         AtommemError: the judge gave no readable verdict on a sample; names it.
         BackendError: the judge cannot be reached.
     """
     assert recipe.eval.judge is not None
-    by_name = {task.id: task for task in tasks}
     verdicts = Lines(run.path / "verdicts.jsonl")
     try:
         judged = {line["episode"] for line in verdicts.read()}
@@ -48,7 +46,7 @@ def judge(recipe: Recipe, run: RunFolder, tasks: Sequence[Task]) -> None:
             cases = [
                 (f"{line['episode']} question {i}", question, answer["text"])
                 for line in lines
-                for i, (question, answer) in enumerate(_pairs(line, by_name))
+                for i, (question, answer) in enumerate(zip(questions[line["task"]], line["answers"], strict=True))
             ]
             correct = iter(_ask_until_readable(policy, cases, recipe.seed))
             for line in lines:
@@ -56,10 +54,6 @@ def judge(recipe: Recipe, run: RunFolder, tasks: Sequence[Task]) -> None:
                 verdicts.append({"episode": line["episode"], "correct": scores})
     finally:
         verdicts.close()
-
-
-def _pairs(line: Mapping[str, Any], tasks: Mapping[str, Task]) -> list[tuple[Question, Mapping[str, Any]]]:
-    return list(zip(tasks[line["task"]].questions, line["answers"], strict=True))
 
 
 def _ask_until_readable(

@@ -18,7 +18,7 @@ from policies._server import Server, completion, error
 from atommem_cli import evaluation, jsonlines, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import SourceError, UsageError
-from atommem_cli.types import Answer, Question, StopReason, Task, Trajectory, Usage
+from atommem_cli.types import Answer, Question
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +110,10 @@ def test_damaged_tasks_are_noticed_before_anything_is_played(tmp_path: Path, mon
 def test_answer_i_is_scored_against_gold_i_only() -> None:
     """peers.md 1: "yes" x 4 scored 1.0 there, and so did right answers rotated by one."""
     golds = ("yes", "Paris", "Rome", "1999")
-    task = Task("t", "hotpotqa", (), tuple(Question(f"q{i}", "?", (gold,)) for i, gold in enumerate(golds)))
+    questions = [Question(f"q{i}", "?", (gold,)) for i, gold in enumerate(golds)]
 
     def em(*texts: str) -> list[float]:
-        answers = tuple(Answer(text) for text in texts)
-        played = Trajectory("t#0", "t", 0, answers, StopReason.ANSWERED, (), Usage(), 1)
-        return evaluation.score(task, played, ["em"])["em"]
+        return evaluation.score(questions, [Answer(text) for text in texts], ["em"])["em"]
 
     assert em(*golds) == [1, 1, 1, 1]
     assert em(*golds[1:], golds[0]) == [0, 0, 0, 0]
