@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 
 from atommem_cli import dialect, metrics, plugins, seeds, sessions
 from atommem_cli import recipe as recipes
@@ -15,9 +14,6 @@ from atommem_cli.memory import Change
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import prompt_hash
 from atommem_cli.types import Answer, MemoryEntry, StopReason, Task, Trajectory
-
-EXTRAS = {"trl": "train", "peft": "train", "accelerate": "train", "vllm": "vllm"}
-"""Packages that some commands need, and the extra that brings them."""
 
 _FUZZED = 20_000
 _ENTRIES = 1_000
@@ -73,15 +69,7 @@ def run(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _packages() -> str:
-    there = sessions.versions()
-    extras = []
-    for package, extra in EXTRAS.items():
-        try:
-            there[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            extras.append(f"{package} (pip install 'atommem[{extra}]')")
-    text = ", ".join(f"{name} {version}" for name, version in there.items())
-    return text + (f"; not installed, needed by some commands: {', '.join(extras)}" if extras else "")
+    return ", ".join(f"{name} {version}" for name, version in sessions.versions().items())
 
 
 def _plugins() -> str:
