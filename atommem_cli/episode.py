@@ -85,6 +85,11 @@ class Episode:
 class Agent(Protocol):
     """A way to read a stream and answer questions about it."""
 
+    calls_per_chunk: bool
+    """Whether it asks the policy about every chunk; else only about every question."""
+    reads_again: bool
+    """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
+
     def play(self, episode: Episode) -> Play:
         """Play the episode to its end."""
 

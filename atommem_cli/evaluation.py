@@ -10,6 +10,7 @@ from typing import Any
 from atommem_cli import judging, metrics, plugins, sessions, summary, tables, verdicts
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble, chunks_of
+from atommem_cli.episode import Agent
 from atommem_cli.errors import Interrupted, UsageError
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.preparation import read_tasks, verify
@@ -31,21 +32,22 @@ def plan(recipe: Recipe) -> Cost:
     """
     module, options = recipes.plugin("policies", recipe.policy)
     tokenizer = module.tokenizer(options)
+    agents, agent_options = recipes.plugin("agents", recipe.agent)
+    agent: Agent = agents.build(agent_options)
     tasks = questions = chunks = tokens = low = high = new = 0
     limits, repeats = recipe.limits, recipe.eval.repeats
-    reads_again = 1 + (limits.reads if recipe.agent.name == "atommem" else 0)
-    reading = recipe.agent.name in ("atommem", "memagent")
+    tries = 1 + limits.reads * agent.reads_again
     for task in planned_tasks(recipe):
         pieces, _ = chunks_of(recipe, task, tokenizer)
-        read_calls = len(pieces) if reading else 0
+        read_calls = len(pieces) * agent.calls_per_chunk
         tasks += 1
         questions += len(task.questions)
         chunks += len(pieces)
         tokens += sum(piece.tokens for piece in pieces)
         low += read_calls + len(task.questions)
-        calls = (read_calls + len(task.questions)) * reads_again
+        calls = (read_calls + len(task.questions)) * tries
         high += min(calls, recipe.budget.calls or calls)
-        longest = (read_calls * limits.reply + len(task.questions) * limits.answer) * reads_again
+        longest = (read_calls * limits.reply + len(task.questions) * limits.answer) * tries
         new += min(longest, recipe.budget.new_tokens or longest)
     return Cost(tasks, questions, tasks * repeats, chunks, tokens, low * repeats, high * repeats, new * repeats)
 

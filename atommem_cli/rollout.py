@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Clock:
-    """Wall seconds of a rollout by part; what is left of the whole is the harness itself."""
+    """Wall seconds of a rollout by part; what is left of the whole is the harness itself.
+
+    Of a server policy `model` is everything that is neither embedder nor store, because requests and the
+    harness's own work overlap: there the harness shows in a benchmark (tests/bench/), not here.
+    """
 
     model: float = 0.0
     embedder: float = 0.0
@@ -168,7 +172,8 @@ class Rollout:
         waiting: asyncio.Queue[tuple[Player, asyncio.Future[None]]],
         slots: asyncio.Semaphore,
     ) -> Trajectory:
-        self.store.begin([episode.id])
+        with self.clock.of("store"):
+            self.store.begin([episode.id])
         try:
             player = Player(episode, self.budget, self.journal)
             while player.request is not None:
@@ -187,7 +192,8 @@ class Rollout:
                 player.answer(call, reply, time.perf_counter() - start)
             return player.trajectory()
         finally:
-            self.store.end([episode.id])
+            with self.clock.of("store"):
+                self.store.end([episode.id])
 
     async def _settle_forever(self, waiting: asyncio.Queue[tuple[Player, asyncio.Future[None]]]) -> None:
         """Serve memory operations, all that wait at the time in one batch."""

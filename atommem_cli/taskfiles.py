@@ -147,9 +147,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise SourceError(f"{path} is damaged: {where}: {first['msg']}; prepare again with --force") from None
+        raise SourceError(f"{path} is damaged: {_fault(error, 'the file')}; prepare again with --force") from None
 
 
 def read_tasks(folder: str | Path, limit: int | None = None) -> Iterator[Task]:
@@ -170,9 +168,7 @@ def read_tasks(folder: str | Path, limit: int | None = None) -> Iterator[Task]:
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the line"
-        raise SourceError(f"{path} line {count} is damaged: {where}: {first['msg']}") from None
+        raise SourceError(f"{path} line {count} is damaged: {_fault(error, 'the line')}") from None
     if count < wanted:
         raise SourceError(f"{path} has {count} tasks where its manifest says {expected}")
 
@@ -188,6 +184,12 @@ def verify(folder: str | Path) -> Manifest:
     if sha256(path) != manifest.sha256:
         raise SourceError(f"{path} is not the file that its manifest describes; prepare again with --force")
     return manifest
+
+
+def _fault(error: ValidationError, whole: str) -> str:
+    """The first fault, and the field it is in, or `whole`."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
 
 
 def sha256(path: Path) -> str:

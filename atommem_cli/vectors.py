@@ -18,7 +18,7 @@ class CachedEmbedder:
     def __init__(self, inner: Embedder, most: int = 20_000) -> None:
         """
         Args:
-            most: vectors kept, at least 1; the default takes 0.8 GB at 1,024 dimensions.
+            most: vectors kept, at least 1; the default takes 80 MB at 1,024 dimensions.
         """
         self.dimension = inner.dimension
         self.embedded = 0

@@ -37,8 +37,9 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
     assert recipe.eval.judge is not None
     verdicts = Lines(run.path / "verdicts.jsonl")
     try:
-        judged = {line["episode"] for line in verdicts.read()}
-        waiting = [line for line in latest(run.episodes.read()) if line["episode"] not in judged]
+        judged = {line["episode"]: line["steps"] for line in verdicts.read()}
+        # A failed episode that was played again has other steps, and is judged again.
+        waiting = [line for line in latest(run.episodes.read()) if judged.get(line["episode"]) != line["steps"]]
         module, options = recipes.plugin("policies", recipe.eval.judge)
         policy = module.build(options)
         for at in range(0, len(waiting), policy.batch):
@@ -51,7 +52,7 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
             correct = iter(_ask_until_readable(policy, cases, recipe.seed))
             for line in lines:
                 scores = [next(correct) for _ in line["answers"]]
-                verdicts.append({"episode": line["episode"], "correct": scores})
+                verdicts.append({"episode": line["episode"], "steps": line["steps"], "correct": scores})
     finally:
         verdicts.close()
 

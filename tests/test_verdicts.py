@@ -39,6 +39,17 @@ def test_verdicts_are_scores_of_their_own_and_asked_once() -> None:
         assert len(server.bodies) == 4
 
 
+def test_an_episode_that_was_played_again_is_judged_again() -> None:
+    with Server(*map(completion, [RIGHT] * 8)) as server:
+        evaluation.evaluate(judged_by(server), Path("run"))
+        line = json.loads(Path("run/verdicts.jsonl").read_text())
+        stale = {**line, "steps": "those of a failed try", "correct": [0.0] * 4}
+        Path("run/verdicts.jsonl").write_text(json.dumps(stale) + "\n")
+        again = evaluation.evaluate(judged_by(server), Path("run"))
+        assert again["scores"]["judge"]["mean"] == 1.0
+        assert len(server.bodies) == 8
+
+
 def test_a_verdict_that_cannot_be_read_fails_the_run_and_names_the_sample() -> None:
     nonsense = [completion("I am a teapot")] * 12
     with Server(completion(RIGHT), *nonsense) as server:

@@ -25,6 +25,8 @@ class Speaker:
     """Base of the agents: a name, a dialect, and the step in which a question is answered."""
 
     name: str
+    calls_per_chunk = False
+    reads_again = False
 
     def __init__(self, options: Options) -> None:
         self.dialect = dialect.load(options.dialect)

@@ -27,6 +27,8 @@ class AtomMem(Speaker):
     """Reads chunk by chunk, manages its memory, answers from it."""
 
     name = "atommem"
+    calls_per_chunk = True
+    reads_again = True
 
     def play(self, episode: Episode) -> Play:
         for chunk in episode.chunks:

@@ -18,6 +18,7 @@ class MemAgent(Speaker):
     """Rewrites its notes chunk by chunk and answers from them."""
 
     name = "memagent"
+    calls_per_chunk = True
 
     def play(self, episode: Episode) -> Play:
         for chunk in episode.chunks:
