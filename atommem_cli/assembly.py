@@ -73,8 +73,12 @@ class Parts:
             for sample in range(self.recipe.eval.repeats):
                 yield self.episode(task, sample, chunks, cut)
 
-    def episode(self, task: Task, sample: int, chunks: tuple[Chunk, ...], cut: int) -> Episode:
-        """One episode of one task."""
+    def episode(self, task: Task, sample: int, chunks: tuple[Chunk, ...], cut: int, *, turn: int = 0) -> Episode:
+        """One episode of one task.
+
+        Args:
+            turn: tells apart the same sample of the same task played again later, as training does.
+        """
         recipe = self.recipe
         memory = Memory(
             f"{task.id}#{sample}",
@@ -93,7 +97,7 @@ class Parts:
             self.policy.tokenizer,
             limits,
             sample=sample,
-            seed=seeds.derive(recipe.seed, task.id, sample),
+            seed=seeds.derive(recipe.seed, task.id, sample, *([turn] if turn else [])),
             truncated_tokens=cut,
         )
 
@@ -102,10 +106,11 @@ class Parts:
         self.store.close()
 
 
-def assemble(recipe: Recipe, where: Path | None = None) -> Parts:
+def assemble(recipe: Recipe, where: Path | None = None, playing: Policy | None = None) -> Parts:
     """Build everything that a recipe names; weights load here.
 
     Args:
+        playing: a policy that is there already (a trainer's); the recipe's own is then not built.
         where: the run folder. With this machine's name it stamps the run's entries in a store that others
             share: the same run finds its own leftovers again, and nobody else's.
 
@@ -115,17 +120,22 @@ def assemble(recipe: Recipe, where: Path | None = None) -> Parts:
     agent, agent_options = recipes.plugin("agents", recipe.agent)
     store, store_options = recipes.plugin("stores", recipe.store)
     embedder, embedder_options = recipes.plugin("embedders", recipe.embedder)
-    policy, policy_options = recipes.plugin("policies", recipe.policy)
     if "run" in type(store_options).model_fields:
         place = (platform.node(), str(where.resolve())) if where else (recipe.digest, os.getpid())
         store_options = store_options.model_copy(update={"run": f"{seeds.derive(0, *place):016x}"})
     return Parts(
         recipe,
         agent.build(agent_options),
-        policy.build(policy_options),
+        playing or _policy(recipe),
         store.build(store_options),
         CachedEmbedder(embedder.build(embedder_options)),
     )
+
+
+def _policy(recipe: Recipe) -> Policy | ServerPolicy:
+    module, options = recipes.plugin("policies", recipe.policy)
+    policy: Policy | ServerPolicy = module.build(options)
+    return policy
 
 
 def chunks_of(recipe: Recipe, task: Task, tokenizer: Tokenizer) -> tuple[tuple[Chunk, ...], int]:

@@ -98,6 +98,61 @@ class EvalSection(_Section):
     """Failed episodes above which the exit status is 1."""
 
 
+Rewards = dict[str, float]
+"""Weights by name (`rewards.REWARDS`); the reward of a trajectory is their weighted sum."""
+
+
+class RecallSection(_Section):
+    """Dense in-context recall to train on first: the stand-in of a pretrained backbone for the model `tiny`."""
+
+    rows: PositiveInt
+    """Sequences; each is seen once."""
+    pairs: PositiveInt = 24
+    """Key-value pairs per sequence."""
+    trainer: dict[str, Any] = {}
+    """Keywords of TRL's SFTConfig where this stage shall differ from `sft.trainer`."""
+
+
+class SftSection(_Section):
+    """Supervised fine-tuning on good trajectories."""
+
+    runs: tuple[str, ...] = ()
+    """Run folders of `atommem eval` whose trajectories are learned, of any policy."""
+    rewards: Rewards = {"em": 1.0}
+    min_reward: float = 0.5
+    """Trajectories below it are left out; all steps of the others are kept (papers.md 1.6)."""
+    holdout: float = Field(0.05, ge=0, lt=1)
+    """Share of the tasks whose rows measure the validation loss; 0 for none."""
+    recall: RecallSection | None = None
+    lora: dict[str, Any] | None = None
+    """Keywords of peft's LoraConfig; null trains every weight."""
+    trainer: dict[str, Any] = {}
+    """Keywords of TRL's SFTConfig."""
+
+
+class GrpoSection(_Section):
+    """Group-relative policy optimisation on the task's own reward."""
+
+    split: str = "train"
+    """Of `task.folder`; the recipe's `task.split` is for validation."""
+    limit: PositiveInt | None = None
+    """First training tasks only; None is all."""
+    rewards: Rewards = {"em": 1.0}
+    unit: Literal["token", "step", "trajectory"] = "token"
+    """What weighs the same in the loss: every token (DAPO, papers.md 1.7 `token-mean`), every model call, or
+    every trajectory."""
+    micro_batch_tokens: PositiveInt = 16_384
+    """Most tokens, padding included, of one forward and backward pass; a longer row runs alone."""
+    validation: PositiveInt | None = 64
+    """First tasks of `task.split` that choose the best checkpoint, played greedily; None is all."""
+    keep_rollouts: int = Field(0, ge=0)
+    """Every so many updates the trajectories are kept as a run folder; 0 never."""
+    lora: dict[str, Any] | None = None
+    """Keywords of peft's LoraConfig; null trains every weight."""
+    trainer: dict[str, Any] = {}
+    """Keywords of TRL's GRPOConfig."""
+
+
 class Recipe(_Section):
     """A whole recipe, resolved."""
 
@@ -115,18 +170,29 @@ class Recipe(_Section):
     store: Plugin = Plugin(name="chroma")
     embedder: Plugin
     eval: EvalSection = EvalSection()
+    sft: SftSection = SftSection()
+    grpo: GrpoSection = GrpoSection()
 
     @property
     def content(self) -> dict[str, Any]:
-        """Everything that can change a result, as JSON values."""
+        """Everything that can change a result of playing episodes, as JSON values."""
         content = self.model_dump(mode="json")
-        del content["name"], content["eval"]["max_failed"]
+        del content["name"], content["eval"]["max_failed"], content["sft"], content["grpo"]
         return content
 
     @property
     def digest(self) -> str:
         """sha256 over `content`, in hexadecimal digits."""
-        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
+        return _sha256(self.content)
+
+    def training(self, command: Literal["sft", "grpo"]) -> dict[str, Any]:
+        """Everything that can change what a training command learns, as JSON values."""
+        section: BaseModel = getattr(self, command)
+        return {**self.content, command: section.model_dump(mode="json")}
+
+    def training_digest(self, command: Literal["sft", "grpo"]) -> str:
+        """sha256 over `training`, in hexadecimal digits."""
+        return _sha256(self.training(command))
 
     def dump(self) -> str:
         """The resolved recipe as YAML."""
@@ -206,6 +272,10 @@ def assignments(changes: Sequence[str]) -> dict[str, Any]:
     for change in changes:
         _override(content, change)
     return content
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _filled(room: str, section: dict[str, Any], origin: str, where: tuple[str, ...]) -> dict[str, Any]:

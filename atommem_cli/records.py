@@ -30,8 +30,8 @@ SCHEMA = 1
 """Version of the files of a run folder."""
 
 
-class RunFolder:
-    """A run folder, open for writing by this process alone. Use as a context manager."""
+class Folder:
+    """A folder that belongs to one run, open for writing by this process alone. Use as a context manager."""
 
     def __init__(self, path: Path, identity: Mapping[str, Any], recipe: str) -> None:
         """Make the folder, or continue it.
@@ -51,16 +51,7 @@ class RunFolder:
             raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
         try:
             self._claim(identity, recipe)
-            self.episodes = Lines(path / "episodes.jsonl")
-            self.steps = Lines(path / "steps.jsonl")
             self.sessions = Lines(path / "sessions.jsonl")
-            self._finished = {
-                line["episode"] for line in latest(self.episodes.read()) if line["stop"] != StopReason.ERROR
-            }
-            # What earlier sessions left: prompt hash and offset of each step.
-            self._index: dict[tuple[str, int], tuple[str, int]] = {}
-            for offset, line in self.steps.read_at():
-                self._index[line["episode"], line["step"]] = (line.get("prompt", ""), offset)
         except BaseException:
             os.close(self._lock)
             raise
@@ -69,9 +60,54 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for lines in (self.episodes, self.steps, self.sessions):
-            lines.close()
+        self.sessions.close()
         os.close(self._lock)
+
+    def _claim(self, identity: Mapping[str, Any], recipe: str) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunMismatch(f"{self.path}: another atommem process is working on this run") from None
+        wanted = json.loads(json.dumps({"schema": SCHEMA, **identity}))
+        known = self.path / "run.json"
+        if known.exists():
+            keys = sorted(_differences(read_json(known), wanted))
+            if keys:
+                raise RunMismatch(
+                    f"{self.path}: this folder belongs to a different run; these differ: {', '.join(keys)}"
+                    " (choose another --out, or undo the change)"
+                )
+        elif (self.path / "episodes.jsonl").exists():
+            raise RunMismatch(f"{self.path}: has episodes but no run.json; choose another --out")
+        else:
+            write_whole(self.path / "recipe.yaml", recipe)
+            write_whole(known, json.dumps(wanted, indent=2) + "\n")
+
+
+class RunFolder(Folder):
+    """The folder of an evaluation: episodes, and the journal of their steps."""
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], recipe: str) -> None:
+        """Make the folder, or continue it; as `Folder`."""
+        super().__init__(path, identity, recipe)
+        try:
+            self.episodes = Lines(path / "episodes.jsonl")
+            self.steps = Lines(path / "steps.jsonl")
+            self._finished = {
+                line["episode"] for line in latest(self.episodes.read()) if line["stop"] != StopReason.ERROR
+            }
+            # What earlier sessions left: prompt hash and offset of each step.
+            self._index: dict[tuple[str, int], tuple[str, int]] = {}
+            for offset, line in self.steps.read_at():
+                self._index[line["episode"], line["step"]] = (line.get("prompt", ""), offset)
+        except BaseException:
+            super().__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.episodes.close()
+        self.steps.close()
+        super().__exit__()
 
     # --- the journal of a rollout (rollout.Journal)
 
@@ -134,26 +170,6 @@ class RunFolder:
     def count(self) -> int:
         """Episodes that are finished for good (failed ones are not)."""
         return len(self._finished)
-
-    def _claim(self, identity: Mapping[str, Any], recipe: str) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunMismatch(f"{self.path}: another atommem process is working on this run") from None
-        wanted = json.loads(json.dumps({"schema": SCHEMA, **identity}))
-        known = self.path / "run.json"
-        if known.exists():
-            keys = sorted(_differences(read_json(known), wanted))
-            if keys:
-                raise RunMismatch(
-                    f"{self.path}: this folder belongs to a different run; these differ: {', '.join(keys)}"
-                    " (choose another --out, or undo the change)"
-                )
-        elif (self.path / "episodes.jsonl").exists():
-            raise RunMismatch(f"{self.path}: has episodes but no run.json; choose another --out")
-        else:
-            write_whole(self.path / "recipe.yaml", recipe)
-            write_whole(known, json.dumps(wanted, indent=2) + "\n")
 
 
 def prompt_hash(observation: Observation) -> str:

@@ -111,9 +111,18 @@ def digest_of_tensors(model: Any) -> str:
     return digest.hexdigest()
 
 
+def context_window(model: Any) -> int | None:
+    """Tokens that the model can take; None where its config does not say."""
+    window: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return window
+
+
 @contextlib.contextmanager
-def memory_advice() -> Iterator[None]:
+def memory_advice(key: str) -> Iterator[None]:
     """Where memory may run out.
+
+    Args:
+        key: the recipe key that says how many tokens are worked on at once.
 
     Raises:
         BackendError: it did.
@@ -125,7 +134,7 @@ def memory_advice() -> Iterator[None]:
         if not isinstance(error, MemoryError) and not any(said in str(error) for said in _OUT_OF_MEMORY):
             raise
         raise BackendError(
-            "not enough memory for the model and its batch: lower policy.micro_batch_tokens, "
+            f"not enough memory for the model and its batch: lower {key}, "
             "set policy.dtype to bfloat16, or take a smaller model"
         ) from error
 

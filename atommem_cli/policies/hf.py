@@ -1,10 +1,6 @@
 """A model of the `transformers` library in this process, on the CPU or one GPU.
 
-Nothing but the options below acts on the next token: what a model's generation_config.json asks for
-(repetition penalties, top-k, temperatures) is not applied, so models are compared under equal settings.
 For large models a server with paged attention is faster: see `openai_server`.
-
-Axes: R rows, P prompt tokens (padded on the left), C completion tokens.
 """
 
 from __future__ import annotations
@@ -16,14 +12,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from atommem_cli import plugins, tiny
+from atommem_cli.chat import Chat, OffsetTokenizer
 from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
-from atommem_cli.policies._batches import Row, micro_batches
-from atommem_cli.policies._chat import Chat, OffsetTokenizer
-from atommem_cli.policies._sampling import GumbelSampler, OwnLimits
+from atommem_cli.generation import Sampling, Turns, complete, end_tokens
 from atommem_cli.text import Tokenizer
-from atommem_cli.types import Finish, Generation
+from atommem_cli.types import Generation
 from atommem_cli.weights import (
+    context_window,
     digest_of_files,
     digest_of_tensors,
     load_model,
@@ -74,7 +70,7 @@ def build(options: Options) -> HuggingFace:
         raise BackendError("device: cuda, but torch sees no GPU: use device: cpu, or install torch's CUDA build")
     fast = _tokenizer(options)
     chat = Chat(fast, options.model, thinking=options.thinking)
-    with memory_advice():
+    with memory_advice("policy.micro_batch_tokens"):
         model = _model(options, fast).to("cuda" if on_gpu else "cpu").eval()
     return HuggingFace(options, model, fast, chat)
 
@@ -88,21 +84,13 @@ class HuggingFace:
     """Answers a whole batch at once."""
 
     def __init__(self, options: Options, model: Any, tokenizer: Any, chat: Chat) -> None:
-        from transformers import GenerationConfig
-
         self.options = options
         self.model = model
         self.batch = options.batch
-        self.window: int | None = options.window or getattr(
-            model.config.get_text_config(), "max_position_embeddings", None
-        )
+        self.window: int | None = options.window or context_window(model)
         self.tokenizer = OffsetTokenizer(tokenizer, options.model)
-        self._fast = tokenizer
         self._chat = chat
-        self._ends = _ends(model, tokenizer)
-        self._pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(self._ends, default=0)
-        # `generate` fills unset fields from here: the model's own sampling settings must not get in.
-        model.generation_config = GenerationConfig()
+        self._turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), self.window)
 
     def generate(self, calls: Sequence[Call]) -> list[Generation]:
         """One reply per call, in order.
@@ -110,20 +98,13 @@ class HuggingFace:
         Raises:
             BackendError: the device has not enough memory.
         """
-        replies: dict[int, Generation] = {}
-        rows = []
-        for index, call in enumerate(calls):
-            row = Row(index, self._chat.prompt(call.observation.messages), call.observation.max_new_tokens, call.seed)
-            if self.window is not None and row.tokens > self.window:
-                error = f"{len(row.prompt)} prompt tokens and {row.most} new ones exceed the window of {self.window}"
-                replies[index] = Generation("", Finish.OVERFLOW, error=error)
-            else:
-                rows.append(row)
-        for part in micro_batches(rows, self.options.micro_batch_tokens, self.window):
-            with memory_advice():
-                written = self._run(part)
-            for row, ids in zip(part, written, strict=True):
-                replies[row.index] = self._generation(row, ids)
+        rows, replies = self._turns.rows(calls)
+        options = self.options
+        sampling = Sampling(options.temperature, options.top_p)
+        with memory_advice("policy.micro_batch_tokens"):
+            written = complete(self.model, rows, self._turns, sampling, options.micro_batch_tokens)
+        for row in rows:
+            replies[row.index] = self._turns.reply(row, written[row.index])
         return [replies[index] for index in range(len(calls))]
 
     @functools.cached_property
@@ -147,40 +128,6 @@ class HuggingFace:
             "chat_template": self._chat.digest,
         }
 
-    def _run(self, rows: Sequence[Row]) -> list[list[int]]:
-        """New token ids of each row, cut after its end token or at its own limit."""
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
-
-        device = self.model.device
-        width, most = max(len(row.prompt) for row in rows), max(row.most for row in rows)
-        ids = torch.tensor([[self._pad] * (width - len(row.prompt)) + row.prompt for row in rows])  # (R, P)
-        mask = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in rows])  # (R, P)
-        limits = torch.tensor([row.most for row in rows], device=device)  # (R,)
-        processors = LogitsProcessorList()
-        if self.options.temperature > 0:
-            seeds = [row.seed for row in rows]
-            processors.append(GumbelSampler(seeds, self.options.temperature, self.options.top_p, device))
-        written: torch.Tensor = self.model.generate(  # (R, P + C)
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            generation_config=GenerationConfig(
-                max_new_tokens=most, do_sample=False, eos_token_id=self._ends or None, pad_token_id=self._pad
-            ),
-            logits_processor=processors,
-            stopping_criteria=StoppingCriteriaList([OwnLimits(limits, width)]),
-        )
-        return [self._cut(new, row.most) for new, row in zip(written[:, width:].tolist(), rows, strict=True)]
-
-    def _cut(self, ids: list[int], most: int) -> list[int]:
-        ends = (at for at, token in enumerate(ids[:most], start=1) if token in self._ends)
-        return ids[: next(ends, most)]
-
-    def _generation(self, row: Row, ids: list[int]) -> Generation:
-        text = self._fast.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        finish = Finish.STOP if ids and ids[-1] in self._ends else Finish.LENGTH
-        return Generation(text, finish, prompt_tokens=len(row.prompt), new_tokens=len(ids))
-
 
 def _tokenizer(options: Options) -> Any:
     if options.model != TINY:
@@ -195,12 +142,3 @@ def _model(options: Options, fast: Any) -> Any:
     if options.model == TINY:
         return tiny.build_model(fast, seed=0).to(torch.bfloat16 if options.dtype == "bfloat16" else torch.float32)
     return load_model(options.model, options.dtype)
-
-
-def _ends(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends a turn: instruct models name one in the tokenizer and others in their configs."""
-    named = (model.generation_config.eos_token_id, model.config.get_text_config().eos_token_id, tokenizer.eos_token_id)
-    ends: set[int] = set()
-    for ids in named:
-        ends |= set(ids if isinstance(ids, list) else [] if ids is None else [ids])
-    return sorted(ends)

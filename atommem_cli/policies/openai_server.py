@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from atommem_cli import servers
+from atommem_cli.chat import OffsetTokenizer, whole
 from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
 from atommem_cli.policies import _completions as completions
-from atommem_cli.policies._chat import OffsetTokenizer, whole
 from atommem_cli.policies._completions import Completion
 from atommem_cli.servers import PassingError, ServerUrl
 from atommem_cli.text import Tokenizer, WordTokenizer

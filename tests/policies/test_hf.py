@@ -17,12 +17,12 @@ from scipy.stats import chisquare
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from atommem_cli import plugins, tiny, weights
+from atommem_cli.batches import Row, micro_batches
+from atommem_cli.chat import Chat
 from atommem_cli.episode import Call, ServerPolicy
 from atommem_cli.errors import BackendError, MissingExtra, UsageError
 from atommem_cli.policies import hf
-from atommem_cli.policies._batches import Row, micro_batches
-from atommem_cli.policies._chat import Chat
-from atommem_cli.policies._sampling import GumbelSampler
+from atommem_cli.sampling import GumbelSampler
 from atommem_cli.types import Expects, Finish, Generation, Message, Observation
 
 WORDS = st.sampled_from(tiny.MARKS)
@@ -352,9 +352,12 @@ def test_a_folder_that_is_not_there_is_named(name: str) -> None:
 
 
 def test_running_out_of_memory_comes_with_advice() -> None:
-    with pytest.raises(BackendError, match=r"lower policy\.micro_batch_tokens"), weights.memory_advice():
+    with (
+        pytest.raises(BackendError, match=r"lower policy\.micro_batch_tokens"),
+        weights.memory_advice("policy.micro_batch_tokens"),
+    ):
         torch.empty(2**50)
-    with pytest.raises(RuntimeError, match="inconsistent"), weights.memory_advice():
+    with pytest.raises(RuntimeError, match="inconsistent"), weights.memory_advice("policy.micro_batch_tokens"):
         torch.ones(2) @ torch.ones(3)
 
 
