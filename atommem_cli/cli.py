@@ -25,7 +25,15 @@ app = typer.Typer(
     rich_markup_mode=None,  # drawing the help with Rich doubles its time
 )
 
-RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe file, or the name of a shipped one.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="A recipe file, or the name of a shipped one; default: tiny.")
+]
+PolicyName = Annotated[
+    str | None,
+    typer.Option("--policy", help="A policy, scripted:SCRIPT, or a model: its folder, its training, or its hub id."),
+]
+RunOut = Annotated[Path | None, typer.Option("--out", help="Run folder; default: results/COMMAND-RECIPE-DIGEST.")]
+Planned = Annotated[bool, typer.Option("--plan", help="Say what it would cost; touch no model.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one recipe key; repeatable.")
 ]
@@ -76,17 +84,15 @@ def prepare(
 
 @app.command("eval")
 def evaluate(
-    recipe: RecipeName = "tiny",
+    recipe: RecipeName = None,
     agent: Annotated[list[str] | None, typer.Option(help="Repeatable; default: the recipe's.")] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="A policy, scripted:SCRIPT, or the folder of a model; default: the recipe's.")
-    ] = None,
+    policy: PolicyName = None,
     limit: Annotated[int | None, typer.Option(help="First tasks only.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Episodes per task.")] = None,
     change: Changes = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default: results/eval-RECIPE-DIGEST.")] = None,
+    out: RunOut = None,
     max_failed: Annotated[int | None, typer.Option(help="Failed episodes that are still a success.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost; touch no model.")] = False,
+    plan: Planned = False,
     as_json: AsJson = False,
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
@@ -110,13 +116,58 @@ def evaluate(
 
 
 @app.command()
-def check(recipe: RecipeName = "tiny", change: Changes = None, as_json: AsJson = False) -> None:
+def grpo(
+    recipe: RecipeName = None,
+    policy: PolicyName = None,
+    change: Changes = None,
+    out: RunOut = None,
+    plan: Planned = False,
+    processes: Annotated[int, typer.Option(help="For --plan: how many will train together.")] = 1,
+    sharded: Annotated[bool, typer.Option("--sharded", help="For --plan: FSDP or ZeRO-3 shares the weights.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn the memory policy from the reward of whole episodes."""
+    from atommem_cli import history, progress
+    from atommem_cli import recipe as recipes
+    from atommem_cli.training import estimate, plans, running
+    from atommem_cli.training import grpo as learning
+
+    chosen = recipes.meant(recipe, policy, {}, change or [])
+    if plan:
+        planned = estimate.grpo(chosen, processes=processes, sharded=sharded)
+        _print(plans.tables(planned), [asdict(planned)], as_json)
+        return
+    path = running.run_path("grpo", chosen, out)
+    with terminal.progress("updates") as show:
+        result = learning.train(chosen, path, command=sys.argv, progress=show)
+    terminal.say(f"{path}: written")
+    _print([progress.table(history.read_all([path]))], [result], as_json)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Training folders; several are drawn over each other.")],
+    out: Annotated[Path | None, typer.Option(help="Default: the run's own folder; needed for several.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="The figures also as PDF.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw what training did: rewards, operations, costs, in one file."""
+    from atommem_cli import report as reports
+
+    done = reports.report(folders, out, pdf=pdf)
+    for path in done.paths:
+        terminal.say(f"{path}: written")
+    _print([done.table], [asdict(one) for one in done.progress], as_json)
+
+
+@app.command()
+def check(recipe: RecipeName = None, change: Changes = None, as_json: AsJson = False) -> None:
     """Ten seconds of self-examination, without weights or network."""
     from atommem_cli import recipe as recipes
     from atommem_cli import selfcheck
 
     findings = []
-    for finding in selfcheck.run(recipes.load(recipe, change or [])):
+    for finding in selfcheck.run(recipes.load(recipe or recipes.DEFAULT, change or [])):
         findings.append(finding)
         if not as_json:
             print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.text}", flush=True)

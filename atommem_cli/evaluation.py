@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,41 @@ def plan(recipe: Recipe) -> Cost:
     agents, agent_options = recipes.plugin("agents", recipe.agent)
     agent: Agent = agents.build(agent_options)
     tasks = questions = chunks = tokens = low = high = new = 0
-    limits, repeats = recipe.limits, recipe.eval.repeats
-    tries = 1 + limits.reads * agent.reads_again
+    repeats = recipe.eval.repeats
     for task in planned_tasks(recipe):
         pieces, _ = chunks_of(recipe, task, tokenizer)
-        read_calls = len(pieces) * agent.calls_per_chunk
         tasks += 1
         questions += len(task.questions)
         chunks += len(pieces)
         tokens += sum(piece.tokens for piece in pieces)
-        low += read_calls + len(task.questions)
-        calls = (read_calls + len(task.questions)) * tries
-        high += min(calls, recipe.budget.calls or calls)
-        longest = (read_calls * limits.reply + len(task.questions) * limits.answer) * tries
-        new += min(longest, recipe.budget.new_tokens or longest)
+        bound = bound_episode(recipe, agent, len(pieces), len(task.questions))
+        low += bound.calls_low
+        high += bound.calls_high
+        new += bound.new_tokens_high
     return Cost(tasks, questions, tasks * repeats, chunks, tokens, low * repeats, high * repeats, new * repeats)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeBound:
+    """What one episode may take; see `tables.Cost`."""
+
+    calls_low: int
+    calls_high: int
+    new_tokens_high: int
+
+
+def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> EpisodeBound:
+    """Bound the calls and new tokens of one episode of a task with so many chunks and questions."""
+    limits, budget = recipe.limits, recipe.budget
+    read_calls = chunks * agent.calls_per_chunk
+    tries = 1 + limits.reads * agent.reads_again
+    low = read_calls + questions
+    longest = (read_calls * limits.reply + questions * limits.answer) * tries
+    return EpisodeBound(
+        calls_low=min(low, budget.calls or low),
+        calls_high=min(low * tries, budget.calls or low * tries),
+        new_tokens_high=min(longest, budget.new_tokens or longest),
+    )
 
 
 def planned_tasks(recipe: Recipe) -> Iterator[Task]:
@@ -62,23 +83,11 @@ def planned_tasks(recipe: Recipe) -> Iterator[Task]:
 
 
 def recipes_for(
-    name: str, agents: Sequence[str], policy: str | None, given: Mapping[str, Any], changes: Sequence[str]
+    name: str | None, agents: Sequence[str], policy: str | None, given: Mapping[str, Any], changes: Sequence[str]
 ) -> list[Recipe]:
-    """The recipes a command line means: one per agent, all else equal.
-
-    Args:
-        policy: a plug-in, `scripted:SCRIPT`, or the folder of a model; None keeps the recipe's.
-        given: recipe keys and values; None is not given.
-    """
-    wanted = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-    if policy is not None:
-        plugin, _, script = policy.partition(":")
-        section = {"name": "scripted", "script": script} if plugin == "scripted" and script else {"name": policy}
-        if Path(policy).is_dir():
-            section = {"name": "hf", "model": policy}
-        wanted.append(f"policy={json.dumps(section)}")
-    base = [*wanted, *changes]
-    return [recipes.load(name, [*base, f"agent.name={agent}"]) for agent in agents] or [recipes.load(name, base)]
+    """The recipes a command line means: one per agent, all else equal. See `recipe.meant`."""
+    base = recipes.meant(name, policy, given, changes)
+    return [base.changed([f"agent.name={agent}"]) for agent in agents] or [base]
 
 
 def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:

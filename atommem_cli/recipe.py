@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -103,12 +103,10 @@ Rewards = dict[str, float]
 
 
 class RecallSection(_Section):
-    """Dense in-context recall to train on first: the stand-in of a pretrained backbone for the model `tiny`."""
+    """Recall from the context to train on first: the stand-in of a pretrained backbone for the model `tiny`."""
 
     rows: PositiveInt
-    """Sequences; each is seen once."""
-    pairs: PositiveInt = 24
-    """Key-value pairs per sequence."""
+    """Exercises (`training/recall.py`); each is seen once, in order."""
     trainer: dict[str, Any] = {}
     """Keywords of TRL's SFTConfig where this stage shall differ from `sft.trainer`."""
 
@@ -240,6 +238,42 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def meant(name: str | None, policy: str | None, given: Mapping[str, Any], changes: Sequence[str]) -> Recipe:
+    """The recipe that a command line means.
+
+    Args:
+        name: as `load` takes it; None is the recipe inside the model folder that `policy` names, or else
+            the embedded default.
+        policy: a plug-in, `scripted:SCRIPT`, a hub id, the folder of a model, or that of a training, which
+            holds one; None keeps the recipe's.
+        given: recipe keys and values; None is not given.
+
+    Raises:
+        RecipeError: file, key and a suggestion in one sentence.
+    """
+    wanted = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    if policy is None:
+        return load(name or DEFAULT, [*wanted, *changes])
+    folder = _model_folder(policy)
+    inside = folder / "recipe.yaml"
+    recipe = load(str(inside) if name is None and inside.is_file() else name or DEFAULT)
+    plugin, _, script = policy.partition(":")
+    if folder.is_dir() or "/" in policy:
+        model = json.dumps(str(folder) if folder.is_dir() else policy)
+        # What the recipe says about sampling stays, where its own policy is a model, too.
+        chosen = f"policy.model={model}" if recipe.policy.name == "hf" else f"policy={{name: hf, model: {model}}}"
+    else:
+        chosen = f"policy={json.dumps({'name': plugin, 'script': script} if script else {'name': plugin})}"
+    return recipe.changed([chosen, *wanted, *changes])
+
+
+def _model_folder(policy: str) -> Path:
+    """The folder itself, or the model in it where it is that of a training."""
+    folder = Path(policy)
+    inside = folder / "model"
+    return inside if (inside / "config.json").is_file() and not (folder / "config.json").is_file() else folder
+
+
 def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> Recipe:
     """Apply overrides, check every key, write out every default."""
     for change in changes:
@@ -292,9 +326,10 @@ def _find(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    if path.parent.name in ("", "recipes") and path.stem in known and path.suffix in ("", ".yaml"):
-        return known[path.stem]
-    suggestion = plugins.did_you_mean(path.stem, known)
+    stem = path.name.removesuffix(".yaml")  # a name may hold a dot: 0.6b
+    if path.parent.name in ("", "recipes") and stem in known:
+        return known[stem]
+    suggestion = plugins.did_you_mean(stem, known)
     raise RecipeError(f"{name}: no such recipe{suggestion} (shipped: {', '.join(known)})")
 
 

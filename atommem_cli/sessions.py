@@ -17,24 +17,14 @@ from atommem_cli.assembly import Parts
 from atommem_cli.records import RunFolder
 from atommem_cli.rollout import Clock
 
-PACKAGES = ("torch", "transformers", "trl", "chromadb", "datasets", "numpy")
+PACKAGES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm", "chromadb", "datasets", "numpy")
 """Whose versions a session records."""
 
 
 @contextmanager
 def session(run: RunFolder, parts: Parts, command: Sequence[str]) -> Iterator[Clock]:
     """Frame the work of this process on a run by two lines of `sessions.jsonl`."""
-    run.sessions.append(
-        {
-            "begin": _now(),
-            "command": list(command),
-            "atommem": __version__,
-            "python": platform.python_version(),
-            "packages": versions(),
-            "store": parts.store.describe(),
-            **_commit(),
-        }
-    )
+    run.sessions.append({**opening(command), "store": parts.store.describe()})
     clock = Clock()
     started = time.perf_counter()
     embedded = parts.vectors.embedded
@@ -46,11 +36,23 @@ def session(run: RunFolder, parts: Parts, command: Sequence[str]) -> Iterator[Cl
         seconds = {"wall": wall, **parts_of, "rest": max(0.0, wall - sum(parts_of.values()))}
         run.sessions.append(
             {
-                "end": _now(),
+                "end": now(),
                 "seconds": {name: round(value, 3) for name, value in seconds.items()},
                 "texts_embedded": parts.vectors.embedded - embedded,
             }
         )
+
+
+def opening(command: Sequence[str]) -> dict[str, Any]:
+    """What a session says when it begins: when, with which command, program and packages."""
+    return {
+        "begin": now(),
+        "command": list(command),
+        "atommem": __version__,
+        "python": platform.python_version(),
+        "packages": versions(),
+        **_commit(),
+    }
 
 
 def versions() -> dict[str, str]:
@@ -64,7 +66,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _now() -> str:
+def now() -> str:
+    """The time of the world, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

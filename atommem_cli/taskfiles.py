@@ -173,6 +173,49 @@ def read_tasks(folder: str | Path, limit: int | None = None) -> Iterator[Task]:
         raise SourceError(f"{path} has {count} tasks where its manifest says {expected}")
 
 
+class TaskFile:
+    """The tasks of a prepared folder by number, read from disk when they are asked for."""
+
+    def __init__(self, folder: str | Path, limit: int | None = None) -> None:
+        """
+        Args:
+            limit: first tasks only; None is all.
+
+        Raises:
+            SourceError: see `read_tasks`.
+        """
+        self._path = Path(folder) / TASKS
+        expected = read_manifest(folder).tasks
+        wanted = expected if limit is None else min(limit, expected)
+        self._offsets = [0]
+        try:
+            with self._path.open("rb") as lines:
+                while len(self._offsets) <= wanted and (line := lines.readline()):
+                    self._offsets.append(self._offsets[-1] + len(line))
+        except OSError as error:
+            raise SourceError(f"{self._path} cannot be read: {error.strerror}") from None
+        if len(self) < wanted:
+            raise SourceError(f"{self._path} has {len(self)} tasks where its manifest says {expected}")
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, number: int) -> Task:
+        """Task `number`, from 0.
+
+        Raises:
+            SourceError: its line is damaged.
+        """
+        start, end = self._offsets[number : number + 2]
+        with self._path.open("rb") as file:
+            file.seek(start)
+            raw = file.read(end - start)
+        try:
+            return adapter().validate_json(raw)
+        except ValidationError as error:
+            raise SourceError(f"{self._path} line {number + 1} is damaged: {_fault(error, 'the line')}") from None
+
+
 def verify(folder: str | Path) -> Manifest:
     """The manifest, after checking that tasks.jsonl is the file that it describes.
 

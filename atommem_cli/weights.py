@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +30,39 @@ def load_tokenizer(model: str) -> Any:
 
 
 def load_model(model: str, dtype: str) -> Any:
-    """The causal language model of a model folder or hub id, on the CPU.
+    """The causal language model of a model folder or hub id, on the CPU; adapters come merged into theirs.
 
     Args:
         dtype: as torch names it, or "auto": as the weights are stored.
 
     Raises:
-        MissingExtra: there is none.
+        MissingExtra: there is none, or peft for its adapters is not installed.
     """
     from transformers import AutoModelForCausalLM
 
+    base = adapted(model)
+    if base is None:
+        with loading(model) as where:
+            return AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
+    if find_spec("peft") is None:
+        raise MissingExtra(f"{model} holds adapters, which need peft: pip install 'atommem[lora]'")
+    from peft import PeftModel
+
+    bare = load_model(base, dtype)
     with loading(model) as where:
-        return AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
+        return PeftModel.from_pretrained(bare, where).merge_and_unload()
+
+
+def adapted(model: str) -> str | None:
+    """The model that a folder's adapters change; None where it holds no adapters."""
+    config = Path(model).expanduser() / "adapter_config.json"
+    if not config.is_file() or (config.parent / "config.json").is_file():
+        return None
+    try:
+        base: str = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, LookupError):
+        raise MissingExtra(f"{config} is damaged") from None
+    return base
 
 
 @contextlib.contextmanager
@@ -53,7 +76,7 @@ def loading(model: str) -> Iterator[str]:
     here = folder.is_dir()
     if not here and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", model):
         raise MissingExtra(f"there is no model folder {model} (and a hub id reads owner/name)")
-    if here and not (folder / "config.json").is_file():
+    if here and not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise MissingExtra(f"the folder {model} holds no model: it has no config.json")
     try:
         with _no_progress_bars():
@@ -84,10 +107,12 @@ def _no_progress_bars() -> Iterator[None]:
 
 
 def weight_files(model: str) -> list[Path]:
-    """The files that the weights are loaded from, by name."""
+    """The files that the weights are loaded from, by name; adapters before the model that they change."""
     from huggingface_hub import snapshot_download
 
     folder = Path(model).expanduser()
+    if (base := adapted(model)) is not None:
+        return [*sorted(folder.glob("adapter_model.*")), *weight_files(base)]
     if not folder.is_dir():
         folder = Path(snapshot_download(model, local_files_only=True))
     return sorted(folder.glob("*model*.safetensors")) or sorted(folder.glob("*model*.bin"))

@@ -68,11 +68,21 @@ def build(options: Options) -> HuggingFace:
     on_gpu = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
     if on_gpu and not torch.cuda.is_available():
         raise BackendError("device: cuda, but torch sees no GPU: use device: cpu, or install torch's CUDA build")
+    with memory_advice("policy.micro_batch_tokens"):
+        model, fast, chat = load(options)
+        model = model.to("cuda" if on_gpu else "cpu").eval()
+    return HuggingFace(options, model, fast, chat)
+
+
+def load(options: Options) -> tuple[Any, Any, Chat]:
+    """Model (on the CPU), tokenizer and chat template; the template is checked before weights load.
+
+    Raises:
+        MissingExtra, UsageError: as `build`.
+    """
     fast = _tokenizer(options)
     chat = Chat(fast, options.model, thinking=options.thinking)
-    with memory_advice("policy.micro_batch_tokens"):
-        model = _model(options, fast).to("cuda" if on_gpu else "cpu").eval()
-    return HuggingFace(options, model, fast, chat)
+    return _model(options, fast), fast, chat
 
 
 def tokenizer(options: Options) -> Tokenizer:

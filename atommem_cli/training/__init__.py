@@ -1,0 +1,1 @@
+"""Training on TRL: supervised fine-tuning on good trajectories, GRPO on whole trajectories."""

@@ -1,0 +1,142 @@
+"""`atommem grpo --plan`: what a training would take, before anything loads but the model's tokenizer.
+
+Tokens are counted on a sample of the training tasks. The low figures come from episodes that are really
+played, by a policy that says nothing: one call per chunk and question, in the prompts as they are rendered,
+with an empty memory. The high figures use up every read and every token of a reply, and add two whole
+replies to each prompt: one for the scratchpad, one for what is retrieved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from atommem_cli import recipe as recipes
+from atommem_cli.assembly import assemble, chunks_of
+from atommem_cli.episode import Call
+from atommem_cli.errors import MissingExtra
+from atommem_cli.evaluation import bound_episode
+from atommem_cli.recipe import Recipe
+from atommem_cli.taskfiles import read_manifest, read_tasks
+from atommem_cli.text import Tokenizer
+from atommem_cli.training import footprint, student
+from atommem_cli.training.plans import Bound, GrpoPlan, Memory
+from atommem_cli.types import Generation
+
+SAMPLE = 64
+"""Training tasks whose chunks are counted."""
+PLAYED = 4
+"""Of them, how many are played for the length of their prompts."""
+
+
+def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPlan:
+    """Plan a GRPO training.
+
+    Args:
+        sharded: weights, gradients and optimiser states are shared out (FSDP2, ZeRO-3).
+
+    Raises:
+        UsageError: the policy has no weights here, or the tasks are not prepared.
+        MissingExtra: the model's tokenizer is not here.
+    """
+    student.check(recipe)
+    folder, section = Path(recipe.task.folder) / recipe.grpo.split, recipe.grpo
+    there = read_manifest(folder).tasks
+    tasks = min(section.limit or there, there)
+    rollouts, trajectories, per_generation = batches(section.trainer, processes)
+    rows, prompt, new = _episodes(recipe, folder, min(tasks, SAMPLE))
+    tokens = Bound(trajectories * rows.low * prompt.low, trajectories * (rows.high * prompt.high + new))
+    share = processes * section.micro_batch_tokens
+    memory, missing = _memory(recipe, section.micro_batch_tokens, processes, sharded)
+    return GrpoPlan(
+        tasks=tasks,
+        sampled=min(tasks, SAMPLE),
+        processes=processes,
+        rollouts=rollouts,
+        trajectories=trajectories,
+        updates=_updates(section.trainer, tasks * rollouts // trajectories * per_generation),
+        updates_per_generation=per_generation,
+        rows=rows,
+        prompt=prompt,
+        tokens=tokens,
+        micro_batches=Bound(math.ceil(tokens.low / share), math.ceil(tokens.high / share)),
+        memory=memory,
+        missing=missing,
+    )
+
+
+def batches(trainer: Mapping[str, Any], processes: int) -> tuple[int, int, int]:
+    """Rollouts per task, trajectories per generation, and updates per generation, as TRL derives them."""
+    rollouts, slots = _given(trainer, "num_generations"), _given(trainer, "gradient_accumulation_steps")
+    at_once = _given(trainer, "per_device_train_batch_size") * processes
+    generations = trainer.get("generation_batch_size")
+    steps = generations // at_once if generations else trainer.get("steps_per_generation") or slots
+    return rollouts, at_once * steps, max(1, steps * _given(trainer, "num_iterations") // slots)
+
+
+def _updates(trainer: Mapping[str, Any], per_epoch: int) -> int:
+    """Optimiser steps: `max_steps`, or whole generations of every epoch (TRL leaves out the incomplete one)."""
+    most: int = _given(trainer, "max_steps")
+    return most if most > 0 else math.ceil(_given(trainer, "num_train_epochs") * per_epoch)
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    from trl.trainer.grpo_config import GRPOConfig
+
+    return {name: spec.default for name, spec in GRPOConfig.__dataclass_fields__.items()}
+
+
+def _given(trainer: Mapping[str, Any], name: str) -> Any:
+    return trainer[name] if name in trainer else _defaults()[name]
+
+
+def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound, float]:
+    """Rows per trajectory, prompt tokens per row, and the most new tokens of a trajectory."""
+    module, options = recipes.plugin("policies", recipe.policy)
+    silent = _Silent(module.tokenizer(options))
+    quick = recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"])
+    parts = assemble(quick, playing=silent)
+    bounds = []
+    try:
+        for number, task in enumerate(read_tasks(folder, sampled)):
+            chunks, cut = chunks_of(recipe, task, silent.tokenizer)
+            bounds.append(bound_episode(recipe, parts.agent, len(chunks), len(task.questions)))
+            if number < PLAYED:
+                list(parts.rollout().play(silent, [parts.episode(task, 0, chunks, cut)]))
+    finally:
+        parts.close()
+    shown = fmean(silent.prompts)
+    remembered = 2 * recipe.limits.reply if parts.agent.calls_per_chunk else 0
+    rows = Bound(fmean(b.calls_low for b in bounds), fmean(b.calls_high for b in bounds))
+    return rows, Bound(shown, shown + remembered), fmean(b.new_tokens_high for b in bounds)
+
+
+@dataclass(slots=True)
+class _Silent:
+    """Says nothing, and counts what it is shown; the few tokens of the chat template are not in it."""
+
+    tokenizer: Tokenizer
+    window: int | None = None
+    batch: int = 1
+    prompts: list[int] = field(default_factory=list)
+
+    def generate(self, calls: Sequence[Call]) -> list[Generation]:
+        spans = self.tokenizer.spans
+        self.prompts += [sum(len(spans(message.content)) for message in call.observation.messages) for call in calls]
+        return [Generation("")] * len(calls)
+
+    def describe(self) -> dict[str, str]:
+        return {"name": "silent"}
+
+
+def _memory(recipe: Recipe, tokens: int, processes: int, sharded: bool) -> tuple[Memory | None, str]:
+    try:
+        return footprint.estimate(recipe, "grpo", tokens=tokens, processes=processes, sharded=sharded), ""
+    except MissingExtra as error:
+        return None, f"memory is not estimated, the model's configuration is needed: {error}"

@@ -1,0 +1,168 @@
+"""`atommem grpo`: learn the memory policy from the reward of whole episodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atommem_cli import evaluation, metrics, records, rewards, summary, tables
+from atommem_cli.assembly import Parts, assemble
+from atommem_cli.errors import SourceError
+from atommem_cli.jsonlines import read_json, write_whole
+from atommem_cli.recipe import Recipe
+from atommem_cli.taskfiles import Manifest, TaskFile, verify
+from atommem_cli.training import checkpoints, ranks, running, settings, student
+from atommem_cli.training.rollouts import LearningPolicy, Played
+from atommem_cli.training.student import Student
+
+
+@dataclass(frozen=True, slots=True)
+class _Tasks:
+    """What is trained and validated on."""
+
+    train: TaskFile
+    validation: TaskFile | None
+    manifests: tuple[Manifest, Manifest | None]
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> _Tasks:
+        folder, section = Path(recipe.task.folder), recipe.grpo
+        train, held = folder / section.split, folder / recipe.task.split
+        trained = verify(train)
+        if recipe.grpo.trainer.get("eval_strategy") == "no":
+            return cls(TaskFile(train, section.limit), None, (trained, None))
+        return cls(TaskFile(train, section.limit), TaskFile(held, section.validation), (trained, verify(held)))
+
+    @property
+    def validated(self) -> int:
+        return len(self.validation) if self.validation else 0
+
+
+def train(
+    recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: checkpoints.Progress | None = None
+) -> dict[str, Any]:
+    """Train to the recipe's end; continues a training that was begun in the same folder.
+
+    Args:
+        out: the run folder.
+        command: the command line, for the record.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        UsageError: recipe, tasks, model or folder are not what they should be.
+        BackendError: memory, disk or an optional package is missing.
+        Interrupted: the user stopped it; the last checkpoint is on disk.
+    """
+    student.check(recipe)
+    rewards.check(recipe.grpo.rewards, "grpo.rewards")
+    tasks = _Tasks.of(recipe)
+    config = settings.grpo(recipe, out, validated=tasks.validated, processes=ranks.count())
+    _enough(config, len(tasks.train))
+    adapters = student.adapters(recipe.grpo.lora, "grpo.lora")
+    learner = student.load(recipe)
+    identity = {
+        "command": "grpo",
+        "recipe": recipe.training("grpo"),
+        "tasks": [manifest.sha256 if manifest else "" for manifest in tasks.manifests],
+        "start": learner.digest,
+        "processes": ranks.count(),
+    }
+    with running.session(out, identity, recipe, command):
+        if not (out / "summary.json").exists():
+            _train(recipe, out, tasks, config, adapters, learner, progress)
+        return read_json(out / "summary.json")
+
+
+def _train(
+    recipe: Recipe,
+    out: Path,
+    tasks: _Tasks,
+    config: Any,
+    adapters: Any,
+    learner: Student,
+    progress: checkpoints.Progress | None,
+) -> None:
+    from datasets import Dataset
+
+    from atommem_cli.training.trainer import TrajectoryGRPOTrainer
+
+    checkpoint = checkpoints.latest(out)
+    spent = checkpoints.rewind(out, checkpoint)
+    policy = LearningPolicy(learner)
+    parts = assemble(recipe, out / f"rank-{ranks.own()}", policy)
+    try:
+        trainer = TrajectoryGRPOTrainer(
+            parts,
+            policy,
+            tasks.train,
+            tasks.validation,
+            _Keeper(recipe, out, parts, policy),
+            model=running.rooted(learner, out),
+            args=config,
+            processing_class=learner.tokenizer,
+            peft_config=adapters,
+            train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(tasks.train))]}),
+            eval_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(tasks.validated)]}),
+        )
+        running.quiet(trainer)
+        trainer.add_callback(checkpoints.callback(out, recipe, spent=spent, progress=progress, remark=_remark))
+        running.fit(trainer, checkpoint, "grpo.micro_batch_tokens, grpo.trainer.per_device_train_batch_size")
+    finally:
+        parts.close()
+    running.finish(trainer, recipe, out)
+
+
+def _enough(config: Any, tasks: int) -> None:
+    at_once = config.generation_batch_size // config.num_generations
+    if tasks < at_once:
+        raise SourceError(
+            f"grpo.split has {tasks} tasks and one update plays {at_once}: prepare more, or lower "
+            "grpo.trainer.per_device_train_batch_size or gradient_accumulation_steps"
+        )
+
+
+def _remark(line: dict[str, Any]) -> str:
+    flat = 100 * line.get("frac_reward_zero_std", 0)
+    return f"reward {line.get('reward', 0):.2f}, groups without spread {flat:.0f} %"
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeper:
+    """Writes the trajectories of chosen updates as a run folder, which every tool for runs can read."""
+
+    recipe: Recipe
+    out: Path
+    parts: Parts
+    policy: LearningPolicy
+
+    def __call__(self, update: int, played: Played) -> None:
+        every = self.recipe.grpo.keep_rollouts
+        if not every or update % every:
+            return
+        everything = ranks.gather(list(zip(played.tasks, played.trajectories, strict=True)))
+        if ranks.own():
+            return
+        path = self.out / "rollouts" / f"step-{update:05d}"
+        scorers = self.recipe.eval.scorers or metrics.default_scorers(everything[0][0].source)
+        identity = {
+            "command": "grpo",
+            "recipe": self.recipe.content,
+            "episodes": len(everything),
+            "scorers": scorers,
+            "agent": self.parts.agent.describe(),
+            "policy": self.policy.describe(),
+            "embedder": self.parts.vectors.describe(),
+        }
+        with records.RunFolder(path, identity, self.recipe.dump()) as folder:
+            for task, trajectory in everything:
+                for number, step in enumerate(trajectory.transitions):
+                    folder.step(trajectory.episode, number, step)
+                folder.episode(trajectory, evaluation.score(task.questions, trajectory.answers, scorers))
+        result = summary.summarize(path, {task.id: task.questions for task, _ in everything})
+        write_whole(path / "summary.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        write_whole(path / "table.md", tables.evaluation(result))

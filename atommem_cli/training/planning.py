@@ -1,0 +1,106 @@
+"""What a supervised training would learn from, counted before it starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atommem_cli.recipe import Recipe
+from atommem_cli.tables import Table
+from atommem_cli.training.demonstrations import Demonstrations
+from atommem_cli.training.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class SftPlan:
+    """What a training will learn from, and how many updates that makes."""
+
+    trajectories: int
+    """Of all runs that came to their end."""
+    kept: int
+    """Whose reward reaches `sft.min_reward`."""
+    tasks: int
+    """That rows are of; likewise those held out."""
+    held_out: int
+    """Tasks that are validated on."""
+    rows: int
+    """Trained on."""
+    validation_rows: int
+    dropped: int
+    """Model calls of kept trajectories that are too long or empty."""
+    prompt_tokens: int
+    """Of the rows that are trained on, each once; likewise those of completions."""
+    completion_tokens: int
+    longest: int
+    """Tokens of the longest row, validation included."""
+    recall_rows: int
+    """Of the stage before."""
+    updates: int
+    """Optimiser steps; those of recall are not among them, and packing makes fewer."""
+
+    @property
+    def share(self) -> float:
+        """Of trajectories that are kept, in (0, 1]."""
+        return self.kept / self.trajectories
+
+
+def count(
+    recipe: Recipe,
+    found: Demonstrations,
+    training: Sequence[Row],
+    validation: Sequence[Row],
+    config: Any,
+    processes: int,
+) -> SftPlan:
+    """The plan of a training on these rows.
+
+    Args:
+        config: TRL's SFTConfig.
+        processes: how many processes train together.
+    """
+    held = len({row.task for row in validation})
+    return SftPlan(
+        trajectories=found.trajectories,
+        kept=found.kept,
+        tasks=len({row.task for row in training}) + held,
+        held_out=held,
+        rows=len(training),
+        validation_rows=len(validation),
+        dropped=found.dropped,
+        prompt_tokens=sum(len(row.prompt) for row in training),
+        completion_tokens=sum(len(row.completion) for row in training),
+        longest=max(row.tokens for row in found.rows),
+        recall_rows=recipe.sft.recall.rows if recipe.sft.recall else 0,
+        updates=_updates(len(training), config, processes),
+    )
+
+
+def table(plan: SftPlan) -> Table:
+    """The plan for the terminal."""
+    held = f", and {plan.validation_rows:,} of {plan.held_out:,} held-out tasks" if plan.held_out else ""
+    recall = (("rows of recall before", f"{plan.recall_rows:,}"),) if plan.recall_rows else ()
+    lines = (
+        ("trajectories kept", f"{plan.kept:,} of {plan.trajectories:,} ({plan.share:.0%})"),
+        ("tasks", f"{plan.tasks:,}"),
+        ("rows", f"{plan.rows:,}{held}"),
+        ("rows dropped", f"{plan.dropped:,}"),
+        ("tokens", f"{plan.prompt_tokens:,} of prompts, {plan.completion_tokens:,} of completions"),
+        ("longest row", f"{plan.longest:,} tokens"),
+        *recall,
+        ("updates", f"{plan.updates:,}"),
+    )
+    return Table("What would be learned; one row per model call", ("what", "value"), lines)
+
+
+def _updates(rows: int, config: Any, processes: int) -> int:
+    """As transformers' Trainer counts them."""
+    if config.max_steps > 0:
+        return int(config.max_steps)
+    size: int = config.per_device_train_batch_size
+    accumulated: int = config.gradient_accumulation_steps
+    epochs: float = config.num_train_epochs
+    batches = rows // size if config.dataloader_drop_last else math.ceil(rows / size)
+    own = batches // processes if config.dataloader_drop_last else math.ceil(batches / processes)
+    return math.ceil(epochs * max(1, math.ceil(own / accumulated)))

@@ -1,0 +1,38 @@
+"""Processes that train together."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+T = TypeVar("T")
+
+
+def count() -> int:
+    """How many processes train together (`accelerate launch`); 1 without a launcher."""
+    number: int = PartialState().num_processes
+    return number
+
+
+def own() -> int:
+    """The number of this process, from 0, which writes the folder and talks to the user."""
+    number: int = PartialState().process_index
+    return number
+
+
+def meet() -> None:
+    """Wait for the other processes; nothing with one."""
+    PartialState().wait_for_everyone()
+
+
+def wait() -> None:
+    """Until every process is here."""
+    PartialState().wait_for_everyone()
+
+
+def gather(values: list[T]) -> list[T]:
+    """The values of all ranks, in their order, on every rank; just these with one process."""
+    found: list[T] = gather_object(values)
+    return found

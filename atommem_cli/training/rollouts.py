@@ -1,0 +1,175 @@
+"""Episodes inside a trainer: played with the model that is being trained, whole groups in lock-step.
+
+With several ranks each plays its own episodes, and they may differ in length. Generation is collective
+(sharded weights, one vLLM engine), so all ranks take part in every round until the last one is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from trl.models import unwrap_model_for_generation
+
+from atommem_cli.assembly import Parts, chunks_of
+from atommem_cli.batches import Row, micro_batches
+from atommem_cli.chat import OffsetTokenizer
+from atommem_cli.episode import Call
+from atommem_cli.generation import Sampling, complete
+from atommem_cli.rollout import Clock
+from atommem_cli.text import Tokenizer
+from atommem_cli.training.ranks import gather
+from atommem_cli.training.student import Student
+from atommem_cli.types import Chunk, Generation, Task, Trajectory
+
+_GREEDY = Sampling(temperature=0.0)
+
+
+class LearningPolicy:
+    """The policy of a rollout whose weights a TRL trainer holds."""
+
+    def __init__(self, student: Student) -> None:
+        self.tokenizer: Tokenizer = OffsetTokenizer(student.tokenizer, student.name)
+        self.window = student.turns.window
+        self.batch = 1
+        """Episodes at once: all of a generation batch; see `Player.play`."""
+        self.trainer: Any = None
+        """Set once the trainer is there."""
+        self._student = student
+
+    def generate(self, calls: Sequence[Call]) -> list[Generation]:
+        """One reply per call, in order, with the tokens of prompt and reply."""
+        turns = self._student.turns
+        rows, replies = turns.rows(calls)
+        written, logprobs = self._write(rows)
+        for row in rows:
+            ids = turns.cut(row, written[row.index])
+            replies[row.index] = replace(
+                turns.reply(row, ids),
+                prompt_ids=tuple(row.prompt),
+                token_ids=tuple(ids),
+                logprobs=tuple(logprobs[row.index][: len(ids)]) if logprobs else (),
+            )
+        return [replies[index] for index in range(len(calls))]
+
+    def join(self) -> None:
+        """Own episodes are over: take part in the others' rounds until every rank is done."""
+        while self._write([], over=True) is not None:
+            pass
+
+    def describe(self) -> dict[str, str]:
+        """What a run of kept rollouts records about it."""
+        options = self._student.options
+        return {
+            "name": f"grpo: {self._student.name}",
+            "update": str(self.trainer.state.global_step),
+            "chat_template": self._student.chat.digest,
+            "thinking": str(options.thinking).lower(),
+        }
+
+    def _write(self, rows: Sequence[Row], *, over: bool = False) -> Any:
+        """New tokens and log-probabilities by row index; None once every rank is over."""
+        trainer = self.trainer
+        engine = trainer.use_vllm or trainer.use_transformers_continuous_batching
+        budget = self._student.options.micro_batch_tokens
+        parts = [list(rows)] if engine and rows else list(micro_batches(rows, budget, self.window))
+        everywhere = gather([(over, len(parts), max(map(len, parts), default=0))])
+        if all(done for done, _, _ in everywhere):
+            return None
+        # A rank with fewer batches, or an engine's batch with fewer rows, is filled up.
+        rounds, most = max(n for _, n, _ in everywhere), max(size for _, _, size in everywhere)
+        filler = Row(-1, [self._student.turns.pad], 1, 0)
+        parts += [[filler]] * (rounds - len(parts))
+        written: dict[int, list[int]] = {}
+        logprobs: dict[int, list[float]] = {}
+        for part in parts:
+            if engine:
+                self._ask_engine([*part, *[filler] * (most - len(part))], written, logprobs)
+            else:
+                written.update(self._ask_model(part))
+        return written, logprobs
+
+    def _ask_model(self, rows: Sequence[Row]) -> dict[int, list[int]]:
+        trainer, args = self.trainer, self.trainer.args
+        training = trainer.model.training
+        with (
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                trainer.accelerator,
+                gather_deepspeed3_params=args.ds3_gather_for_generation,
+                gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
+            ) as model,
+            torch.no_grad(),
+            trainer._dist.summon_full_params(trainer.model_wrapped, recurse=False),
+            trainer.accelerator.autocast(),
+        ):
+            model.eval()  # no dropout: the reply is drawn from the policy that evaluation plays
+            sampling = Sampling(args.temperature, args.top_p) if training else _GREEDY
+            try:
+                return complete(model, rows, self._student.turns, sampling, self._student.options.micro_batch_tokens)
+            finally:
+                model.train(training)
+
+    def _ask_engine(self, rows: Sequence[Row], written: dict[int, list[int]], logprobs: dict[int, list[float]]) -> None:
+        """vLLM or continuous batching, through TRL: tokens in, tokens and log-probabilities out."""
+        with self._mode():
+            ids, said = self.trainer._generate_single_turn([row.prompt for row in rows], None, {}, 1)
+        for at, row in enumerate(rows):
+            written[row.index] = list(ids[at])
+            if said is not None:
+                logprobs[row.index] = list(said[at])
+
+    @contextmanager
+    def _mode(self) -> Iterator[None]:
+        """Validation is greedy, whatever the engine samples with."""
+        trainer = self.trainer
+        engine, key, greedy = (
+            (trainer.vllm_generation, "temperature", 0.0)
+            if trainer.use_vllm
+            else (trainer.generation_config, "do_sample", False)
+        )
+        sampling = getattr(engine, key)
+        if not trainer.model.training:
+            setattr(engine, key, greedy)
+        try:
+            yield
+        finally:
+            setattr(engine, key, sampling)
+
+
+@dataclass(slots=True)
+class Played:
+    """The trajectories of one generation batch on this rank, in the order of TRL's rows."""
+
+    tasks: list[Task]
+    trajectories: list[Trajectory]
+    clock: Clock
+    seconds: float
+    """Wall time of it all, generation included."""
+
+
+def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: Sequence[int], turn: int) -> Played:
+    """Play one episode per row to its end.
+
+    Args:
+        tasks: one per row; rows of one task stand together.
+        samples: which rollout of its group each row is.
+        turn: tells this generation apart from others of the same task.
+    """
+    started, clock = time.perf_counter(), Clock()
+    episodes = []
+    chunks: tuple[Chunk, ...] = ()
+    cut, of = 0, None
+    for task, sample in zip(tasks, samples, strict=True):
+        if of is not task:
+            chunks, cut = chunks_of(parts.recipe, task, policy.tokenizer)
+            of = task
+        episodes.append(parts.episode(task, sample, chunks, cut, turn=turn))
+    policy.batch = len(episodes)
+    trajectories = list(parts.rollout(clock=clock).play(policy, episodes))
+    policy.join()
+    return Played(list(tasks), trajectories, clock, time.perf_counter() - started)

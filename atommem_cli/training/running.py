@@ -1,0 +1,125 @@
+"""One training session: claim the folder, train from the last checkpoint, say in one sentence what failed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from atommem_cli import sessions, tiny
+from atommem_cli.errors import BackendError, Interrupted
+from atommem_cli.jsonlines import read_lines, write_whole
+from atommem_cli.policies.hf import TINY
+from atommem_cli.recipe import Recipe
+from atommem_cli.records import SCHEMA, Folder
+from atommem_cli.training import checkpoints, ranks, student
+from atommem_cli.training.settings import Command
+from atommem_cli.training.silence import silent
+from atommem_cli.training.student import Student
+from atommem_cli.weights import digest_of_files, memory_advice, weight_files
+
+
+def run_path(command: Command, recipe: Recipe, out: Path | None) -> Path:
+    """Where a training goes: `results/<command>-<recipe>-<digest8>`, or the folder the user named."""
+    return out or Path("results") / f"{command}-{recipe.name}-{recipe.training_digest(command)[:8]}"
+
+
+@contextmanager
+def session(out: Path, identity: Mapping[str, Any], recipe: Recipe, command: Sequence[str]) -> Iterator[None]:
+    """Claim the folder and frame this session's work by two lines of `sessions.jsonl`; the main process alone.
+
+    Raises:
+        RunMismatch: the folder is another run's, or another process works on it.
+        Interrupted: the user stopped it.
+    """
+    if ranks.own():
+        with silent():
+            yield
+        return
+    with silent(), Folder(out, identity, recipe.dump()) as folder:
+        folder.sessions.append(sessions.opening(command))
+        started = time.perf_counter()
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped; the same command goes on from the last checkpoint in {out}") from None
+        finally:
+            folder.sessions.append(
+                {"end": sessions.now(), "seconds": {"wall": round(time.perf_counter() - started, 3)}}
+            )
+
+
+def resume(out: Path) -> tuple[Path | None, float]:
+    """The checkpoint to go on from, the metrics rewound to it, and the seconds of training up to there.
+
+    The main process mends the folder before the others look.
+    """
+    spent = 0.0
+    if not ranks.own():
+        spent = checkpoints.rewind(out, checkpoints.latest(out))
+    ranks.meet()
+    return checkpoints.latest(out), spent
+
+
+def fit(trainer: Any, checkpoint: Path | None, micro_batch_key: str) -> None:
+    """Train to the end, from the last checkpoint where there is one.
+
+    Args:
+        micro_batch_key: the recipe key that lowers memory, for the advice.
+
+    Raises:
+        BackendError: memory or disk ran out; what was saved is on disk.
+    """
+    try:
+        with memory_advice(micro_batch_key):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except OSError as error:
+        raise BackendError(
+            f"a checkpoint could not be written ({error.strerror or error}): make room and run the same command again"
+        ) from None
+
+
+def rooted(learner: Student, out: Path) -> Any:
+    """The model to train, with a folder to its name: adapters and the KL term's reference are loaded from it."""
+    if learner.name == TINY:
+        start = out / "start"
+        if not ranks.own():
+            tiny.save(start, learner.model, learner.tokenizer)
+        ranks.wait()
+        learner.model.name_or_path = learner.model.config._name_or_path = str(start)
+    return learner.model
+
+
+def quiet(trainer: Any) -> None:
+    """The library does not print."""
+    from transformers import PrinterCallback, ProgressCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+
+
+def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
+    """Write the model that the trainer holds, and `summary.json`: the folder is finished."""
+    state, folder = trainer.state, out / checkpoints.MODEL
+    chosen = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    best = int(Path(chosen).name[len(checkpoints.PREFIX) :]) if chosen else None
+    trainer.save_model(str(folder))  # every rank holds a part of it
+    if ranks.own():
+        ranks.meet()
+        return
+    student.complete(folder, recipe)
+    lines = [line for _, line in read_lines(out / checkpoints.METRICS)]
+    result = {
+        "schema": SCHEMA,
+        "updates": state.global_step,
+        "seconds": lines[-1]["seconds"] if lines else 0.0,
+        "best_update": best,
+        "best_metric": state.best_metric if chosen else None,
+        "model": str(folder),
+        "weights": digest_of_files(weight_files(str(folder))),
+    }
+    write_whole(out / "summary.json", json.dumps(result, indent=2) + "\n")
+    ranks.meet()

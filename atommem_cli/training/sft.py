@@ -1,0 +1,191 @@
+"""`atommem sft`: teach the format and the habits of good trajectories, on TRL's SFTTrainer as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atommem_cli import recipe as recipes
+from atommem_cli import rewards, tiny
+from atommem_cli.errors import RecipeError
+from atommem_cli.jsonlines import read_json
+from atommem_cli.recipe import Recipe
+from atommem_cli.training import checkpoints, demonstrations, planning, ranks, recall, rows, running, settings, student
+from atommem_cli.training import words as wording
+from atommem_cli.training.demonstrations import Demonstrations
+from atommem_cli.training.planning import SftPlan, table
+from atommem_cli.training.student import Student
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["SftPlan", "plan", "table", "train"]
+
+RECALL = "recall"
+"""The folder of the stage that comes first, with metrics, checkpoints and a model of its own."""
+
+
+def plan(recipe: Recipe) -> SftPlan:
+    """Count what a training will learn from. Loads tokenizers, no weights.
+
+    Raises:
+        UsageError, BackendError: see `train`.
+    """
+    config = _check(recipe, Path())
+    _, options = recipes.plugin("policies", recipe.policy)
+    found = demonstrations.collect(recipe, wording.outline(options), config.max_length)
+    training, validation = _split(recipe, found)
+    return planning.count(recipe, found, training, validation, config, ranks.count())
+
+
+def train(
+    recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: checkpoints.Progress | None = None
+) -> dict[str, Any]:
+    """Train to the recipe's end; continues a training that was begun in the same folder.
+
+    Args:
+        out: the run folder.
+        command: the command line, for the record.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        UsageError: recipe, runs, tasks, model or folder are not what they should be.
+        BackendError: memory, disk or an optional package is missing.
+        Interrupted: the user stopped it; the last checkpoint is on disk.
+    """
+    config = _check(recipe, out)
+    learner = student.load(recipe)
+    found = demonstrations.collect(recipe, wording.of(learner), config.max_length)
+    training, validation = _split(recipe, found)
+    identity = {
+        "command": "sft",
+        "recipe": recipe.training("sft"),
+        "start": learner.digest,
+        "rows": rows.digest(training, validation),
+        "processes": ranks.count(),
+    }
+    with running.session(out, identity, recipe, command):
+        if not (out / "summary.json").exists():
+            if recipe.sft.recall is not None:
+                _recall(recipe, out / RECALL, learner, progress)
+            trainer = _trainer(
+                running.rooted(learner, out),
+                learner,
+                _config(recipe, out, validated=bool(validation)),
+                rows.dataset(training),
+                rows.dataset(validation) if validation else None,
+                student.adapters(recipe.sft.lora, "sft.lora"),
+            )
+            _fit(trainer, recipe, out, progress)
+            running.finish(trainer, recipe, out)
+        return read_json(out / "summary.json")
+
+
+def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[rows.Row], list[rows.Row]]:
+    return rows.hold_out(found.rows, recipe.sft.holdout, recipe.seed)
+
+
+# --- settings
+
+
+def _check(recipe: Recipe, out: Path) -> Any:
+    """Find what is wrong before anything loads; TRL's configuration."""
+    student.check(recipe)
+    rewards.check(recipe.sft.rewards, "sft.rewards")
+    recall.check(recipe)
+    student.adapters(recipe.sft.lora, "sft.lora")
+    if recipe.sft.recall is not None:
+        _recall_config(recipe, out)
+    return _config(recipe, out, validated=recipe.sft.holdout > 0)
+
+
+def _config(recipe: Recipe, out: Path, *, validated: bool) -> Any:
+    """TRL's defaults, but rows are never cut, and of several checkpoints the best by validation is kept."""
+    given = {"max_length": None, **recipe.sft.trainer}
+    if validated:
+        saves = given.get("save_strategy", "steps")
+        ours = {"eval_strategy": saves, "metric_for_best_model": "eval_loss"}
+        if "save_steps" in given:
+            ours["eval_steps"] = given["save_steps"]
+        ours["load_best_model_at_end"] = saves != "no" and given.get("eval_strategy", saves) == saves
+        given = {**ours, **given}
+    return settings.sft(recipe, out, given)
+
+
+def _recall_config(recipe: Recipe, out: Path) -> Any:
+    assert recipe.sft.recall is not None
+    once = {"num_train_epochs": 1, "max_steps": -1, "train_sampling_strategy": "sequential"}
+    once |= {"eval_strategy": "no", "load_best_model_at_end": False}
+    given = {"max_length": None, **recipe.sft.trainer, **once, **recipe.sft.recall.trainer}
+    return settings.sft(recipe, out, given, "sft.recall.trainer")
+
+
+# --- stages
+
+
+def _recall(recipe: Recipe, out: Path, learner: Student, progress: checkpoints.Progress | None) -> None:
+    """The stage that comes first; once it is complete, its model is loaded and nothing is trained."""
+    from transformers import AutoModelForCausalLM
+
+    assert recipe.sft.recall is not None
+    folder = out / checkpoints.MODEL
+    complete = folder.exists()
+    ranks.meet()
+    if not complete:
+        out.mkdir(exist_ok=True)
+        exercises = recall.rows(wording.of(learner), recipe.sft.recall.rows, recipe.seed)
+        trainer = _trainer(learner.model, learner, _recall_config(recipe, out), rows.dataset(exercises))
+        _fit(trainer, recipe, out, progress)
+        if not ranks.own():
+            draft = folder.with_name(f".{folder.name}")
+            tiny.save(draft, learner.model, learner.tokenizer)
+            draft.rename(folder)
+        ranks.meet()
+    learner.model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+
+
+def _trainer(
+    model: Any,
+    learner: Student,
+    config: Any,
+    training: Dataset,
+    validation: Dataset | None = None,
+    adapters: Any = None,
+) -> Any:
+    """TRL's SFTTrainer, silent.
+
+    Raises:
+        RecipeError: it does not take its keywords together.
+    """
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    try:
+        trainer = SFTTrainer(
+            model,
+            config,
+            train_dataset=training,
+            eval_dataset=validation,
+            processing_class=learner.tokenizer,
+            peft_config=adapters,
+        )
+    except ValueError as error:
+        raise RecipeError(f"sft.trainer: {' '.join(str(error).split())}") from None
+    running.quiet(trainer)
+    return trainer
+
+
+def _fit(trainer: Any, recipe: Recipe, out: Path, progress: checkpoints.Progress | None) -> None:
+    checkpoint, spent = running.resume(out)
+    if checkpoint:
+        logged = read_json(checkpoint / "trainer_state.json")["log_history"]
+        # TRL counts tokens in the process only; a resumed run goes on counting.
+        trainer._total_train_tokens = max((line.get("num_tokens", 0) for line in logged), default=0)
+    trainer.add_callback(checkpoints.callback(out, recipe, spent=spent, progress=progress, remark=_remark))
+    running.fit(trainer, checkpoint, "sft.trainer.per_device_train_batch_size")
+
+
+def _remark(line: dict[str, Any]) -> str:
+    return f"loss {line['loss']:.3f}"

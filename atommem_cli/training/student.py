@@ -1,0 +1,123 @@
+"""The model that learns: weights, tokenizer and the words between them and the harness."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atommem_cli import plugins
+from atommem_cli import recipe as recipes
+from atommem_cli.chat import Chat
+from atommem_cli.errors import MissingExtra, RecipeError, UsageError
+from atommem_cli.generation import Turns, end_tokens
+from atommem_cli.jsonlines import write_whole
+from atommem_cli.recipe import Recipe
+from atommem_cli.weights import context_window, digest_of_files, digest_of_tensors, load_model, weight_files
+
+if TYPE_CHECKING:
+    from atommem_cli.policies.hf import Options
+
+EXTRAS = {"peft": "lora", "vllm": "vllm", "deepspeed": "deepspeed"}
+"""Packages that only some recipes need, and the extras of atommem that bring them."""
+
+
+@dataclass(slots=True)
+class Student:
+    """What a trainer needs of the model; the weights are on the CPU."""
+
+    name: str
+    """As the recipe names it: `tiny`, a folder, or a hub id."""
+    model: Any
+    tokenizer: Any
+    chat: Chat
+    turns: Turns
+    digest: str
+    """sha256 of the weights it starts from."""
+    options: Options
+    """The recipe's `policy` section."""
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a policy that has no weights here, before anything loads.
+
+    Raises:
+        UsageError: one sentence.
+    """
+    if recipe.policy.name != "hf":
+        raise UsageError(
+            f"training needs weights, and the recipe's policy is {recipe.policy.name}: "
+            "name a model folder or hub id with --policy, or set policy={name: hf, model: ...}"
+        )
+
+
+def load(recipe: Recipe) -> Student:
+    """The model that `recipe.policy` names.
+
+    Raises:
+        UsageError: it cannot be trained, or its tokenizer has no chat template or does not fit the weights.
+        MissingExtra: it is not there.
+    """
+    check(recipe)
+    module, options = recipes.plugin("policies", recipe.policy)
+    model, tokenizer, chat = plugins.load("policies", "hf").load(options)
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known:
+        raise UsageError(
+            f"policy.model: the tokenizer of {options.model} has {len(tokenizer)} tokens and the weights know "
+            f"{known}: they do not belong together"
+        )
+    fresh = options.model == module.TINY
+    digest = digest_of_tensors(model) if fresh else digest_of_files(weight_files(options.model))
+    window = options.window or context_window(model)
+    turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), window)
+    return Student(options.model, model, tokenizer, chat, turns, digest, options)
+
+
+def need(package: str, why: str) -> None:
+    """Insist on an optional package.
+
+    Raises:
+        MissingExtra: with the line that installs it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(f"{why} needs {package}: pip install 'atommem[{EXTRAS[package]}]'")
+
+
+def adapters(lora: dict[str, Any] | None, key: str) -> Any:
+    """peft's LoraConfig for a recipe's `lora` section; None where every weight is trained.
+
+    Raises:
+        RecipeError: peft does not know a key or refuses a value.
+        MissingExtra: peft is not installed.
+    """
+    if lora is None:
+        return None
+    need("peft", key)
+    from peft import LoraConfig
+
+    known = LoraConfig.__dataclass_fields__
+    for name in lora:
+        if name not in known:
+            raise RecipeError(
+                f"{key}.{name}: unknown key{plugins.did_you_mean(name, known)} (keys are peft's LoraConfig)"
+            )
+    try:
+        return LoraConfig(**{"task_type": "CAUSAL_LM", **lora})
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{key}: {' '.join(str(error).split())}") from None
+
+
+def complete(folder: Path, recipe: Recipe) -> None:
+    """Make what a trainer saved a whole model: adapters merged, the recipe beside the weights.
+
+    `atommem eval --policy FOLDER` plays it as it is, and a later training may start from it.
+    """
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, with paths of this machine
+    if (folder / "adapter_config.json").exists():
+        merged = load_model(str(folder), "auto")
+        for file in folder.glob("adapter_*"):
+            file.unlink()
+        merged.save_pretrained(folder)
+    write_whole(folder / "recipe.yaml", recipe.dump())

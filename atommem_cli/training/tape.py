@@ -1,0 +1,158 @@
+"""What a run folder has of each model call: the reply, and the entries that its prompt showed."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from atommem_cli.errors import RunMismatch
+from atommem_cli.jsonlines import read_lines
+from atommem_cli.memory import Change
+from atommem_cli.records import latest, prompt_hash
+from atommem_cli.types import Finish, Generation, MemoryEntry, Observation, OpResult, StopReason, Trajectory, Transition
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from atommem_cli.memory import Vector
+
+EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
+
+
+class Tape:
+    """The recorded replies, as a rollout's journal; and what was shown with them."""
+
+    def __init__(self, path: Path) -> None:
+        self.shown: list[int] = []
+        """Ids of the entries that the coming prompt of the episode in play shows, best first."""
+        self._path = path
+        ends = latest(line for _, line in _whole_lines(path / EPISODES))
+        self._ends = {line["episode"]: line for line in ends if line["stop"] != StopReason.ERROR}
+        self.tasks = {line["task"] for line in self._ends.values()}
+        self._offsets: dict[str, dict[int, int]] = defaultdict(dict)
+        for offset, line in _whole_lines(path / STEPS):
+            if line["episode"] in self._ends:
+                self._offsets[line["episode"]][line["step"]] = offset  # the last one counts
+        self._read: tuple[int, dict[str, Any]] = (-1, {})
+
+    def begin(self, episode: str) -> None:
+        """An episode starts to play."""
+        self.shown = self._shown_at(episode, 0)
+
+    def finished(self, episode: str) -> bool:
+        """Whether it need not be played: those that have an end are."""
+        return episode not in self._ends
+
+    def recorded(self, episode: str, step: int, observation: Observation) -> Generation:
+        """The reply to this very prompt.
+
+        Raises:
+            RunMismatch: there was another prompt, or none.
+        """
+        line = self._line(episode, step)
+        if line is None or line["prompt"] != prompt_hash(observation):
+            self._mismatch(episode, f"step {step} comes out with another prompt")
+        self.shown = self._shown_at(episode, step + 1)
+        return Generation(
+            line["reply"],
+            Finish(line["finish"]),
+            prompt_tokens=line["prompt_tokens"],
+            new_tokens=line["new_tokens"],
+            error=line.get("error", ""),
+        )
+
+    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
+        """Nothing is written."""
+
+    def step(self, episode: str, step: int, transition: Transition) -> None:
+        """Nothing is written."""
+
+    def compare(self, trajectory: Trajectory) -> None:
+        """Insist on the same end: memory and answers.
+
+        Raises:
+            RunMismatch: it is another one.
+        """
+        line = self._ends[trajectory.episode]
+        answers = [{"text": answer.text, "tagged": answer.tagged} for answer in trajectory.answers]
+        if (trajectory.digest, answers) != (line["memory"], line["answers"]):
+            self._mismatch(trajectory.episode, "it ends with another memory or other answers")
+
+    def _mismatch(self, episode: str, what: str) -> NoReturn:
+        raise RunMismatch(
+            f"{self._path}: {episode} cannot be played again, {what}: "
+            "tasks, dialect or program have changed since the run; collect it again"
+        )
+
+    def _shown_at(self, episode: str, step: int) -> list[int]:
+        line = self._line(episode, step)
+        return [entry for entry, _ in line["shown"]] if line else []
+
+    def _line(self, episode: str, step: int) -> dict[str, Any] | None:
+        offset = self._offsets[episode].get(step)
+        if offset is None:
+            return None
+        if self._read[0] != offset:  # each line is wanted twice: for what it shows, then for its reply
+            with (self._path / STEPS).open("rb") as file:
+                file.seek(offset)
+                self._read = (offset, json.loads(file.readline()))
+        return self._read[1]
+
+
+@dataclass
+class Shown:
+    """A store that finds what the tape says was found."""
+
+    tape: Tape
+    ids: set[int] = field(default_factory=set)
+    """Entries of the one episode in play."""
+
+    def begin(self, episodes: Sequence[str]) -> None:
+        self.ids = set()
+        self.tape.begin(*episodes)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            (self.ids.discard if change.vector is None else self.ids.add)(change.entry.id)
+
+    def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
+        return [entry for entry in self.tape.shown if entry in self.ids]  # one that is missing shows in the prompt
+
+    def entries(self, episode: str) -> list[MemoryEntry]:
+        return []
+
+    def end(self, episodes: Sequence[str]) -> None:
+        self.ids = set()
+
+    def describe(self) -> dict[str, str]:
+        return {"name": "replay"}
+
+    def close(self) -> None:
+        pass
+
+
+class Blind:
+    """An embedder for a store that does not look at vectors."""
+
+    dimension = 1
+
+    def embed(self, texts: Sequence[str], *, is_query: bool) -> NDArray[np.float32]:
+        import numpy as np
+
+        return np.zeros((len(texts), 1), np.float32)
+
+    def describe(self) -> dict[str, str]:
+        return {"name": "replay"}
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines that are there in full: a run may be going on, or have been killed in the middle of one."""
+    with path.open("rb") as file:
+        whole = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    return islice(read_lines(path), whole)

@@ -1,0 +1,297 @@
+"""GRPO over trajectories of many contexts, on TRL's GRPOTrainer.
+
+TRL wants one row per sampled prompt; an episode is many prompts, because the context is rebuilt at every
+step. So TRL gets the *last* call of each episode, rewards and compares the episodes by it, one number per
+trajectory, untouched; then every call of an episode becomes a row that carries its trajectory's advantage.
+Sampler, groups, advantages, clipping, KL, logging, checkpoints and distribution stay TRL's. The number of
+optimiser steps does not depend on the number of contexts.
+
+Three methods of TRL 1.16 are overridden: `_generate_and_score_completions` (expand), `_compute_loss` (many
+micro-batches in one accumulation slot) and `prediction_step` (validation plays, and needs no loss).
+
+Axes: R rows, P prompt tokens (padded on the left), C completion tokens (padded on the right).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from accelerate import DistributedType
+from torch import Tensor
+from trl import GRPOTrainer
+from trl.trainer.utils import pad
+
+from atommem_cli.assembly import Parts
+from atommem_cli.rewards import REWARDS
+from atommem_cli.training import dynamics, packing
+from atommem_cli.training.importance import importance_ratio
+from atommem_cli.training.packing import Counts, Row
+from atommem_cli.training.ranks import gather
+from atommem_cli.training.rollouts import LearningPolicy, Played, play
+from atommem_cli.types import Task
+
+Keep = Callable[[int, Played], None]
+
+
+class Tasks(Protocol):
+    """Tasks by number, from 0."""
+
+    def __getitem__(self, number: int, /) -> Task:
+        """Task `number`."""
+
+
+class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """TRL's trainer, for agents whose episodes are several model calls."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        policy: LearningPolicy,
+        train: Tasks,
+        validation: Tasks | None,
+        keep: Keep | None = None,
+        **trl: Any,
+    ) -> None:
+        """
+        Args:
+            parts: agent, memory and limits; its policy is `policy`.
+            train: by number; a row of the training data set names one as `prompt`.
+            validation: likewise.
+            keep: called with the update and what was played, on every rank.
+            trl: what GRPOTrainer takes, but rewards and rollouts.
+        """
+        self._parts = parts
+        self._policy = policy
+        self._tasks = {"train": train, "eval": validation or train}
+        self._keep = keep
+        self._played: Played | None = None
+        self._slots: list[list[dict[str, Tensor]]] = []
+        self._playing = self._learning = 0.0  # seconds
+        weights: Mapping[str, float] = parts.recipe.grpo.rewards
+        trl["args"].reward_weights = list(weights.values())
+        super().__init__(reward_funcs=[self._reward(name) for name in weights], rollout_func=_rollout, **trl)
+        policy.trainer = self
+
+    # --- what TRL calls
+
+    def _reward(self, name: str) -> Callable[..., list[float]]:
+        def reward(**_: Any) -> list[float]:
+            assert self._played is not None
+            pairs = zip(self._played.tasks, self._played.trajectories, strict=True)
+            return [REWARDS[name](task, trajectory) for task, trajectory in pairs]
+
+        reward.__name__ = name
+        return reward
+
+    def rollout(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """Play one episode per prompt (the number of a task) and give TRL the last call of each."""
+        mode = "train" if self.model.training else "eval"
+        group = self.num_generations if mode == "train" else 1
+        first = self.accelerator.process_index * len(prompts)
+        tasks: list[Task] = []
+        for at, prompt in enumerate(prompts):
+            tasks.append(tasks[-1] if at and prompt == prompts[at - 1] else self._tasks[mode][int(prompt)])
+        samples = [(first + at) % group for at in range(len(prompts))]
+        turn = self.state.global_step + 1 if mode == "train" else 0
+        played = self._played = play(self._parts, self._policy, tasks, samples, turn)
+        if self._keep and mode == "train":
+            self._keep(self.state.global_step, played)
+        # An episode whose first prompt did not fit wrote nothing; TRL wants a token all the same.
+        nothing = Row((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0)
+        last = []
+        for trajectory in played.trajectories:
+            rows = packing.rows_of(trajectory, 0.0, mask_truncated=False)
+            last.append(rows[-1] if rows else nothing)
+            if mode == "train":  # TRL counts the last call itself
+                self.state.num_input_tokens_seen += sum(row.tokens for row in rows[:-1])
+        logprobs = [list(row.logprobs) or [0.0] * len(row.completion) for row in last]
+        return {
+            "prompt_ids": [list(row.prompt) for row in last],
+            "completion_ids": [list(row.completion) for row in last],
+            "logprobs": logprobs if self.use_vllm else None,
+        }
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        mode = "train" if self.model.training else "eval"
+        assert self._played is not None
+        self._log_dynamics(mode, self._played)
+        if mode == "eval":
+            return output
+        self._slots = self._expand(self._played, output["advantages"].tolist())
+        # TRL shuffles and splits what it gets by its first axis; the slots are looked up by number.
+        return {"slot": torch.zeros(self.args.steps_per_generation, dtype=torch.long)}
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        if "slot" not in inputs:
+            loss: Tensor = super()._compute_loss(model, inputs)
+            return loss
+        *first, last = self._slots[self._step % self.args.steps_per_generation]
+        total = torch.zeros((), device=self.accelerator.device)
+        for batch in first:
+            with self._accumulating(model):
+                loss = super()._compute_loss(model, batch)
+                self.accelerator.backward(loss, **self._backward)
+            total += loss.detach()
+        loss = super()._compute_loss(model, last)
+        return loss + total  # the value of the whole slot, the graph of its last micro-batch
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Tensor, None, None]:
+        self._prepare_inputs(inputs)  # plays and scores
+        return torch.zeros((), device=self.accelerator.device), None, None
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
+        started, playing = time.perf_counter(), self._playing
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self._learning += time.perf_counter() - started - (self._playing - playing)
+        if self._step % self.current_gradient_accumulation_steps == 0:
+            self._add("time/train", self._learning)
+            self._learning = 0.0
+        return loss
+
+    # --- from trajectories to rows
+
+    def _expand(self, played: Played, advantages: Sequence[float]) -> list[list[dict[str, Tensor]]]:
+        recipe, args = self._parts.recipe, self.args
+        made = [
+            packing.rows_of(trajectory, advantage, mask_truncated=self.mask_truncated_completions)
+            for trajectory, advantage in zip(played.trajectories, advantages, strict=True)
+        ]
+        local = [(sum(len(row.completion) for rows in made for row in rows), sum(map(len, made)), sum(map(bool, made)))]
+        counts = Counts(*map(sum, zip(*gather(local), strict=True)))
+        made = [packing.weighted(rows, recipe.grpo.unit, counts) for rows in made]
+        # Rows whose advantage is 0 have no gradient of their own; only KL and entropy act on them.
+        every = self.beta != 0 or self._entropy_bonus_enabled
+        trained = [rows for rows in made if rows and (every or rows[0].advantage)]
+        order = torch.randperm(len(trained), generator=self._shuffler()).tolist()
+        accumulation = args.gradient_accumulation_steps
+        dealt = packing.slots(
+            [trained[at] for at in order],
+            args.steps_per_generation // accumulation,
+            accumulation,
+            recipe.grpo.micro_batch_tokens,
+        )
+        self._log_batch(sum(map(len, made)), dealt)
+        shape = packing.common_shape(gather([[[len(batch) for batch in slot] for slot in dealt]]))
+        filler = Row((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0, weight=0.0)
+        normaliser = torch.tensor(float(counts.tokens), device=self.accelerator.device)
+        return [[self._tensors(batch, normaliser) for batch in slot] for slot in packing.level(dealt, shape, filler)]
+
+    def _tensors(self, rows: Sequence[Row], normaliser: Tensor) -> dict[str, Tensor]:
+        """A micro-batch as TRL's loss takes it: (R, P) prompts, (R, C) completions, (R,) advantages."""
+        device = self.accelerator.device
+
+        def padded(values: list[Tensor], value: float, side: str) -> Tensor:
+            made: Tensor = pad(values, padding_value=value, padding_side=side).to(device)
+            return made
+
+        prompts = [torch.tensor(row.prompt) for row in rows]
+        completions = [torch.tensor(row.completion) for row in rows]
+        batch = {
+            "prompt_ids": padded(prompts, self._tokenizer.pad_token_id, "left"),
+            "prompt_mask": padded([torch.ones_like(ids) for ids in prompts], 0, "left"),
+            "completion_ids": padded(completions, self._tokenizer.pad_token_id, "right"),
+            "completion_mask": padded([torch.ones_like(ids) for ids in completions], 0, "right"),
+            # TRL multiplies the loss by it: here it weighs rows, and is 0 for fillers.
+            "tool_mask": padded([torch.full((len(row.completion),), row.weight) for row in rows], 0.0, "right"),
+            "advantages": torch.tensor([row.advantage for row in rows], device=device),
+            "num_items_in_batch": normaliser,
+        }
+        batch.update(self._other_policies(batch, rows, padded))
+        return batch
+
+    def _other_policies(self, batch: dict[str, Tensor], rows: Sequence[Row], padded: Any) -> dict[str, Tensor]:
+        """Log-probabilities (R, C) under the policies that the loss compares with, where it does."""
+        args = self.args
+        corrected = self.use_vllm and self.vllm_importance_sampling_correction
+        found = {}
+        if corrected or args.gradient_accumulation_steps % (args.steps_per_generation * self.num_iterations):
+            found["old_per_token_logps"] = self._logprobs(self.model, batch)
+        if corrected:
+            said = padded([torch.tensor(row.logprobs or [0.0] * len(row.completion)) for row in rows], 0.0, "right")
+            mask = batch["completion_mask"] * (batch["tool_mask"] > 0)
+            found["sampling_per_token_logps"] = said
+            found["importance_sampling_ratio"] = importance_ratio(
+                found["old_per_token_logps"],
+                said,
+                mask,
+                self.vllm_importance_sampling_mode,
+                self.vllm_importance_sampling_clip_min,
+                self.vllm_importance_sampling_clip_max,
+            )
+        if self.beta != 0:
+            found["ref_per_token_logps"] = self._reference(batch)
+        return found
+
+    def _reference(self, batch: dict[str, Tensor]) -> Tensor:
+        if self.ref_model is not None:
+            return self._logprobs(self.ref_model, batch)
+        with self.accelerator.unwrap_model(self.model).disable_adapter():
+            return self._logprobs(self.model, batch)
+
+    def _logprobs(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Shape (R, C), without a graph."""
+        with torch.no_grad():
+            logprobs: Tensor
+            logprobs, _, _ = self._get_per_token_logps_and_entropies(
+                model,
+                torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+                torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+                batch["completion_ids"].size(1),
+            )
+        return logprobs
+
+    def _shuffler(self) -> torch.Generator:
+        """The same for a generation whenever it is played."""
+        return torch.Generator().manual_seed(self.args.seed + self.state.global_step)
+
+    @property
+    def _backward(self) -> dict[str, Any]:
+        # As transformers' training_step says it: TRL's loss is scaled already.
+        return {"scale_wrt_gas": False} if self.accelerator.distributed_type == DistributedType.DEEPSPEED else {}
+
+    @contextlib.contextmanager
+    def _accumulating(self, model: Any) -> Iterator[None]:
+        """Gradients add up here and are shared with the other ranks by the slot's last micro-batch."""
+        state, sync = self.accelerator.gradient_state, self.accelerator.sync_gradients
+        state._set_sync_gradients(False)
+        try:
+            with self.accelerator.no_sync(model):
+                yield
+        finally:
+            state._set_sync_gradients(sync)
+
+    # --- what is seen of it
+
+    def _add(self, key: str, value: float) -> None:
+        self._metrics["train" if self.model.training else "eval"][key].append(value)
+
+    def _log_dynamics(self, mode: str, played: Played) -> None:
+        self._playing += played.seconds
+        for key in [key for key in self._metrics[mode] if key.startswith("completions/")]:
+            del self._metrics[mode][key]  # TRL saw the last call of each episode only
+        local = dynamics.sums(played.trajectories, self._policy.tokenizer)
+        for key, value in dynamics.means(dynamics.add(gather([local]))).items():
+            self._add(key, value)
+        self._add("time/generate", played.clock.model)
+        self._add("time/environment", played.seconds - played.clock.model)
+
+    def _log_batch(self, made: int, dealt: Sequence[Sequence[Sequence[Row]]]) -> None:
+        batches = [batch for slot in dealt for batch in slot]
+        rows = sum(map(len, batches))
+        real, padded = sum(row.tokens for batch in batches for row in batch), sum(map(packing.padded_tokens, batches))
+        mine = [(made, rows, real, padded)]
+        made, rows, real, padded = map(sum, zip(*gather(mine), strict=True))
+        self._add("batch/rows", rows)
+        self._add("batch/skipped", 1 - rows / made if made else 0.0)
+        self._add("batch/padding", 1 - real / padded if padded else 0.0)
+
+
+def _rollout(prompts: Sequence[str], trainer: TrajectoryGRPOTrainer) -> dict[str, Any]:
+    return trainer.rollout(prompts)

@@ -1,0 +1,229 @@
+"""`atommem grpo` as a whole: resume, several processes, what it leaves behind, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ATOMMEM, atommem
+
+from atommem_cli.errors import BackendError, MissingExtra, RecipeError, RunMismatch, SourceError, UsageError
+from atommem_cli.jsonlines import read_lines
+from atommem_cli.recipe import Recipe
+from atommem_cli.training import checkpoints, grpo, settings
+from training._worlds import recipe
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """Every line without what a clock says."""
+    lines = [line for _, line in read_lines(folder / "metrics.jsonl")]
+    clocks = ("seconds", "time/", "step_time")
+    return [{key: value for key, value in line.items() if not key.startswith(clocks)} for line in lines]
+
+
+def command(given: Recipe, folder: Path, *launcher: str) -> tuple[str, ...]:
+    path = folder.parent / f"{folder.name}.yaml"
+    path.write_text(given.dump())
+    return (*(launcher or ATOMMEM[:1]), *ATOMMEM[1:], "grpo", "--recipe", str(path), "--out", str(folder), "--json")
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+
+
+# --- resume
+
+
+def test_a_training_killed_five_times_ends_with_the_same_weights(tmp_path: Path) -> None:
+    given = recipe("grpo.keep_rollouts=3", max_steps=30, save_steps=1, save_total_limit=2)
+    calm = json.loads(run(*command(given, tmp_path / "calm")).stdout)
+    rough = tmp_path / "rough"
+    for number in range(1, 6):
+        process = subprocess.Popen(
+            command(given, rough), env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
+        )
+        wait_for(rough, 4 * number, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    resumed = json.loads(run(*command(given, rough)).stdout)
+    assert resumed["weights"] == calm["weights"]
+    assert resumed["best_update"] == calm["best_update"]
+    assert metrics(rough) == metrics(tmp_path / "calm")
+    sessions = [line for _, line in read_lines(rough / "sessions.jsonl")]
+    assert sum("begin" in line for line in sessions) == 6
+    for step in ("step-00000", "step-00003", "step-00015", "step-00027"):
+        kept = [where / "rollouts" / step / "summary.json" for where in (rough, tmp_path / "calm")]
+        assert len({json.loads(file.read_text())["digest"] for file in kept}) == 1
+
+
+def wait_for(folder: Path, updates: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it could be killed"
+        path = folder / "metrics.jsonl"
+        if path.exists() and path.read_text().count('"kind":"train"') >= updates:
+            return
+        time.sleep(0.01)
+    raise AssertionError("no progress")
+
+
+def test_a_checkpoint_that_a_kill_cut_short_is_not_resumed_from(tmp_path: Path) -> None:
+    given = recipe(max_steps=3)
+    calm = grpo.train(given, tmp_path / "calm")
+    shutil.copytree(tmp_path / "calm", tmp_path / "cut")
+    for name in ("summary.json", "model"):
+        gone = tmp_path / "cut" / name
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    (tmp_path / "cut" / "checkpoints" / "checkpoint-3" / "trainer_state.json").write_text('{"global_')
+    assert checkpoints.latest(tmp_path / "cut") == tmp_path / "cut" / "checkpoints" / "checkpoint-2"
+    assert grpo.train(given, tmp_path / "cut")["weights"] == calm["weights"]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
+    given = recipe(max_steps=1)
+    first = grpo.train(given, tmp_path / "run")
+    before = (tmp_path / "run" / "model" / "model.safetensors").stat().st_mtime_ns
+    assert grpo.train(given, tmp_path / "run") == first
+    assert (tmp_path / "run" / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+# --- several processes
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.04])
+def test_two_processes_learn_what_one_does(tmp_path: Path, beta: float) -> None:
+    one = recipe(max_steps=2, per_device_train_batch_size=8, gradient_accumulation_steps=1, beta=beta)
+    two = recipe(max_steps=2, per_device_train_batch_size=4, gradient_accumulation_steps=1, beta=beta)
+    flags = f"--multi_gpu --num_processes 2 --num_machines 1 --dynamo_backend no --main_process_port {free_port()}"
+    launcher = (sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", *flags.split())
+    run(*command(one, tmp_path / "one"))
+    run(*command(two, tmp_path / "two", *launcher), ACCELERATE_USE_CPU="true")  # gloo
+    alone, together = (metrics(tmp_path / name) for name in ("one", "two"))
+    assert [(line["kind"], line["step"]) for line in alone] == [(line["kind"], line["step"]) for line in together]
+    for mine, theirs in zip(alone, together, strict=True):
+        for key in ("loss", "grad_norm", "reward", "trajectory/rows", "trajectory/new_tokens", "batch/rows"):
+            if key in mine:
+                assert theirs[key] == pytest.approx(mine[key], rel=2e-4, abs=1e-7), key
+    assert together[0]["trajectory/rows"] != int(together[0]["trajectory/rows"])  # unequal numbers of steps
+
+
+# --- what it leaves behind
+
+
+def test_checkpoints_play_by_themselves_and_kept_rollouts_are_runs(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = grpo.train(recipe("grpo.keep_rollouts=1", max_steps=2), out)
+    assert result["updates"] == 2
+    for policy in (out, out / "model", out / "checkpoints" / "checkpoint-1"):
+        played = json.loads(atommem("eval", "--policy", str(policy), "--json", "--limit", "2", cwd=tmp_path).stdout)
+        assert played["evaluated"] == 2
+        assert played["setting"]["chunk"] == "9 tokens by tokens"  # from the recipe inside
+    kept = json.loads((out / "rollouts" / "step-00001" / "summary.json").read_text())
+    assert kept["evaluated"] == kept["planned"] == 8
+    lines = [line for line in metrics(out) if line["kind"] == "train"]
+    assert kept["steps"]["all"] / 8 == pytest.approx(lines[1]["trajectory/rows"])
+    unclosed = kept["operations"].get("read", {}).get("unclosed", 0)
+    assert unclosed / kept["steps"]["all"] == pytest.approx(lines[1]["ops/read/unclosed"])
+
+
+def test_adapters_are_merged_into_a_model_that_plays(tmp_path: Path) -> None:
+    given = recipe("grpo.lora={r: 4, lora_alpha: 8, target_modules: [q_proj, v_proj]}", max_steps=2, beta=0.01)
+    result = grpo.train(given, tmp_path / "run")
+    names = {file.name for file in (tmp_path / "run" / "model").iterdir()}
+    assert {"model.safetensors", "config.json", "recipe.yaml"} <= names
+    assert not any(name.startswith("adapter") for name in names)
+    played = json.loads(
+        atommem("eval", "--policy", str(tmp_path / "run"), "--json", "--limit", "2", cwd=tmp_path).stdout
+    )
+    assert played["policy"]["weights"] == result["weights"]
+
+
+# --- what it refuses
+
+
+@pytest.mark.parametrize(
+    ("changes", "trainer", "sentence"),
+    [
+        (["policy={name: scripted, script: oracle}"], {}, r"training needs weights"),
+        (["grpo.rewards={exact_match: 1}"], {}, r"no reward 'exact_match'"),
+        (["grpo.rewards={em: 0}"], {}, r"at least one reward"),
+        ([], {"learing_rate": 1.0}, r"grpo\.trainer\.learing_rate: unknown key; did you mean 'learning_rate'"),
+        ([], {"seed": 1}, r"grpo\.trainer\.seed: atommem takes it from the recipe's seed"),
+        ([], {"num_generations": 3}, r"groups of 3 do not divide a batch of 8"),
+        ([], {"steps_per_generation": 4, "save_steps": 3}, r"save_steps: 3 is no multiple of 2"),
+        ([], {"steps_per_generation": 3, "per_device_train_batch_size": 8}, r"an update would mix generations"),
+        ([], {"loss_type": "grpo"}, r"loss_type: grpo takes means per row"),
+        ([], {"top_k": 5}, r"top_k: only with use_vllm"),
+        ([], {"scale_rewards": "nonsense", "num_generations": 1}, r"grpo\.trainer: "),
+        (["grpo.validation=3"], {"per_device_eval_batch_size": 2}, r"3 tasks cannot be shared evenly"),
+        ([], {"per_device_train_batch_size": 64}, r"has 12 tasks and one update plays 32"),
+        (["grpo.lora={rank: 4}"], {}, r"grpo\.lora\.rank: unknown key"),
+        (["grpo.unit=step"], {"importance_sampling_level": "sequence"}, r"grpo\.unit: step works with"),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence_before_weights_load(
+    tmp_path: Path, changes: Sequence[str], trainer: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence) as caught:
+        grpo.train(recipe(*changes, **trainer), tmp_path / "run")
+    assert isinstance(caught.value, RecipeError | SourceError | UsageError)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("key", "value", "extra"), [("use_vllm", True, "vllm"), ("deepspeed", "z.json", "deepspeed")])
+def test_a_missing_package_is_named_with_the_line_that_installs_it(
+    tmp_path: Path, key: str, value: object, extra: str
+) -> None:
+    with pytest.raises(MissingExtra, match=rf"pip install 'atommem\[{extra}\]'"):
+        settings.grpo(recipe(**{key: value}), tmp_path, validated=4, processes=1)
+
+
+def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:
+    grpo.train(recipe(max_steps=1), tmp_path / "run")
+    with pytest.raises(RunMismatch, match=r"these differ: recipe\.grpo\.trainer\.learning_rate"):
+        grpo.train(recipe(max_steps=1, learning_rate=5e-4), tmp_path / "run")
+
+
+def test_tokenizer_and_weights_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    from atommem_cli import tiny
+
+    small = tiny.build_tokenizer(("a", "b"))
+    tiny.save(tmp_path / "model", tiny.build_model(small, 0), tiny.build_tokenizer(("a", "b", "c", "d")))
+    with pytest.raises(UsageError, match=r"do not belong together"):
+        grpo.train(recipe(f"policy.model={tmp_path / 'model'}"), tmp_path / "run")
+
+
+def test_running_out_of_memory_advises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atommem_cli.training import trainer
+
+    def hungry(*_: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(trainer.TrajectoryGRPOTrainer, "_expand", hungry)
+    with pytest.raises(BackendError, match=r"lower grpo\.micro_batch_tokens"):
+        grpo.train(recipe(max_steps=1), tmp_path / "run")
