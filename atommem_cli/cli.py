@@ -37,6 +37,7 @@ Planned = Annotated[bool, typer.Option("--plan", help="Say what it would cost; t
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one recipe key; repeatable.")
 ]
+Processes = Annotated[int | None, typer.Option(help="For --plan: how many will train together.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -116,13 +117,44 @@ def evaluate(
 
 
 @app.command()
+def sft(
+    recipe: RecipeName = None,
+    runs: Annotated[
+        list[str] | None, typer.Option("--from", metavar="RUN", help="A run of eval to learn from; repeatable.")
+    ] = None,
+    policy: PolicyName = None,
+    change: Changes = None,
+    out: RunOut = None,
+    plan: Planned = False,
+    processes: Processes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Teach the format and the habits of good trajectories."""
+    from atommem_cli import history, progress
+    from atommem_cli import recipe as recipes
+    from atommem_cli.training import running
+    from atommem_cli.training import sft as teaching
+
+    chosen = recipes.meant(recipe, policy, {"sft.runs": runs}, change or [])
+    if plan:
+        planned = teaching.plan(chosen, processes)
+        _print([teaching.table(planned)], [asdict(planned)], as_json)
+        return
+    path = running.run_path("sft", chosen, out)
+    with terminal.progress("updates") as show:
+        result = teaching.train(chosen, path, command=sys.argv, progress=show)
+    terminal.say(f"{path}: written; next: atommem grpo --policy {path}")
+    _print([progress.table(history.read_all([path]))], [result], as_json)
+
+
+@app.command()
 def grpo(
     recipe: RecipeName = None,
     policy: PolicyName = None,
     change: Changes = None,
     out: RunOut = None,
     plan: Planned = False,
-    processes: Annotated[int, typer.Option(help="For --plan: how many will train together.")] = 1,
+    processes: Processes = None,
     sharded: Annotated[bool, typer.Option("--sharded", help="For --plan: FSDP or ZeRO-3 shares the weights.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -134,7 +166,7 @@ def grpo(
 
     chosen = recipes.meant(recipe, policy, {}, change or [])
     if plan:
-        planned = estimate.grpo(chosen, processes=processes, sharded=sharded)
+        planned = estimate.grpo(chosen, processes=processes or 1, sharded=sharded)
         _print(plans.tables(planned), [asdict(planned)], as_json)
         return
     path = running.run_path("grpo", chosen, out)

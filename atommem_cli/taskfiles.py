@@ -204,8 +204,11 @@ class TaskFile:
         """Task `number`, from 0.
 
         Raises:
+            IndexError: there are not so many.
             SourceError: its line is damaged.
         """
+        if not 0 <= number < len(self):
+            raise IndexError(number)
         start, end = self._offsets[number : number + 2]
         with self._path.open("rb") as file:
             file.seek(start)

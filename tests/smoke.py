@@ -1,4 +1,5 @@
-"""The pipeline as a user runs it, on the installed command: prepare -> check -> eval, in a folder of its own.
+"""The pipeline as a user runs it, on the installed command: check -> prepare -> eval -> sft -> grpo -> eval -> report,
+in a folder of its own.
 
 python tests/smoke.py path/to/atommem
 """
@@ -9,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 RECORDS = Path(__file__).parents[2] / "shared" / "data"
@@ -33,6 +35,7 @@ def main(atommem: str) -> None:
         assert mute["scores"]["em"]["mean"] == 0.0, mute["scores"]
         assert tiny["evaluated"] == 8
         assert not tiny["failed"]
+        learn(run, Path(folder))
         for name in ("hotpotqa", "2wikimultihopqa", "musique") if RECORDS.is_dir() else ():
             source = ("--source", str(RECORDS / name), "--split", "validation", "--docs", "30", "--limit", "10")
             run("prepare", name, *source)
@@ -43,6 +46,25 @@ def main(atommem: str) -> None:
             print(f"{name}: the oracle scores 100 on {result['scores']['em']['n']} questions", flush=True)
     print("smoke: the pipeline stands")
 
+
+def learn(run: Callable[..., str], folder: Path) -> None:
+    """A training of seconds; it learns nothing, and every part of it is real."""
+    smoke = ("--recipe", "smoke", "--json")
+    run("eval", *smoke, "--policy", "scripted:sloppy", "--set", "task.split=train", "--out", "results/teacher")
+    plans = [json.loads(run(command, *smoke, "--plan", *given)) for command, given in (("sft", TEACHER), ("grpo", ()))]
+    assert plans[0]["rows"] > 0, plans[0]
+    taught = json.loads(run("sft", *smoke, *TEACHER, "--out", "results/sft"))
+    learned = json.loads(run("grpo", *smoke, "--policy", "results/sft", "--out", "results/grpo"))
+    assert (taught["updates"], learned["updates"]) == (4, 2), (taught, learned)
+    assert taught["weights"] != learned["weights"]
+    played = json.loads(run("eval", "--policy", "results/grpo", "--json"))
+    assert played["policy"]["weights"] == learned["weights"]
+    assert not played["failed"]
+    run("report", "results/grpo")
+    assert (folder / "results" / "grpo" / "report.html").stat().st_size > 10_000
+
+
+TEACHER = ("--from", "results/teacher")
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

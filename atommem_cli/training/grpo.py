@@ -106,7 +106,7 @@ def _train(
             args=config,
             processing_class=learner.tokenizer,
             peft_config=adapters,
-            train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(tasks.train))]}),
+            train_dataset=Dataset.from_dict({"prompt": [str(i) for i in order(config, len(tasks.train))]}),
             eval_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(tasks.validated)]}),
         )
         running.quiet(trainer)
@@ -124,6 +124,28 @@ def _enough(config: Any, tasks: int) -> None:
             f"grpo.split has {tasks} tasks and one update plays {at_once}: prepare more, or lower "
             "grpo.trainer.per_device_train_batch_size or gradient_accumulation_steps"
         )
+
+
+def order(config: Any, tasks: int) -> list[int]:
+    """The tasks of a whole training by number, epoch after epoch, each shuffled by its own seed.
+
+    It is one long epoch to TRL, whose sampler would begin its first permutation again when a training is
+    resumed in a later one.
+    """
+    import torch
+
+    at_once = config.generation_batch_size // config.num_generations
+    wanted = int(config.num_train_epochs * tasks)
+    if config.max_steps > 0:
+        per_generation = config.steps_per_generation * config.num_iterations
+        generations = -(-config.max_steps * config.gradient_accumulation_steps // per_generation)
+        wanted = generations * at_once
+    found: list[int] = []
+    for epoch in range(-(-wanted // tasks)):
+        shuffled = torch.randperm(tasks, generator=torch.Generator().manual_seed(config.seed + epoch)).tolist()
+        found += shuffled if config.shuffle_dataset else range(tasks)
+    config.shuffle_dataset, config.num_train_epochs = False, 1
+    return found[:wanted]
 
 
 def _remark(line: dict[str, Any]) -> str:

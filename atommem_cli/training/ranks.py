@@ -22,11 +22,6 @@ def own() -> int:
     return number
 
 
-def meet() -> None:
-    """Wait for the other processes; nothing with one."""
-    PartialState().wait_for_everyone()
-
-
 def wait() -> None:
     """Until every process is here."""
     PartialState().wait_for_everyone()

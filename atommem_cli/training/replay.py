@@ -38,9 +38,12 @@ class Run:
         for name in ("run.json", "recipe.yaml", EPISODES, STEPS):
             if not (path / name).is_file():
                 raise UsageError(f"{path}: not the folder of an `atommem eval` run (it has no {name})")
+        identity = read_json(path / "run.json")
+        if identity.get("command") != "eval":
+            raise UsageError(f"{path}: not the folder of an `atommem eval` run (it is of {identity.get('command')})")
         self.path = path
         self.recipe: Recipe = recipes.load(str(path / "recipe.yaml"))
-        self._tasks: str = read_json(path / "run.json").get("tasks", "")
+        self._tasks: str = identity["tasks"]
         self._tape = Tape(path)
 
     def check(self) -> None:

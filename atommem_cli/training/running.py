@@ -60,7 +60,7 @@ def resume(out: Path) -> tuple[Path | None, float]:
     spent = 0.0
     if not ranks.own():
         spent = checkpoints.rewind(out, checkpoints.latest(out))
-    ranks.meet()
+    ranks.wait()
     return checkpoints.latest(out), spent
 
 
@@ -73,13 +73,33 @@ def fit(trainer: Any, checkpoint: Path | None, micro_batch_key: str) -> None:
     Raises:
         BackendError: memory or disk ran out; what was saved is on disk.
     """
+    trainer.add_callback(_stop_at_the_end())
     try:
         with memory_advice(micro_batch_key):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except _AtTheEndError:
+        if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint:
+            trainer._load_best_model()
     except OSError as error:
         raise BackendError(
             f"a checkpoint could not be written ({error.strerror or error}): make room and run the same command again"
         ) from None
+
+
+class _AtTheEndError(Exception):
+    """The checkpoint is of the last update."""
+
+
+def _stop_at_the_end() -> Any:
+    """Resumed from the checkpoint of its last update, transformers' Trainer would do another one."""
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):  # type: ignore[misc]
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step >= state.max_steps:
+                raise _AtTheEndError
+
+    return Stop()
 
 
 def rooted(learner: Student, out: Path) -> Any:
@@ -108,7 +128,7 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
     best = int(Path(chosen).name[len(checkpoints.PREFIX) :]) if chosen else None
     trainer.save_model(str(folder))  # every rank holds a part of it
     if ranks.own():
-        ranks.meet()
+        ranks.wait()
         return
     student.complete(folder, recipe)
     lines = [line for _, line in read_lines(out / checkpoints.METRICS)]
@@ -122,4 +142,4 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
         "weights": digest_of_files(weight_files(str(folder))),
     }
     write_whole(out / "summary.json", json.dumps(result, indent=2) + "\n")
-    ranks.meet()
+    ranks.wait()

@@ -148,6 +148,7 @@ def _config(kind: Any, recipe: Recipe, out: Path, given: Mapping[str, Any], key:
         # Autocast on a GPU; on the CPU the weights' own dtype decides.
         "bf16": torch.cuda.is_available() and not given.get("fp16"),
         "report_to": "none",
+        "log_level_replica": "passive",
         "logging_steps": 1,
         **{name: _number(fields[name], value) for name, value in given.items()},
         "output_dir": str(out / "checkpoints"),

@@ -25,9 +25,15 @@ __all__ = ["SftPlan", "plan", "table", "train"]
 RECALL = "recall"
 """The folder of the stage that comes first, with metrics, checkpoints and a model of its own."""
 
+_BASE = {"max_length": None, "ddp_find_unused_parameters": False}
+"""Where TRL's own defaults are not ours: it would cut rows, and look in vain for weights without a gradient."""
 
-def plan(recipe: Recipe) -> SftPlan:
+
+def plan(recipe: Recipe, processes: int | None = None) -> SftPlan:
     """Count what a training will learn from. Loads tokenizers, no weights.
+
+    Args:
+        processes: how many will train together; None is how many there are now.
 
     Raises:
         UsageError, BackendError: see `train`.
@@ -36,7 +42,7 @@ def plan(recipe: Recipe) -> SftPlan:
     _, options = recipes.plugin("policies", recipe.policy)
     found = demonstrations.collect(recipe, wording.outline(options), config.max_length)
     training, validation = _split(recipe, found)
-    return planning.count(recipe, found, training, validation, config, ranks.count())
+    return planning.count(recipe, found, training, validation, config, processes or ranks.count())
 
 
 def train(
@@ -103,8 +109,8 @@ def _check(recipe: Recipe, out: Path) -> Any:
 
 
 def _config(recipe: Recipe, out: Path, *, validated: bool) -> Any:
-    """TRL's defaults, but rows are never cut, and of several checkpoints the best by validation is kept."""
-    given = {"max_length": None, **recipe.sft.trainer}
+    """TRL's keywords; of several checkpoints the best by validation is kept, unless the recipe says otherwise."""
+    given = {**_BASE, **recipe.sft.trainer}
     if validated:
         saves = given.get("save_strategy", "steps")
         ours = {"eval_strategy": saves, "metric_for_best_model": "eval_loss"}
@@ -119,7 +125,7 @@ def _recall_config(recipe: Recipe, out: Path) -> Any:
     assert recipe.sft.recall is not None
     once = {"num_train_epochs": 1, "max_steps": -1, "train_sampling_strategy": "sequential"}
     once |= {"eval_strategy": "no", "load_best_model_at_end": False}
-    given = {"max_length": None, **recipe.sft.trainer, **once, **recipe.sft.recall.trainer}
+    given = {**_BASE, **recipe.sft.trainer, **once, **recipe.sft.recall.trainer}
     return settings.sft(recipe, out, given, "sft.recall.trainer")
 
 
@@ -133,7 +139,7 @@ def _recall(recipe: Recipe, out: Path, learner: Student, progress: checkpoints.P
     assert recipe.sft.recall is not None
     folder = out / checkpoints.MODEL
     complete = folder.exists()
-    ranks.meet()
+    ranks.wait()
     if not complete:
         out.mkdir(exist_ok=True)
         exercises = recall.rows(wording.of(learner), recipe.sft.recall.rows, recipe.seed)
@@ -143,7 +149,7 @@ def _recall(recipe: Recipe, out: Path, learner: Student, progress: checkpoints.P
             draft = folder.with_name(f".{folder.name}")
             tiny.save(draft, learner.model, learner.tokenizer)
             draft.rename(folder)
-        ranks.meet()
+        ranks.wait()
     learner.model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
 
 
