@@ -172,7 +172,8 @@ def grpo(
     path = running.run_path("grpo", chosen, out)
     with terminal.progress("updates") as show:
         result = learning.train(chosen, path, command=sys.argv, progress=show)
-    terminal.say(f"{path}: written")
+    for remark in [f"{path}: written", *learning.warnings(result)]:
+        terminal.say(remark)
     _print([progress.table(history.read_all([path]))], [result], as_json)
 
 

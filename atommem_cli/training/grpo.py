@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,7 @@ def _train(
 
     from atommem_cli.training.trainer import TrajectoryGRPOTrainer
 
-    checkpoint = checkpoints.latest(out)
-    spent = checkpoints.rewind(out, checkpoint)
+    checkpoint, spent = running.resume(out)
     policy = LearningPolicy(learner)
     parts = assemble(recipe, out / f"rank-{ranks.own()}", policy)
     try:
@@ -126,6 +125,21 @@ def _enough(config: Any, tasks: int) -> None:
         )
 
 
+def warnings(result: Mapping[str, Any]) -> list[str]:
+    """What a reader of the result must know before believing it."""
+    flat = result.get("groups_without_spread", 0.0)
+    if flat <= MOST_FLAT:
+        return []
+    return [
+        f"in {flat:.0%} of the groups every rollout had the same reward, so they taught nothing: take easier or harder "
+        "tasks, more rollouts, a higher temperature, or a reward with more grades (grpo.rewards)"
+    ]
+
+
+MOST_FLAT = 0.5
+"""Share of groups without spread above which a training is warned about."""
+
+
 def order(config: Any, tasks: int) -> list[int]:
     """The tasks of a whole training by number, epoch after epoch, each shuffled by its own seed.
 
@@ -149,7 +163,7 @@ def order(config: Any, tasks: int) -> list[int]:
 
 
 def _remark(line: dict[str, Any]) -> str:
-    flat = 100 * line.get("frac_reward_zero_std", 0)
+    flat = 100 * line.get(running.FLAT, 0)
     return f"reward {line.get('reward', 0):.2f}, groups without spread {flat:.0f} %"
 
 

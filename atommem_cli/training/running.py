@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from atommem_cli import sessions, tiny
@@ -113,6 +114,10 @@ def rooted(learner: Student, out: Path) -> Any:
     return learner.model
 
 
+FLAT = "frac_reward_zero_std"
+"""TRL's name for the share of groups whose rewards are all the same: they teach nothing."""
+
+
 def quiet(trainer: Any) -> None:
     """The library does not print."""
     from transformers import PrinterCallback, ProgressCallback
@@ -132,12 +137,14 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
         return
     student.complete(folder, recipe)
     lines = [line for _, line in read_lines(out / checkpoints.METRICS)]
+    flat = [line[FLAT] for line in lines if line["kind"] == "train" and FLAT in line]
     result = {
         "schema": SCHEMA,
         "updates": state.global_step,
         "seconds": lines[-1]["seconds"] if lines else 0.0,
         "best_update": best,
         "best_metric": state.best_metric if chosen else None,
+        **({"groups_without_spread": round(fmean(flat), 4)} if flat else {}),
         "model": str(folder),
         "weights": digest_of_files(weight_files(str(folder))),
     }

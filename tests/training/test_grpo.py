@@ -164,6 +164,14 @@ def test_adapters_are_merged_into_a_model_that_plays(tmp_path: Path) -> None:
     assert played["policy"]["weights"] == result["weights"]
 
 
+def test_rewards_without_spread_are_warned_about_with_their_share(tmp_path: Path) -> None:
+    result = grpo.train(recipe("grpo.rewards={em: 1.0}", max_steps=2), tmp_path / "run")  # noise answers nothing
+    assert result["groups_without_spread"] == 1.0
+    [warning] = grpo.warnings(result)
+    assert warning.startswith("in 100% of the groups every rollout had the same reward")
+    assert grpo.warnings({"groups_without_spread": 0.4}) == []
+
+
 # --- what it refuses
 
 
