@@ -66,3 +66,40 @@ def test_mistakes_are_named(tmp_path: Path, text: str, changes: list[str], sente
 def test_a_missing_recipe_is_suggested() -> None:
     with pytest.raises(RecipeError, match="no such recipe; did you mean 'tiny'"):
         recipes.load("tny")
+
+
+# --- what a command line means
+
+
+def model_folder(where: Path, recipe: str | None = None) -> Path:
+    where.mkdir(parents=True)
+    (where / "config.json").write_text("{}")
+    if recipe is not None:
+        (where / "recipe.yaml").write_text(recipe)
+    return where
+
+
+def test_a_model_folder_brings_its_own_recipe_unless_another_is_named(tmp_path: Path) -> None:
+    inside = recipes.load("tiny", ["chunk.tokens=7", "policy.batch=5", "name=inside"]).dump()
+    folder = model_folder(tmp_path / "run" / "model", inside)
+    for named in (folder, folder.parent):  # the model, or the training that made it
+        meant = recipes.meant(None, str(named), {"task.limit": 3}, ["policy.temperature=0.5"])
+        assert (meant.name, meant.chunk.tokens, meant.task.limit) == ("inside", 7, 3)
+        assert meant.policy.model_extra is not None
+        assert meant.policy.model_extra["model"] == str(folder)
+        assert (meant.policy.model_extra["batch"], meant.policy.model_extra["temperature"]) == (5, 0.5)
+    assert recipes.meant("smoke", str(folder), {}, []).chunk.tokens == recipes.load("smoke").chunk.tokens
+
+
+def test_a_policy_is_a_script_a_plugin_a_folder_or_a_hub_id(tmp_path: Path) -> None:
+    def policy(given: str) -> dict[str, object]:
+        section = recipes.meant(None, given, {}, []).policy
+        return {"name": section.name, **(section.model_extra or {})}
+
+    assert policy("scripted:mute")["script"] == "mute"
+    assert policy("scripted")["script"] == "oracle"
+    assert policy("owner/model")["model"] == "owner/model"
+    folder = model_folder(tmp_path / "bare")
+    assert policy(str(folder))["temperature"] == 0.0  # what the recipe says about sampling stays
+    with pytest.raises(RecipeError, match="did you mean 'scripted'"):
+        policy("scriptd")
