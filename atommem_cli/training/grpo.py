@@ -92,6 +92,8 @@ def _train(
     from atommem_cli.training.trainer import TrajectoryGRPOTrainer
 
     checkpoint, spent = running.resume(out)
+    if config.use_vllm and config.vllm_max_model_length:
+        learner.turns.window = min(learner.turns.window or config.vllm_max_model_length, config.vllm_max_model_length)
     policy = LearningPolicy(learner)
     parts = assemble(recipe, out / f"rank-{ranks.own()}", policy)
     try:
