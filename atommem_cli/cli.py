@@ -47,7 +47,7 @@ def prepare(
     source: Annotated[str | None, typer.Option(help="A file or folder of records; default: the hub.")] = None,
     split: Annotated[list[str] | None, typer.Option(help="Repeatable; default: train and validation.")] = None,
     out: Annotated[Path | None, typer.Option(help="Default: data/NAME.")] = None,
-    docs: Annotated[int | None, typer.Option(help="Documents per task (200; stream: 60).")] = None,
+    docs: Annotated[int | None, typer.Option(help="Documents per task (200; stream: 8).")] = None,
     questions: Annotated[str | None, typer.Option(help="Questions per task: a number, or mix (1-10).")] = None,
     limit: Annotated[int | None, typer.Option(help="Most tasks per split.")] = None,
     seed: Annotated[int, typer.Option(help="A task's content depends on it and on the task's id alone.")] = 42,

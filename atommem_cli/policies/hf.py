@@ -38,6 +38,8 @@ class Options(BaseModel):
 
     model: str
     """A model folder, a hub id, or `tiny`: a freshly initialised model of 0.2 M parameters."""
+    init_seed: int = Field(0, ge=0)
+    """Of the fresh weights of `tiny`; nothing to other models."""
     temperature: float = Field(0.7, ge=0)
     """0 is greedy. Default: AtomMem's (papers.md 1.5)."""
     top_p: float = Field(1.0, gt=0, le=1)
@@ -150,5 +152,7 @@ def _model(options: Options, fast: Any) -> Any:
     import torch
 
     if options.model == TINY:
-        return tiny.build_model(fast, seed=0).to(torch.bfloat16 if options.dtype == "bfloat16" else torch.float32)
+        return tiny.build_model(fast, seed=options.init_seed).to(
+            torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
+        )
     return load_model(options.model, options.dtype)

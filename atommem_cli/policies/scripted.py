@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from atommem_cli.episode import Call, Episode
 from atommem_cli.policies._oracle import Oracle, visible_answer
+from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 from atommem_cli.text import Tokenizer, WordTokenizer
 from atommem_cli.types import Expects, Generation, MemoryOp, Observation, OpKind
 
@@ -25,10 +26,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    script: Literal["oracle", "mute", "append_only", "random", "chaotic"] = "oracle"
+    script: Literal["oracle", "mute", "append_only", "sloppy", "careful", "random", "chaotic"] = "oracle"
     """oracle: keeps every fact up to date and answers what its prompt proves; mute: says nothing;
-    append_only: stores every statement, corrects none; random: well-formed nonsense; chaotic: malformed
-    operations, hostile text, empty replies."""
+    append_only: stores every statement, corrects none; sloppy: shows a model of `stream` how it is done,
+    but stores, reads, updates and deletes only some of the time; careful: sloppy without its faults; random:
+    well-formed nonsense; chaotic: malformed operations, hostile text, empty replies."""
     batch: PositiveInt = 64
     """Episodes played at once."""
 
@@ -98,6 +100,14 @@ def _append_only(episode: Episode, observation: Observation, _: random.Random) -
     return write(Expects.ANSWER, [], visible_answer(question, prompt, episode.task.documents))
 
 
+def _sloppy(episode: Episode, observation: Observation, dice: random.Random) -> str:
+    return Demonstrator(episode, observation, SLOPPY, dice).reply()
+
+
+def _careful(episode: Episode, observation: Observation, dice: random.Random) -> str:
+    return Demonstrator(episode, observation, CAREFUL, dice).reply()
+
+
 def _random(episode: Episode, observation: Observation, dice: random.Random) -> str:
     words = re.findall(r"\w+", observation.messages[-1].content) or ["nothing"]
 
@@ -144,6 +154,8 @@ _SCRIPTS = {
     "oracle": _oracle,
     "mute": _mute,
     "append_only": _append_only,
+    "sloppy": _sloppy,
+    "careful": _careful,
     "random": _random,
     "chaotic": _chaotic,
 }

@@ -189,7 +189,7 @@ def test_a_reply_that_was_cut_off_teaches_no_end(tiny_words: Words) -> None:
     assert tiny_words.completion(replace(step, generation=Generation("\ud83d mara")))[:2] == [unknown, ids[0]]
 
 
-def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words) -> None:
+def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words, tmp_path: Path) -> None:
     from datasets import Dataset
     from trl.trainer.sft_trainer import SFTTrainer
 
@@ -207,7 +207,7 @@ def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words) -> N
         ]
     )
     learner = student.load(recipe)
-    config = settings.sft(recipe, Path("nowhere"), {"max_length": None, "activation_checkpointing": False})
+    config = settings.sft(recipe, tmp_path, {"max_length": None, "activation_checkpointing": False})
     trainer = SFTTrainer(learner.model, config, train_dataset=conversations, processing_class=learner.tokenizer)
     ours = collected(recipe, tiny_words).rows[:20]
     for theirs, row in zip(trainer.train_dataset, ours, strict=True):

@@ -51,13 +51,13 @@ def test_the_loss_is_that_of_the_completions_alone(tmp_path: Path) -> None:
     assert line["num_tokens"] == sum(row.tokens for row in found.rows)
 
 
-def test_prompts_carry_no_label() -> None:
+def test_prompts_carry_no_label(tmp_path: Path) -> None:
     from trl.trainer.sft_trainer import SFTTrainer
 
     recipe = demos.recipe()
     learner = student.load(recipe)
     made = demonstrations.collect(recipe, words.of(learner), None).rows
-    config = settings.sft(recipe, Path("nowhere"), {**recipe.sft.trainer, "max_length": None})
+    config = settings.sft(recipe, tmp_path, {**recipe.sft.trainer, "max_length": None})
     trainer = SFTTrainer(learner.model, config, train_dataset=rows.dataset(made), processing_class=learner.tokenizer)
     seen = trainer.train_dataset
     assert [one["input_ids"] for one in seen] == [[*row.prompt, *row.completion] for row in made]
@@ -109,10 +109,12 @@ def test_the_plan_is_what_is_trained(tmp_path: Path) -> None:
         ({"max_steps": -1, "num_train_epochs": 0.5, "gradient_accumulation_steps": 2}, 1, 2),
     ],
 )
-def test_updates_are_counted_as_the_trainer_counts_them(trainer: dict[str, Any], processes: int, updates: int) -> None:
+def test_updates_are_counted_as_the_trainer_counts_them(
+    trainer: dict[str, Any], processes: int, updates: int, tmp_path: Path
+) -> None:
     recipe = demos.recipe(**trainer)
     made = [rows.row("t", [1], [2])] * 45
-    config = settings.sft(recipe, Path("nowhere"), recipe.sft.trainer)
+    config = settings.sft(recipe, tmp_path, recipe.sft.trainer)
     found = Demonstrations(made, trajectories=1, kept=1)
     assert planning.count(recipe, found, made, [], config, processes).updates == updates
 

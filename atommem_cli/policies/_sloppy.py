@@ -1,0 +1,129 @@
+"""The demonstrator: a reader with a sound method that it follows only some of the time.
+
+It decides from what its prompt shows and nothing else (the chunk, the query, the shown entries, the
+question), so a model that imitates it can know all it knows; the truth of the task only saves it a parser.
+It stores every statement that the question may hinge on, in one form, `subject relation value`; it asks
+for its entries once, early, so that it sees what it may correct; at the end it looks the second hop up. Its
+faults are of the kind that costs little while reading and shows at the end: it forgets to store, and it
+writes a second entry where it should have updated or deleted the first.
+
+Without its faults (`CAREFUL`) it is the best that can be learnt from it. Paths of three hops are beyond it.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+from atommem_cli.episode import Episode
+from atommem_cli.types import Event, Expects, MemoryOp, Observation, OpKind, Question
+from atommem_cli.worlds import UNKNOWN
+
+
+class Rates(NamedTuple):
+    """How often it does what it should, each time independently."""
+
+    store: float
+    """A relevant statement about a fact of which no entry is shown is created."""
+    read: float
+    """It reads where it sees nothing yet, and before a second hop; else it goes on with what it sees."""
+    update: float
+    """An entry that a statement contradicts is updated; else the statement is created beside it."""
+    delete: float
+    """An entry that a statement takes back is deleted; else it stays."""
+
+
+SLOPPY = Rates(store=0.8, read=0.9, update=0.15, delete=0.15)
+CAREFUL = Rates(store=1.0, read=1.0, update=1.0, delete=1.0)
+
+
+class Demonstrator:
+    """One reply of the demonstrator."""
+
+    def __init__(self, episode: Episode, observation: Observation, rates: Rates, dice: Random) -> None:
+        self._episode = episode
+        self._observation = observation
+        self._rates = rates
+        self._dice = dice
+        self._query = episode.memory.query
+        self._shown = [entry.text for entry in episode.memory.shown]
+
+    def reply(self) -> str:
+        """What it says to this call."""
+        observation, write = self._observation, self._episode.agent.write
+        questions = self._episode.task.questions
+        if observation.expects is Expects.NOTES:
+            return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, self._episode.memory.scratchpad)])
+        if observation.question is None:
+            ops = [op for event in self._news(questions) for op in self._keep(event)]
+            return write(Expects.OPERATIONS, [*ops, *self._look(" ".join(_words(q) for q in questions))])
+        path = questions[observation.question].path
+        *before, relation = path[1:]
+        subject: str | None = path[0]
+        if before:
+            subject = self._link(path) or self._value(path[0], before[0])
+        look = self._look(_words(questions[observation.question]))
+        if not look and before and subject and not self._link(path):
+            look = self._look(f"{subject} {relation}", again=True)
+        if look:
+            return write(Expects.ANSWER, look)
+        return write(Expects.ANSWER, [], (subject and self._value(subject, relation)) or UNKNOWN)
+
+    # --- reading
+
+    def _news(self, questions: tuple[Question, ...]) -> list[Event]:
+        """What the chunk says, the last word on each fact, as far as it may matter."""
+        index = self._observation.chunk
+        chunk = self._episode.chunks[index if index is not None else -1]
+        said: dict[tuple[str, str], Event] = {}
+        for document in (self._episode.task.documents[i] for i in chunk.documents):
+            event = document.event
+            if event and document.text in chunk.text and any(_matters(event, q.path) for q in questions):
+                said[event.subject, event.relation] = event
+        return list(said.values())
+
+    def _keep(self, event: Event) -> list[MemoryOp]:
+        about = f"{event.subject} {event.relation}"
+        held = [number for number, text in enumerate(self._shown, start=1) if text.startswith(f"{about} ")]
+        if event.value is None:
+            return [MemoryOp(OpKind.DELETE, target=held[0])] if held and self._does("delete") else []
+        text = f"{about} {event.value}"
+        if not held:
+            return [MemoryOp(OpKind.CREATE, text)] if self._does("store") else []
+        if text in self._shown:
+            return []
+        return [MemoryOp(OpKind.UPDATE, text, held[0]) if self._does("update") else MemoryOp(OpKind.CREATE, text)]
+
+    # --- looking up
+
+    def _look(self, query: str, again: bool = False) -> list[MemoryOp]:
+        if (self._query and not again) or not self._does("read"):
+            return []
+        return [MemoryOp(OpKind.READ, query)]
+
+    def _link(self, path: tuple[str, ...]) -> str | None:
+        """Whom the second hop is being looked up of, by the query."""
+        subject, _, relation = self._query.partition(" ")
+        return subject if relation == path[-1] and subject != path[0] else None
+
+    def _value(self, subject: str, relation: str) -> str | None:
+        """By the best-ranked entry about this fact."""
+        about = f"{subject} {relation} "
+        return next((text.removeprefix(about) for text in self._shown if text.startswith(about)), None)
+
+    def _does(self, what: str) -> bool:
+        rate: float = getattr(self._rates, what)
+        return self._dice.random() < rate
+
+
+def _words(question: Question) -> str:
+    return " ".join(question.path)
+
+
+def _matters(event: Event, path: tuple[str, ...]) -> bool:
+    """Whether a fact may lie on the path, as far as one can tell before the links are known."""
+    if not path:
+        return False
+    if event.subject == path[0]:
+        return event.relation == path[1]
+    return event.relation in path[2:]
