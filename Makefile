@@ -12,13 +12,17 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(VENV)/ready  ## the main job on the embedded default, end to end
+demo: $(VENV)/ready  ## the whole story on the embedded default: demonstrations, sft, grpo, scores and pictures
 	$(BIN)/atommem check
 	$(BIN)/atommem prepare stream
 	$(BIN)/atommem eval --policy scripted:oracle --agent atommem --agent memagent --agent rag --agent full_context --agent closed_book
 	$(BIN)/atommem eval --policy scripted:append_only --agent atommem --agent memagent --agent rag
-	$(BIN)/atommem eval --policy scripted:mute
-	$(BIN)/atommem eval --agent atommem --agent memagent --agent rag --agent full_context --agent closed_book
+	$(BIN)/atommem eval --policy scripted:sloppy --set task.split=train --out results/demonstrations
+	$(BIN)/atommem sft --from results/demonstrations --out results/sft-tiny
+	$(BIN)/atommem eval --policy results/sft-tiny
+	$(BIN)/atommem grpo --policy results/sft-tiny --out results/grpo-tiny
+	$(BIN)/atommem eval --policy results/grpo-tiny
+	$(BIN)/atommem report results/grpo-tiny
 
 test: lint unit smoke  ## everything that CI runs
 

@@ -97,7 +97,8 @@ class Demonstrator:
     # --- looking up
 
     def _look(self, query: str, again: bool = False) -> list[MemoryOp]:
-        if (self._query and not again) or not self._does("read"):
+        """A Read, if there is need of one; to agents that do not ask again it would be the answer."""
+        if not self._episode.agent.reads_again or (self._query and not again) or not self._does("read"):
             return []
         return [MemoryOp(OpKind.READ, query)]
 

@@ -152,7 +152,6 @@ def _model(options: Options, fast: Any) -> Any:
     import torch
 
     if options.model == TINY:
-        return tiny.build_model(fast, seed=options.init_seed).to(
-            torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
-        )
+        dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
+        return tiny.build_model(fast, options.init_seed).to(dtype)
     return load_model(options.model, options.dtype)

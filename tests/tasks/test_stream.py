@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,14 @@ from pydantic import ValidationError
 from atommem_cli.tasks.stream import VOCABULARY, Options, generate
 from atommem_cli.types import Document, Event, OpKind, Task
 from atommem_cli.worlds import UNKNOWN, answer, final_state
+
+WIDE = {"docs": 60, "people": 6, "relations": 6, "questions": 4, "hops": {1: 0.5, 2: 0.35, 3: 0.15}}
+
+
+def wide(**options: Any) -> Options:
+    """A world that has room for everything."""
+    return Options(**{**WIDE, **options})
+
 
 SHARES = st.sampled_from([0.0, 0.1, 0.3])
 
@@ -189,7 +198,7 @@ def test_days_only_go_on_and_what_holds_until_a_day_ends_the_day_after(task: Tas
 def test_the_closed_style_uses_every_word_of_its_list_and_no_other() -> None:
     used: set[str] = set()
     for index in range(150):
-        task = generate(Options(people=8, expire=0.4), 1, "train", index)
+        task = generate(wide(people=8, expire=0.4), 1, "train", index)
         texts = [
             *(d.text for d in task.documents),
             *(q.text for q in task.questions),
@@ -208,7 +217,7 @@ def test_the_closed_style_uses_every_word_of_its_list_and_no_other() -> None:
 
 @pytest.mark.parametrize("style", ["closed", "rich"])
 def test_the_default_mix_is_what_was_asked_for(style: str) -> None:
-    chosen = Options(style=style)
+    chosen = wide(style=style)
     asked = [q for index in range(250) for q in generate(chosen, 7, "train", index).questions]
     hinges, kinds = Counter(q.hinge for q in asked), Counter(q.kind for q in asked)
     for hinge, share in chosen.hinges.items():
@@ -218,7 +227,7 @@ def test_the_default_mix_is_what_was_asked_for(style: str) -> None:
 
 
 def test_rates_of_zero_make_a_world_without_changes() -> None:
-    chosen = Options(change=0, retract=0, expire=0, hinges={"create": 1, "none": 1})
+    chosen = wide(change=0, retract=0, expire=0, hinges={"create": 1, "none": 1})
     for index in range(20):
         task = generate(chosen, 5, "train", index)
         assert final_state(task.documents) == final_state(task.documents, [OpKind.UPDATE, OpKind.DELETE])
@@ -227,15 +236,14 @@ def test_rates_of_zero_make_a_world_without_changes() -> None:
 
 @pytest.mark.parametrize("hinge", ["create", "update", "delete", "none"])
 def test_one_hinge_alone_can_be_asked_for(hinge: str) -> None:
-    chosen = Options(hinges={hinge: 1}, change=0, retract=0, expire=0)
+    chosen = wide(hinges={hinge: 1}, change=0, retract=0, expire=0)
     found = Counter(q.hinge for index in range(30) for q in generate(chosen, 5, "train", index).questions)
     assert found[hinge] / found.total() > 0.95
 
 
 def test_near_duplicates_are_look_alikes_and_sentences_said_again() -> None:
     plain, crowded = (
-        [generate(Options(distractors=0, near_duplicates=share), 2, "train", i) for i in range(20)]
-        for share in (0, 0.4)
+        [generate(wide(distractors=0, near_duplicates=share), 2, "train", i) for i in range(20)] for share in (0, 0.4)
     )
 
     def repeated(task: Task) -> int:
