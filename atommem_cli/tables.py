@@ -177,10 +177,15 @@ _PARTS = ("model", "embedder", "store", "rest")
 
 
 def _label(described: Mapping[str, str]) -> str:
-    """The plug-in and its model; of a folder the last part, because a table travels further than a machine."""
+    """The plug-in and its model; of a folder the last part that tells it apart, because a table travels further
+    than a machine: of `results/NAME/model` the NAME."""
     name, _, model = described["name"].partition(": ")
-    model = model or described.get("model", "")
-    return f"{name}: {model.rstrip('/').rpartition('/')[2]}" if model else name
+    *before, last = (model or described.get("model", "")).rstrip("/").split("/")
+    if last == "model" and before:
+        last = before[-1]
+    elif before[-1:] == ["checkpoints"] and len(before) > 1:
+        last = f"{before[-2]} {last}"
+    return f"{name}: {last}" if last else name
 
 
 def _score(cell: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,16 +36,18 @@ def session(out: Path, identity: Mapping[str, Any], recipe: Recipe, command: Seq
     Raises:
         RunMismatch: the folder is another run's, or another process works on it.
         Interrupted: the user stopped it.
+        BackendError: the disk is full.
     """
     if ranks.own():
-        with silent():
+        with silent(), _room_to_write():
             yield
         return
     with silent(), Folder(out, identity, recipe.dump()) as folder:
         folder.sessions.append(sessions.opening(command))
         started = time.perf_counter()
         try:
-            yield
+            with _room_to_write():
+                yield
         except KeyboardInterrupt:
             raise Interrupted(f"stopped; the same command goes on from the last checkpoint in {out}") from None
         finally:
@@ -72,7 +75,7 @@ def fit(trainer: Any, checkpoint: Path | None, micro_batch_key: str) -> None:
         micro_batch_key: the recipe key that lowers memory, for the advice.
 
     Raises:
-        BackendError: memory or disk ran out; what was saved is on disk.
+        BackendError: memory ran out; what was saved is on disk.
     """
     trainer.add_callback(_stop_at_the_end())
     try:
@@ -81,10 +84,30 @@ def fit(trainer: Any, checkpoint: Path | None, micro_batch_key: str) -> None:
     except _AtTheEndError:
         if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint:
             trainer._load_best_model()
-    except OSError as error:
+
+
+@contextmanager
+def _room_to_write() -> Iterator[None]:
+    """Where weights are written.
+
+    Raises:
+        BackendError: the disk did not take them; what was saved before is whole.
+    """
+    try:
+        yield
+    except Exception as error:
+        # torch and safetensors have errors of their own for it.
+        known = isinstance(error, OSError) and error.errno in _NO_ROOM
+        if not known and not any(said in str(error) for said in _UNWRITTEN):
+            raise
         raise BackendError(
-            f"a checkpoint could not be written ({error.strerror or error}): make room and run the same command again"
+            "the disk did not take a model or a checkpoint: make room (or lower save_total_limit) "
+            "and run the same command again"
         ) from None
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_UNWRITTEN = ("inline_container", "PytorchStreamWriter", "Error while serializing")
 
 
 class _AtTheEndError(Exception):

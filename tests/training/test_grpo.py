@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -211,6 +212,19 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
 ) -> None:
     with pytest.raises(MissingExtra, match=rf"pip install 'atommem\[{extra}\]'"):
         settings.grpo(recipe(**{key: value}), tmp_path, validated=4, processes=1)
+
+
+def test_a_disk_that_takes_no_checkpoint_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    given = recipe(max_steps=4, save_steps=2)
+    arguments = command(given, tmp_path / "run")
+    limited = f"ulimit -f 400; exec {shlex.join(arguments)}"  # kB a file; the weights take 600
+    failed = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, timeout=240)
+    assert failed.returncode == 3, failed.stderr
+    complaints = [line for line in failed.stderr.splitlines() if line.startswith("atommem: ")]
+    assert len(complaints) == 1
+    assert "the disk did not take a model or a checkpoint" in complaints[0]
+    assert "Traceback" not in failed.stderr
+    assert json.loads(run(*arguments).stdout)["updates"] == 4
 
 
 def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:
