@@ -21,7 +21,7 @@ from atommem_cli.training import checkpoints, ranks, student
 from atommem_cli.training.settings import Command
 from atommem_cli.training.silence import silent
 from atommem_cli.training.student import Student
-from atommem_cli.weights import digest_of_files, memory_advice, weight_files
+from atommem_cli.weights import adapted, digest_of_files, memory_advice, weight_files
 
 
 def run_path(command: Command, recipe: Recipe, out: Path | None) -> Path:
@@ -128,7 +128,7 @@ def _stop_at_the_end() -> Any:
 
 def rooted(learner: Student, out: Path) -> Any:
     """The model to train, with a folder to its name: adapters and the KL term's reference are loaded from it."""
-    if learner.name == TINY:
+    if learner.name == TINY or adapted(learner.name):
         start = out / "start"
         if not ranks.own():
             tiny.save(start, learner.model, learner.tokenizer)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from commands import ATOMMEM, atommem
 
 from atommem_cli.errors import BackendError, MissingExtra, RecipeError, RunMismatch, SourceError, UsageError
@@ -163,6 +164,23 @@ def test_adapters_are_merged_into_a_model_that_plays(tmp_path: Path) -> None:
         atommem("eval", "--policy", str(tmp_path / "run"), "--json", "--limit", "2", cwd=tmp_path).stdout
     )
     assert played["policy"]["weights"] == result["weights"]
+
+
+def test_adapters_on_adapters_start_from_what_the_first_ones_learned(tmp_path: Path) -> None:
+    from atommem_cli.weights import load_model
+
+    lora = "grpo.lora={r: 4, lora_alpha: 64, target_modules: [q_proj, v_proj]}"
+    grpo.train(recipe(lora, max_steps=2, learning_rate=0.05), tmp_path / "first")
+    checkpoint = tmp_path / "first" / "checkpoints" / "checkpoint-2"
+    frozen = recipe(lora, f"policy.model={checkpoint}", max_steps=1, learning_rate=0.0, beta=0.01)
+    grpo.train(frozen, tmp_path / "second")
+    before, after = (
+        load_model(str(model), "auto").state_dict() for model in (checkpoint, tmp_path / "second" / "model")
+    )
+    fresh = load_model(str(tmp_path / "first" / "start"), "auto").state_dict()
+    name = "model.layers.1.self_attn.q_proj.weight"
+    assert torch.equal(before[name], after[name])
+    assert not torch.equal(before[name], fresh[name])
 
 
 def test_rewards_without_spread_are_warned_about_with_their_share(tmp_path: Path) -> None:
