@@ -86,19 +86,22 @@ def callback(
         def __init__(self) -> None:
             self.started = time.perf_counter()
             self.lines: Lines | None = None
+            self.known: set[tuple[str, int]] = set()
             self.remark = ""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.is_world_process_zero:
                 self.lines = Lines(out / METRICS)
+                self.known = {(line["kind"], line["step"]) for line in self.lines.read()}
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
             validation = any(key.startswith("eval_") for key in logs)
-            if self.lines is None or not (validation or "loss" in logs):
-                return
+            kind = "validation" if validation else "train"
+            if self.lines is None or not (validation or "loss" in logs) or (kind, state.global_step) in self.known:
+                return  # TRL's last words; or what `eval_on_start` measures again after a resume
             line = {
                 "step": state.global_step,
-                "kind": "validation" if validation else "train",
+                "kind": kind,
                 "seconds": round(spent + time.perf_counter() - self.started, 3),
             }
             for key, value in logs.items():

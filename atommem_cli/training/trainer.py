@@ -142,9 +142,9 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
-    ) -> tuple[Tensor, None, None]:
-        self._prepare_inputs(inputs)  # plays and scores
-        return torch.zeros((), device=self.accelerator.device), None, None
+    ) -> tuple[None, None, None]:
+        self._prepare_inputs(inputs)  # plays and scores; there is no loss to speak of
+        return None, None, None
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> Tensor:
         started, playing = time.perf_counter(), self._playing

@@ -54,7 +54,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_training_killed_five_times_ends_with_the_same_weights(tmp_path: Path) -> None:
-    given = recipe("grpo.keep_rollouts=3", max_steps=30, save_steps=1, save_total_limit=2)
+    given = recipe("grpo.keep_rollouts=3", max_steps=30, save_steps=1, save_total_limit=2, eval_on_start=True)
     calm = json.loads(run(*command(given, tmp_path / "calm")).stdout)
     rough = tmp_path / "rough"
     for number in range(1, 6):
