@@ -71,8 +71,8 @@ def test_a_conversation_is_a_prefix_of_the_longer_one(tokenizer: PreTrainedToken
     assert whole == [*prompt, *ids(tokenizer, "velt"), tokenizer.eos_token_id]
 
 
-def test_the_first_layer_sees_four_tokens_and_the_second_one_all(model: Qwen3ForCausalLM) -> None:
-    text = torch.randint(3, model.config.vocab_size, (1, 12), generator=torch.Generator().manual_seed(0))  # (1, 12)
+def test_the_first_layer_sees_a_few_tokens_and_the_second_one_all(model: Qwen3ForCausalLM) -> None:
+    text = torch.randint(3, model.config.vocab_size, (1, 16), generator=torch.Generator().manual_seed(0))  # (1, 16)
 
     def last(hidden: int, changed: int | None) -> torch.Tensor:
         """What layer `hidden` makes of the last token, with another token at `changed`."""
@@ -82,10 +82,10 @@ def test_the_first_layer_sees_four_tokens_and_the_second_one_all(model: Qwen3For
         with torch.no_grad():
             return model(other, output_hidden_states=True).hidden_states[hidden][0, -1]
 
-    seen = [not torch.equal(last(1, None), last(1, at)) for at in range(12)]
-    assert seen == [False] * 8 + [True] * tiny.FIRST_WINDOW
-    # Two windows of four would reach six tokens back; this one is nine back.
-    assert not torch.equal(last(2, None), last(2, 2))
+    seen = [not torch.equal(last(1, None), last(1, at)) for at in range(16)]
+    assert seen == [False] * (16 - tiny.FIRST_WINDOW) + [True] * tiny.FIRST_WINDOW
+    assert 2 * (tiny.FIRST_WINDOW - 1) < 13, "as far as two windows would reach"
+    assert not torch.equal(last(2, None), last(2, 2))  # thirteen back
 
 
 def test_generation_with_its_cache_equals_generation_without(model: Qwen3ForCausalLM) -> None:
