@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from atommem_cli import plugins
 from atommem_cli.errors import RecipeError, UsageError
@@ -98,6 +98,14 @@ class EvalSection(_Section):
     """Failed episodes above which the exit status is 1."""
 
 
+def _never(keywords: dict[str, Any]) -> dict[str, Any]:
+    """YAML reads `save_strategy: no` as false."""
+    return {key: "no" if value is False and key.endswith("_strategy") else value for key, value in keywords.items()}
+
+
+Keywords = Annotated[dict[str, Any], AfterValidator(_never)]
+"""TRL's own; checked when a training begins, because to know them takes seconds."""
+
 Rewards = dict[str, float]
 """Weights by name (`rewards.REWARDS`); the reward of a trajectory is their weighted sum."""
 
@@ -107,7 +115,7 @@ class RecallSection(_Section):
 
     rows: PositiveInt
     """Exercises (`training/recall.py`); each is seen once, in order."""
-    trainer: dict[str, Any] = {}
+    trainer: Keywords = {}
     """Keywords of TRL's SFTConfig where this stage shall differ from `sft.trainer`."""
 
 
@@ -124,7 +132,7 @@ class SftSection(_Section):
     recall: RecallSection | None = None
     lora: dict[str, Any] | None = None
     """Keywords of peft's LoraConfig; null trains every weight."""
-    trainer: dict[str, Any] = {}
+    trainer: Keywords = {}
     """Keywords of TRL's SFTConfig."""
 
 
@@ -147,7 +155,7 @@ class GrpoSection(_Section):
     """Every so many updates the trajectories are kept as a run folder; 0 never."""
     lora: dict[str, Any] | None = None
     """Keywords of peft's LoraConfig; null trains every weight."""
-    trainer: dict[str, Any] = {}
+    trainer: Keywords = {}
     """Keywords of TRL's GRPOConfig."""
 
 

@@ -103,3 +103,8 @@ def test_a_policy_is_a_script_a_plugin_a_folder_or_a_hub_id(tmp_path: Path) -> N
     assert policy(str(folder))["temperature"] == 0.0  # what the recipe says about sampling stays
     with pytest.raises(RecipeError, match="did you mean 'scripted'"):
         policy("scriptd")
+
+
+def test_no_is_a_strategy_in_yaml_too(tmp_path: Path) -> None:
+    text = "policy: {name: scripted}\nembedder: {name: hashing}\ngrpo: {trainer: {save_strategy: no, bf16: false}}\n"
+    assert recipes.load(written(tmp_path, text)).grpo.trainer == {"save_strategy": "no", "bf16": False}
