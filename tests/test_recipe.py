@@ -29,7 +29,7 @@ def test_defaults_are_written_out_and_the_digest_covers_them() -> None:
     assert recipe.policy.model_extra == {"script": "oracle", "batch": 64}
     same = recipes.load("tiny", ["policy={name: scripted, script: oracle}"])
     assert same.digest == recipe.digest
-    assert recipes.load("tiny", [SCRIPTED, "memory.retrieve_k=4"]).digest != recipe.digest
+    assert recipes.load("tiny", [SCRIPTED, "memory.retrieve_k=5"]).digest != recipe.digest
     assert recipes.load("tiny", [SCRIPTED, "eval.max_failed=9"]).digest == recipe.digest
 
 
