@@ -1,0 +1,57 @@
+"""Named rewards: what each is worth, on trajectories that were really played."""
+
+from __future__ import annotations
+
+import builders
+import pytest
+
+from atommem_cli import rewards
+from atommem_cli.errors import UsageError
+from atommem_cli.player import Budget
+from atommem_cli.types import Task, Trajectory
+
+
+def played(*replies: str, budget: Budget | None = None) -> tuple[Task, Trajectory]:
+    """Two questions (Velt., Dorn.), one chunk each; the last reply is given for ever."""
+    task = builders.task()
+    store = builders.store()
+    rollout = builders.rollout(store, budget=budget or Budget())
+    [trajectory] = rollout.play(builders.Says(builders.script(*replies)), [builders.episode(task, store)])
+    return task, trajectory
+
+
+def test_scorers_are_means_over_the_questions_of_the_task() -> None:
+    task, trajectory = played("", "<answer>Velt</answer>")
+    assert [answer.text for answer in trajectory.answers] == ["Velt", "Velt"]
+    assert rewards.REWARDS["em"](task, trajectory) == 0.5
+    assert rewards.REWARDS["f1"](task, trajectory) == 0.5
+    assert rewards.REWARDS["tagged"](task, trajectory) == 1.0
+
+
+def test_form_is_the_share_of_calls_without_a_defect() -> None:
+    task, trajectory = played("<create_memory>Ada", "<delete_memory>Memory 7</delete_memory>", "well", "said")
+    assert len(trajectory.transitions) == 4
+    assert rewards.REWARDS["format"](task, trajectory) == 0.5
+    assert rewards.REWARDS["tagged"](task, trajectory) == 0.0
+
+
+def test_budgets_and_windows_cost_what_agemem_charges() -> None:
+    task, whole = played("")
+    assert rewards.REWARDS["budget"](task, whole) == 0
+    task, cut = played("", budget=Budget(calls=1))
+    assert cut.stop == "step_limit"
+    assert rewards.REWARDS["budget"](task, cut) == -1
+
+
+def test_the_total_is_the_weighted_sum() -> None:
+    task, trajectory = played("", "<answer>Velt</answer>")
+    assert rewards.total({"em": 1.0, "tagged": 0.25}, task, trajectory) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [({"exact": 1.0}, "no reward 'exact'"), ({"em": 0.0}, "at least one reward"), ({}, "at least one reward")],
+)
+def test_unknown_and_empty_rewards_are_refused(weights: dict[str, float], sentence: str) -> None:
+    with pytest.raises(UsageError, match=f"grpo.rewards: .*{sentence}"):
+        rewards.check(weights, "grpo.rewards")

@@ -1,0 +1,45 @@
+"""The curves of a training are counts of what happened, whatever ranks they come from."""
+
+from __future__ import annotations
+
+import builders
+import pytest
+
+from atommem_cli.text import WordTokenizer
+from atommem_cli.training import dynamics
+from atommem_cli.types import OpKind, Outcome, Trajectory
+
+REPLIES = (
+    "<create_memory>Ada: Velt</create_memory><read_memory>Ada</read_memory>",
+    "<update_scratchpad>three words here</update_scratchpad><delete_memory>Memory 9</delete_memory>",
+    "<read_memory>Bo</read_memory>",
+    "<answer>Velt</answer>",
+)
+
+
+def trajectories(*names: str) -> list[Trajectory]:
+    store = builders.store()
+    episodes = [builders.episode(builders.task(name), store) for name in names]
+    return list(builders.rollout(store).play(builders.Says(builders.script(*REPLIES)), episodes))
+
+
+def test_operations_are_counted_per_model_call_and_the_rest_per_trajectory() -> None:
+    [one] = played = trajectories("a")
+    found = dynamics.means(dynamics.sums(played, WordTokenizer()))
+    calls = len(one.transitions)
+    assert calls == 5  # two chunks; a question that reads first; the other one
+    assert found["ops/create/ok"] == 1 / calls
+    assert found["ops/read/ok"] == 2 / calls
+    assert found["ops/delete/invalid_target"] == 1 / calls
+    assert found["ops/update/ok"] == 0
+    assert sum(key.startswith("ops/") for key in found) == len(OpKind) * len(Outcome)
+    assert (found["memory/entries"], found["memory/scratchpad_tokens"], found["memory/reads_again"]) == (1, 3, 1)
+    assert (found["trajectory/rows"], found["trajectory/answered"]) == (calls, 1)
+    assert (found["trajectory/prompt_tokens"], found["trajectory/new_tokens"]) == (10 * calls, 5 * calls)
+
+
+def test_ranks_add_up_to_the_whole() -> None:
+    played = trajectories("a", "b", "c")
+    whole = dynamics.means(dynamics.sums(played, WordTokenizer()))
+    parts = [dynamics.sums(part, WordTokenizer()) for part in (played[:1], played[1:], [])]
+    assert dynamics.means(dynamics.add(parts)) == pytest.approx(whole)
