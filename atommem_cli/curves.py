@@ -95,7 +95,7 @@ def operations(histories: Sequence[History], theme: Theme = "light") -> Figure |
             _from_zero(axes)
         if failures:
             axes = panels[-1]
-            axes.set_title("No effect, by outcome" + _of_the_mean(histories))
+            axes.set_title("No effect" + _of_the_mean(histories))
             axes.set_ylabel("per model call")
             for index, outcome in enumerate(failures):
                 pick = partial(_failed, kinds=kinds, outcome=outcome)

@@ -172,7 +172,7 @@ def test_operations_show_what_was_tried_and_what_took_effect(tmp_path: Path) -> 
     runs = one(training_runs.grpo(tmp_path / "run", steps=30))
     figure = curves.operations(runs)
     assert figure is not None
-    titles = ["Create", "Read", "Update", "Delete", "Scratchpad", "No effect, by outcome"]
+    titles = ["Create", "Read", "Update", "Delete", "Scratchpad", "No effect"]
     assert [axes.get_title("left") for axes in figure.axes] == titles
     tried, done, smooth_tried, smooth_done = drawn(figure.axes[2])
     assert tuple(tried.get_ydata()) == runs[0].attempts(TRAIN, OpKind.UPDATE).values
