@@ -19,7 +19,7 @@ RIGHT, WRONG = '{"correct": true}', 'Well, ```json\n{"correct": false}\n```'
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    preparation.prepare("stream", out="data/stream", limit=1)
+    preparation.prepare("stream", out="data/stream", limit=1, options={"questions": 4})
 
 
 def judged_by(server: Server) -> Recipe:

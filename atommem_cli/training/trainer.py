@@ -37,6 +37,10 @@ from atommem_cli.types import Task
 Keep = Callable[[int, Played], None]
 
 
+NOTHING = 1e-6
+"""An advantage up to here is rounding: the mean of equal rewards need not be one of them in float32."""
+
+
 class Tasks(Protocol):
     """Tasks by number, from 0."""
 
@@ -127,11 +131,9 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return {"slot": torch.zeros(self.args.steps_per_generation, dtype=torch.long)}
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        if "slot" not in inputs:
-            loss: Tensor = super()._compute_loss(model, inputs)
-            return loss
         *first, last = self._slots[self._step % self.args.steps_per_generation]
         total = torch.zeros((), device=self.accelerator.device)
+        loss: Tensor
         for batch in first:
             with self._accumulating(model):
                 loss = super()._compute_loss(model, batch)
@@ -168,7 +170,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         made = [packing.weighted(rows, recipe.grpo.unit, counts) for rows in made]
         # Rows whose advantage is 0 have no gradient of their own; only KL and entropy act on them.
         every = self.beta != 0 or self._entropy_bonus_enabled
-        trained = [rows for rows in made if rows and (every or rows[0].advantage)]
+        trained = [rows for rows in made if rows and (every or abs(rows[0].advantage) > NOTHING)]
         order = torch.randperm(len(trained), generator=self._shuffler()).tolist()
         accumulation = args.gradient_accumulation_steps
         dealt = packing.slots(

@@ -124,7 +124,7 @@ def test_updates_are_counted_as_the_trainer_counts_them(
 
 def test_the_best_by_held_out_tasks_is_kept(tmp_path: Path) -> None:
     """At a wild learning rate the last update is not the best one."""
-    recipe = demos.recipe(max_steps=8, save_steps=2, learning_rate=0.1, lr_scheduler_type="constant", max_grad_norm=100)
+    recipe = demos.recipe(max_steps=8, save_steps=2, learning_rate=1.0, lr_scheduler_type="constant", max_grad_norm=100)
     result = sft.train(recipe, tmp_path)
     measured = {line["step"]: line["loss"] for line in metrics(tmp_path, "validation")}
     assert list(measured) == [2, 4, 6, 8]
