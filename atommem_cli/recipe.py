@@ -11,155 +11,31 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from atommem_cli import plugins
 from atommem_cli.errors import RecipeError, UsageError
-from atommem_cli.types import OpKind
+from atommem_cli.sections import (
+    BudgetSection,
+    ChunkSection,
+    EvalSection,
+    GrpoSection,
+    LimitsSection,
+    MemorySection,
+    Plugin,
+    Section,
+    SftSection,
+    TaskSection,
+)
 
 DEFAULT = "tiny"
 """The embedded default recipe."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Plugin(BaseModel):
-    """A plug-in by name, with its own options as further keys."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-
-
-class TaskSection(_Section):
-    """Which prepared tasks are played."""
-
-    folder: str = "data/stream"
-    """A folder that `atommem prepare` wrote."""
-    split: str = "validation"
-    limit: PositiveInt | None = None
-    """First tasks only; None plays all."""
-
-
-class ChunkSection(_Section):
-    """How the stream is cut; defaults are the released code's (papers.md 1.1)."""
-
-    tokens: PositiveInt = 4000
-    overlap: int = Field(100, ge=0)
-    """Tokens shown again on each side; for `by: tokens` only."""
-    by: Literal["tokens", "documents"] = "tokens"
-    most: PositiveInt | None = 40
-    """Most chunks; the middle of a longer stream is cut out."""
-
-
-class MemorySection(_Section):
-    """The memory of an episode."""
-
-    retrieve_k: PositiveInt = 6
-    """Entries shown per retrieval (AtomMem v3, Table 3)."""
-    drop: tuple[OpKind, ...] = ()
-    """Operations that leave manual, prompt and parser."""
-
-
-class LimitsSection(_Section):
-    """Lengths of one model call, in tokens, and the read limit."""
-
-    reply: PositiveInt = 1024
-    answer: PositiveInt = 256
-    reads: int = Field(3, ge=0)
-    """Consecutive replies that only read (papers.md 1.2)."""
-
-
-class BudgetSection(_Section):
-    """What one episode may use; null is no limit. The same for every agent."""
-
-    calls: PositiveInt | None = None
-    prompt_tokens: PositiveInt | None = None
-    new_tokens: PositiveInt | None = None
-    entries: PositiveInt | None = None
-    reads: PositiveInt | None = None
-
-
-class EvalSection(_Section):
-    """How an evaluation is scored."""
-
-    repeats: PositiveInt = 1
-    """Episodes per task."""
-    scorers: tuple[str, ...] = ()
-    """Names of `metrics.SCORERS` and `judge`; empty: the source's official ones. The first one leads."""
-    judge: Plugin | None = None
-    """The policy behind the scorer `judge`."""
-    max_failed: int = Field(0, ge=0)
-    """Failed episodes above which the exit status is 1."""
-
-
-def _never(keywords: dict[str, Any]) -> dict[str, Any]:
-    """YAML reads `save_strategy: no` as false."""
-    return {key: "no" if value is False and key.endswith("_strategy") else value for key, value in keywords.items()}
-
-
-Keywords = Annotated[dict[str, Any], AfterValidator(_never)]
-"""TRL's own; checked when a training begins, because to know them takes seconds."""
-
-Rewards = dict[str, float]
-"""Weights by name (`rewards.REWARDS`); the reward of a trajectory is their weighted sum."""
-
-
-class RecallSection(_Section):
-    """Recall from the context to train on first: the stand-in of a pretrained backbone for the model `tiny`."""
-
-    rows: PositiveInt
-    """Exercises (`training/recall.py`); each is seen once, in order."""
-    trainer: Keywords = {}
-    """Keywords of TRL's SFTConfig where this stage shall differ from `sft.trainer`."""
-
-
-class SftSection(_Section):
-    """Supervised fine-tuning on good trajectories."""
-
-    runs: tuple[str, ...] = ()
-    """Run folders of `atommem eval` whose trajectories are learned, of any policy."""
-    rewards: Rewards = {"em": 1.0}
-    min_reward: float = 0.5
-    """Trajectories below it are left out; all steps of the others are kept (papers.md 1.6)."""
-    holdout: float = Field(0.05, ge=0, lt=1)
-    """Share of the tasks whose rows measure the validation loss; 0 for none."""
-    recall: RecallSection | None = None
-    lora: dict[str, Any] | None = None
-    """Keywords of peft's LoraConfig; null trains every weight."""
-    trainer: Keywords = {}
-    """Keywords of TRL's SFTConfig."""
-
-
-class GrpoSection(_Section):
-    """Group-relative policy optimisation on the task's own reward."""
-
-    split: str = "train"
-    """Of `task.folder`; the recipe's `task.split` is for validation."""
-    limit: PositiveInt | None = None
-    """First training tasks only; None is all."""
-    rewards: Rewards = {"em": 1.0}
-    unit: Literal["token", "step", "trajectory"] = "token"
-    """What weighs the same in the loss: every token (DAPO, papers.md 1.7 `token-mean`), every model call, or
-    every trajectory."""
-    micro_batch_tokens: PositiveInt = 16_384
-    """Most tokens, padding included, of one forward and backward pass; a longer row runs alone."""
-    validation: PositiveInt | None = 64
-    """First tasks of `task.split` that choose the best checkpoint, played greedily; None is all."""
-    keep_rollouts: int = Field(0, ge=0)
-    """Every so many updates the trajectories are kept as a run folder; 0 never."""
-    lora: dict[str, Any] | None = None
-    """Keywords of peft's LoraConfig; null trains every weight."""
-    trainer: Keywords = {}
-    """Keywords of TRL's GRPOConfig."""
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """A whole recipe, resolved."""
 
     name: str
