@@ -135,13 +135,19 @@ def evaluate(
             questions = _play(run, parts, scorers, planned, clock, progress)
             if "judge" in scorers:
                 verdicts.judge(recipe, run, questions)
-        result = summary.summarize(out, questions)
-        write_whole(out / "summary.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        write_whole(out / "table.md", tables.evaluation(result))
+        result = sum_up(out, questions)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; what had finished is in {out}: the same command goes on from there") from None
     finally:
         parts.close()
+    return result
+
+
+def sum_up(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[str, Any]:
+    """Write `summary.json` and `table.md` of a run folder from its lines, given the questions of each task."""
+    result = summary.summarize(folder, questions)
+    write_whole(folder / "summary.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / "table.md", tables.evaluation(result))
     return result
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from atommem_cli.errors import SourceError, UsageError
-from atommem_cli.jsonlines import read_json, read_lines
+from atommem_cli.jsonlines import read_json, whole_lines
 from atommem_cli.types import OpKind, Outcome
 
 TRAIN, VALIDATION = "train", "validation"
@@ -159,7 +158,7 @@ def read(folder: Path, *, whole_name: bool = False) -> History:
     lines: dict[str, dict[int, dict[str, float]]] = {TRAIN: {}, VALIDATION: {}}
     unusable: list[str] = []
     seconds = 0.0
-    for number, line in enumerate(whole_lines(path), start=1):
+    for number, (_, line) in enumerate(whole_lines(path), start=1):
         step = line.get("step") if isinstance(line, dict) else None
         if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**53:
             raise SourceError(f"{path}: line {number} is damaged")
@@ -177,16 +176,6 @@ def read(folder: Path, *, whole_name: bool = False) -> History:
     parts = folder.resolve().parts[-2 if whole_name else -1 :]
     command = cast(Literal["sft", "grpo"], identity["command"])
     return History(_text("/".join(parts)), folder, command, identity, lines, seconds, tuple(unusable))
-
-
-def whole_lines(path: Path) -> Iterator[Any]:
-    """The JSON values of a file's lines, up to the last line that has its end; another process may be writing.
-
-    Raises:
-        SourceError: a line is damaged; names file and line.
-    """
-    whole = path.read_bytes().count(b"\n")
-    return (line for _, line in islice(read_lines(path), whole))
 
 
 def _text(name: str) -> str:

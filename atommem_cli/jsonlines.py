@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,17 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             offset += len(raw)
 
 
+def whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`read_lines` up to the last line that has its end: another process may be writing, or was killed in one.
+
+    Raises:
+        SourceError: a line is damaged; names file and line.
+    """
+    with path.open("rb") as file:
+        whole = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    return islice(read_lines(path), whole)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of a run folder.
 
@@ -105,15 +117,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file and rename it into place.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, its folder too, and rename it into place; text as UTF-8.
 
     Raises:
         BackendError: the disk is full or gone.
     """
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(text, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         draft.replace(path)
     except OSError as error:
         raise BackendError(f"{path}: cannot be written: {error.strerror}") from None

@@ -123,12 +123,7 @@ class RunFolder(Folder):
         line = self.steps.line_at(offset)
         if line["finish"] == Finish.ERROR:
             return None
-        return Generation(
-            line["reply"],
-            Finish(line["finish"]),
-            prompt_tokens=line["prompt_tokens"],
-            new_tokens=line["new_tokens"],
-        )
+        return recorded_reply(line)
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Operations an agent ran before its first call: step -1."""
@@ -176,6 +171,17 @@ def prompt_hash(observation: Observation) -> str:
     """16 hexadecimal digits over the messages of a call."""
     text = json.dumps([(m.role, m.content) for m in observation.messages])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def recorded_reply(line: Mapping[str, Any]) -> Generation:
+    """The reply that a line of steps.jsonl holds."""
+    return Generation(
+        line["reply"],
+        Finish(line["finish"]),
+        prompt_tokens=line["prompt_tokens"],
+        new_tokens=line["new_tokens"],
+        error=line.get("error", ""),
+    )
 
 
 def latest(episodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from atommem_cli import curves, progress
-from atommem_cli.errors import BackendError, SourceError, UsageError
-from atommem_cli.history import TRAIN, VALIDATION, History, read_all, whole_lines
+from atommem_cli.errors import SourceError, UsageError
+from atommem_cli.history import TRAIN, VALIDATION, History, read_all
+from atommem_cli.jsonlines import whole_lines, write_whole
 from atommem_cli.progress import Progress
 from atommem_cli.tables import Table
 
@@ -66,7 +67,9 @@ def report(folders: Sequence[Path], out: Path | None = None, *, pdf: bool = Fals
         if pictures:
             images.append({"name": name, **pictures})
     files["report.html"] = _html(histories, images).encode("utf-8", "replace")
-    paths = tuple(_write(target / name, content) for name, content in files.items())
+    for name, content in files.items():
+        write_whole(target / name, content)
+    paths = tuple(target / name for name in files)
     return Report(paths, progress.table(histories), tuple(progress.leading(histories)))
 
 
@@ -112,7 +115,7 @@ def _made(histories: Sequence[History]) -> Table:
 
 def _sessions(folder: Path) -> Iterator[Mapping[str, Any]]:
     path = folder / "sessions.jsonl"
-    return (line for line in whole_lines(path) if isinstance(line, dict)) if path.is_file() else iter(())
+    return (line for _, line in whole_lines(path) if isinstance(line, dict)) if path.is_file() else iter(())
 
 
 def _commit(made: Mapping[str, Any]) -> str:
@@ -167,15 +170,3 @@ def _rollouts(histories: Sequence[History]) -> Table:
     found = [(h, path) for h in histories for path in sorted((h.folder / "rollouts").glob("*/episodes.jsonl"))]
     rows = tuple((h.name, path.parent.name, str(path.read_bytes().count(b"\n"))) for h, path in found)
     return Table("Kept rollouts", ("run", "rollouts/", "episodes"), rows)
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write a file and rename it into place."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
-    return path

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import evaluation, metrics, records, rewards, summary, tables
+from atommem_cli import evaluation, metrics, records, rewards
 from atommem_cli.assembly import Parts, assemble
 from atommem_cli.errors import SourceError
-from atommem_cli.jsonlines import read_json, write_whole
+from atommem_cli.jsonlines import read_json
 from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import Manifest, TaskFile, verify
 from atommem_cli.training import checkpoints, ranks, running, settings, student
@@ -201,6 +200,4 @@ class _Keeper:
                 for number, step in enumerate(trajectory.transitions):
                     folder.step(trajectory.episode, number, step)
                 folder.episode(trajectory, evaluation.score(task.questions, trajectory.answers, scorers))
-        result = summary.summarize(path, {task.id: task.questions for task, _ in everything})
-        write_whole(path / "summary.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        write_whole(path / "table.md", tables.evaluation(result))
+        evaluation.sum_up(path, {task.id: task.questions for task, _ in everything})

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from atommem_cli.errors import RunMismatch
-from atommem_cli.jsonlines import read_lines
+from atommem_cli.jsonlines import whole_lines
 from atommem_cli.memory import Change
-from atommem_cli.records import latest, prompt_hash
-from atommem_cli.types import Finish, Generation, MemoryEntry, Observation, OpResult, StopReason, Trajectory, Transition
+from atommem_cli.records import latest, prompt_hash, recorded_reply
+from atommem_cli.types import Generation, MemoryEntry, Observation, OpResult, StopReason, Trajectory, Transition
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,11 +31,11 @@ class Tape:
         self.shown: list[int] = []
         """Ids of the entries that the coming prompt of the episode in play shows, best first."""
         self._path = path
-        ends = latest(line for _, line in _whole_lines(path / EPISODES))
+        ends = latest(line for _, line in whole_lines(path / EPISODES))
         self._ends = {line["episode"]: line for line in ends if line["stop"] != StopReason.ERROR}
         self.tasks = {line["task"] for line in self._ends.values()}
         self._offsets: dict[str, dict[int, int]] = defaultdict(dict)
-        for offset, line in _whole_lines(path / STEPS):
+        for offset, line in whole_lines(path / STEPS):
             if line["episode"] in self._ends:
                 self._offsets[line["episode"]][line["step"]] = offset  # the last one counts
         self._read: tuple[int, dict[str, Any]] = (-1, {})
@@ -59,13 +58,7 @@ class Tape:
         if line is None or line["prompt"] != prompt_hash(observation):
             self._mismatch(episode, f"step {step} comes out with another prompt")
         self.shown = self._shown_at(episode, step + 1)
-        return Generation(
-            line["reply"],
-            Finish(line["finish"]),
-            prompt_tokens=line["prompt_tokens"],
-            new_tokens=line["new_tokens"],
-            error=line.get("error", ""),
-        )
+        return recorded_reply(line)
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Nothing is written."""
@@ -149,10 +142,3 @@ class Blind:
 
     def describe(self) -> dict[str, str]:
         return {"name": "replay"}
-
-
-def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Lines that are there in full: a run may be going on, or have been killed in the middle of one."""
-    with path.open("rb") as file:
-        whole = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    return islice(read_lines(path), whole)
