@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,6 +23,7 @@ from atommem_cli.types import Question, Task
 
 TASKS = "tasks.jsonl"
 MANIFEST = "manifest.json"
+_ID = re.compile(rb'\{"id":("(?:[^"\\]|\\.)*")')
 SPLITS = ("train", "validation")
 
 
@@ -199,6 +202,21 @@ class TaskFile:
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each task by its id, which every line begins with.
+
+        Raises:
+            SourceError: a line does not.
+        """
+        found: dict[str, int] = {}
+        with self._path.open("rb") as lines:
+            for number, line in enumerate(islice(lines, len(self))):
+                if (begins := _ID.match(line)) is None:
+                    raise SourceError(f"{self._path} line {number + 1} is damaged: it does not begin with an id")
+                found[json.loads(begins[1])] = number
+        return found
 
     def __getitem__(self, number: int) -> Task:
         """Task `number`, from 0.

@@ -23,6 +23,8 @@ MARKS = (
 """What the dialect `tiny` is written in, beside the words of the task: tags, headings, numbers of entries."""
 
 PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
+WINDOW = 2048
+"""Tokens that the model takes, prompt and reply together."""
 FIRST_WINDOW = 6
 """Tokens that the first layer attends to: the token itself and the five before it."""
 
@@ -34,7 +36,7 @@ _TEMPLATE = (
 )
 
 
-def build_tokenizer(words: Sequence[str], window: int = 2048) -> PreTrainedTokenizerFast:
+def build_tokenizer(words: Sequence[str], window: int = WINDOW) -> PreTrainedTokenizerFast:
     """One token per word, tag or punctuation mark; line breaks are not seen, other words are `<unk>`.
 
     Args:

@@ -136,9 +136,23 @@ def digest_of_tensors(model: Any) -> str:
     return digest.hexdigest()
 
 
-def context_window(model: Any) -> int | None:
-    """Tokens that the model can take; None where its config does not say."""
-    window: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+def load_config(model: str) -> Any:
+    """The config of a model folder or hub id, that of the model below where the folder holds adapters.
+
+    Raises:
+        MissingExtra: there is none.
+    """
+    from transformers import AutoConfig
+
+    if (base := adapted(model)) is not None:
+        return load_config(base)
+    with loading(model) as where:
+        return AutoConfig.from_pretrained(where)
+
+
+def context_window(config: Any) -> int | None:
+    """Tokens that a model of this config can take; None where it does not say."""
+    window: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
     return window
 
 

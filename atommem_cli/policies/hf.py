@@ -22,6 +22,7 @@ from atommem_cli.weights import (
     context_window,
     digest_of_files,
     digest_of_tensors,
+    load_config,
     load_model,
     load_tokenizer,
     memory_advice,
@@ -92,6 +93,17 @@ def tokenizer(options: Options) -> Tokenizer:
     return OffsetTokenizer(_tokenizer(options), options.model)
 
 
+def window(options: Options) -> int | None:
+    """Tokens of prompt and reply together that it takes, without the weights; None where it is not known.
+
+    Raises:
+        MissingExtra: the model is not there.
+    """
+    if options.window or options.model == TINY:
+        return options.window or tiny.WINDOW
+    return context_window(load_config(options.model))
+
+
 class HuggingFace:
     """Answers a whole batch at once."""
 
@@ -99,7 +111,7 @@ class HuggingFace:
         self.options = options
         self.model = model
         self.batch = options.batch
-        self.window: int | None = options.window or context_window(model)
+        self.window: int | None = options.window or context_window(model.config)
         self.tokenizer = OffsetTokenizer(tokenizer, options.model)
         self._chat = chat
         self._turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), self.window)

@@ -75,6 +75,11 @@ def tokenizer(options: Options) -> Tokenizer:
     return OffsetTokenizer(load_tokenizer(options.tokenizer), options.tokenizer)
 
 
+def window(options: Options) -> int | None:
+    """What the user said about it; the server's own limit shows in its refusals."""
+    return options.window
+
+
 def probe(options: Options) -> str:
     """One sentence about the server, from one request.
 

@@ -45,6 +45,11 @@ def tokenizer(_: Options) -> Tokenizer:
     return WordTokenizer()
 
 
+def window(_: Options) -> int | None:
+    """It takes a prompt of any length."""
+    return None
+
+
 @dataclass(frozen=True)
 class Scripted:
     """Replies by script."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atommem_cli import rewards
+from atommem_cli import replay, rewards
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.recipe import Recipe
+from atommem_cli.runs import Run
 from atommem_cli.training import rows
-from atommem_cli.training.replay import Run
 from atommem_cli.training.words import Words
 from atommem_cli.types import Finish, Task, Trajectory
 
@@ -75,7 +75,7 @@ def _played(recipe: Recipe) -> Iterator[tuple[Task, Trajectory]]:
             "`atommem eval --policy scripted:sloppy --set task.split=train` makes one"
         )
     for run in runs:
-        yield from run.play()
+        yield from replay.play(run)
 
 
 def _same_agent(recipe: Recipe, run: Run) -> None:

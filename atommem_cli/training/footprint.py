@@ -31,7 +31,7 @@ from atommem_cli.recipe import Recipe
 from atommem_cli.training import student
 from atommem_cli.training.plans import Memory, Part
 from atommem_cli.training.settings import Command
-from atommem_cli.weights import loading
+from atommem_cli.weights import load_config
 
 _Shape = tuple[float, float, float, float]
 
@@ -107,16 +107,14 @@ def estimate(recipe: Recipe, command: Command, *, tokens: int, processes: int = 
 def _outline(recipe: Recipe) -> Any:
     """The policy's model without its weights."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     hf = plugins.load("policies", "hf")
     _, options = recipes.plugin("policies", recipe.policy)
     if options.model == hf.TINY:
         return hf.load(options)[0]
-    with loading(options.model) as where:
-        config = AutoConfig.from_pretrained(where)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+        return AutoModelForCausalLM.from_config(load_config(options.model))
 
 
 def _count(model: Any) -> int:

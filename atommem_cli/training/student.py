@@ -70,7 +70,7 @@ def load(recipe: Recipe) -> Student:
         )
     fresh = options.model == module.TINY
     digest = digest_of_tensors(model) if fresh else digest_of_files(weight_files(options.model))
-    window = options.window or context_window(model)
+    window = options.window or context_window(model.config)
     turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), window)
     return Student(options.model, model, tokenizer, chat, turns, digest, options)
 

@@ -74,7 +74,7 @@ def outline(options: Options) -> Words:
             except OSError:  # not every model has one
                 generation = GenerationConfig.from_model_config(config)
         model = SimpleNamespace(config=config, generation_config=generation)
-    window = options.window or context_window(model)
+    window = options.window or context_window(model.config)
     return _words(tokenizer, chat, end_tokens(model, tokenizer), window, options.model)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from atommem_cli import preparation, rewards, tiny
+from atommem_cli import preparation, replay, rewards, tiny
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
 from atommem_cli.batches import Row as Prompt
@@ -18,9 +18,9 @@ from atommem_cli.evaluation import planned_tasks
 from atommem_cli.generation import Turns
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder
+from atommem_cli.runs import Run
 from atommem_cli.training import demonstrations, rows, student, words
 from atommem_cli.training.demonstrations import Demonstrations
-from atommem_cli.training.replay import Run
 from atommem_cli.training.words import Words
 from atommem_cli.types import Finish, Generation, Trajectory
 from training import _demos as demos
@@ -72,7 +72,7 @@ def test_an_episode_played_again_is_the_one_that_was_played(script: str, changes
     parts = assemble(recipe)
     played = list(parts.play(planned_tasks(recipe)))
     parts.close()
-    again = list(Run(demos.collect(*changes, script=script)).play())
+    again = list(replay.play(Run(demos.collect(*changes, script=script))))
     assert timeless([trajectory for _, trajectory in again]) == timeless(played)
     assert [task for task, _ in again] == [t for t in planned_tasks(recipe) for _ in range(recipe.eval.repeats)]
 
@@ -83,7 +83,7 @@ def test_the_window_of_a_model_counts_without_its_weights() -> None:
         "policy={name: hf, model: tiny, temperature: 0, window: 60}",
     )
     run = demos.collect(*changes)
-    trajectories = [trajectory for _, trajectory in Run(run).play()]
+    trajectories = [trajectory for _, trajectory in replay.play(Run(run))]
     assert [len(t.transitions) for t in trajectories] == [1] * 12
     assert max(t.transitions[0].generation.prompt_tokens for t in trajectories) <= 60
 
@@ -97,13 +97,13 @@ def test_the_run_stays_as_it_is_while_another_process_works_on_it(run: Path, tin
 
 
 def test_of_an_unfinished_run_the_finished_episodes_count(run: Path) -> None:
-    whole = [trajectory.episode for _, trajectory in Run(run).play()]
+    whole = [trajectory.episode for _, trajectory in replay.play(Run(run))]
     episodes = (run / "episodes.jsonl").read_text().splitlines(keepends=True)
     failed = {**json.loads(episodes[1]), "stop": "error", "error": "the server is gone"}
     (run / "episodes.jsonl").write_text("".join(episodes[:5]) + json.dumps(failed) + "\n" + episodes[5][:40])
     with (run / "steps.jsonl").open("a") as file:
         file.write('{"episode":"stream-')
-    left = [trajectory.episode for _, trajectory in Run(run).play()]
+    left = [trajectory.episode for _, trajectory in replay.play(Run(run))]
     assert left == [whole[0], *whole[2:5]]
 
 
@@ -131,7 +131,7 @@ def _order(step: dict[str, object]) -> tuple[str, int]:
 
 def test_the_reward_is_the_recipes(tiny_words: Words) -> None:
     found = collected(demos.recipe("sft.rewards={em: 1, tagged: 0.5}", "sft.min_reward=1.5"), tiny_words)
-    totals = [rewards.total({"em": 1, "tagged": 0.5}, *pair) for pair in Run(demos.shared()).play()]
+    totals = [rewards.total({"em": 1, "tagged": 0.5}, *pair) for pair in replay.play(Run(demos.shared()))]
     assert found.kept == sum(total >= 1.5 for total in totals) > 0
     assert found.best == max(totals) == 1.5
 
@@ -164,7 +164,7 @@ def test_long_rows_are_dropped_and_counted_never_cut(tiny_words: Words) -> None:
 def test_tokens_in_are_tokens_trained(tiny_words: Words) -> None:
     """The prompt is what the policy is given, the completion what it would have had to write, to the last token."""
     turns = Turns(tiny_words.tokenizer, tiny_words.chat, tiny_words.ends, tiny_words.window)
-    steps = [step for _, trajectory in Run(demos.shared()).play() for step in trajectory.transitions]
+    steps = [step for _, trajectory in replay.play(Run(demos.shared())) for step in trajectory.transitions]
     found = collected(demos.recipe("sft.min_reward=0"), tiny_words)
     for step, row in zip(steps, found.rows, strict=True):
         prompt = Prompt(0, tiny_words.chat.prompt(step.observation.messages), step.observation.max_new_tokens, 0)
@@ -179,7 +179,7 @@ def test_tokens_in_are_tokens_trained(tiny_words: Words) -> None:
 
 
 def test_a_reply_that_was_cut_off_teaches_no_end(tiny_words: Words) -> None:
-    step = next(Run(demos.shared()).play())[1].transitions[0]
+    step = next(replay.play(Run(demos.shared())))[1].transitions[0]
     ids = [tiny_words.tokenizer.get_vocab()[word] for word in ("mara", "home", "velt")]
     assert tiny_words.completion(replace(step, generation=Generation("mara home velt"))) == [*ids, tiny_words.end]
     cut = replace(step, generation=Generation("mara home velt", Finish.LENGTH))
@@ -196,7 +196,7 @@ def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words, tmp_
     from atommem_cli.training import settings
 
     recipe = demos.recipe("sft.min_reward=0")
-    steps = [step for _, trajectory in Run(demos.shared()).play() for step in trajectory.transitions][:20]
+    steps = [step for _, trajectory in replay.play(Run(demos.shared())) for step in trajectory.transitions][:20]
     conversations = Dataset.from_list(
         [
             {

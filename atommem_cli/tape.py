@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from atommem_cli.errors import RunMismatch
-from atommem_cli.jsonlines import whole_lines
 from atommem_cli.memory import Change
-from atommem_cli.records import latest, prompt_hash, recorded_reply
-from atommem_cli.types import Generation, MemoryEntry, Observation, OpResult, StopReason, Trajectory, Transition
+from atommem_cli.records import prompt_hash, recorded_reply
+from atommem_cli.runs import Line, Run, failed
+from atommem_cli.types import Generation, MemoryEntry, Observation, OpResult, Trajectory, Transition
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,28 +18,22 @@ if TYPE_CHECKING:
 
     from atommem_cli.memory import Vector
 
-EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
-
 
 class Tape:
     """The recorded replies, as a rollout's journal; and what was shown with them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, run: Run) -> None:
         self.shown: list[int] = []
         """Ids of the entries that the coming prompt of the episode in play shows, best first."""
-        self._path = path
-        ends = latest(line for _, line in whole_lines(path / EPISODES))
-        self._ends = {line["episode"]: line for line in ends if line["stop"] != StopReason.ERROR}
+        self._run = run
+        self._ends = {name: line for name, line in run.episodes.items() if not failed(line)}
         self.tasks = {line["task"] for line in self._ends.values()}
-        self._offsets: dict[str, dict[int, int]] = defaultdict(dict)
-        for offset, line in whole_lines(path / STEPS):
-            if line["episode"] in self._ends:
-                self._offsets[line["episode"]][line["step"]] = offset  # the last one counts
-        self._read: tuple[int, dict[str, Any]] = (-1, {})
+        self._steps: dict[int, Line] = {}
 
     def begin(self, episode: str) -> None:
         """An episode starts to play."""
-        self.shown = self._shown_at(episode, 0)
+        self._steps = {line["step"]: line for line in self._run.steps(episode)}
+        self.shown = self._shown_at(0)
 
     def finished(self, episode: str) -> bool:
         """Whether it need not be played: those that have an end are."""
@@ -54,10 +45,10 @@ class Tape:
         Raises:
             RunMismatch: there was another prompt, or none.
         """
-        line = self._line(episode, step)
+        line = self._steps.get(step)
         if line is None or line["prompt"] != prompt_hash(observation):
             self._mismatch(episode, f"step {step} comes out with another prompt")
-        self.shown = self._shown_at(episode, step + 1)
+        self.shown = self._shown_at(step + 1)
         return recorded_reply(line)
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
@@ -79,23 +70,13 @@ class Tape:
 
     def _mismatch(self, episode: str, what: str) -> NoReturn:
         raise RunMismatch(
-            f"{self._path}: {episode} cannot be played again, {what}: "
+            f"{self._run.path}: {episode} cannot be played again, {what}: "
             "tasks, dialect or program have changed since the run; collect it again"
         )
 
-    def _shown_at(self, episode: str, step: int) -> list[int]:
-        line = self._line(episode, step)
+    def _shown_at(self, step: int) -> list[int]:
+        line = self._steps.get(step)
         return [entry for entry, _ in line["shown"]] if line else []
-
-    def _line(self, episode: str, step: int) -> dict[str, Any] | None:
-        offset = self._offsets[episode].get(step)
-        if offset is None:
-            return None
-        if self._read[0] != offset:  # each line is wanted twice: for what it shows, then for its reply
-            with (self._path / STEPS).open("rb") as file:
-                file.seek(offset)
-                self._read = (offset, json.loads(file.readline()))
-        return self._read[1]
 
 
 @dataclass

@@ -1,0 +1,196 @@
+"""The folder of an evaluation, read only: what evidence is made from. A run that still goes on can be read, too."""
+
+from __future__ import annotations
+
+import functools
+import json
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atommem_cli import recipe as recipes
+from atommem_cli.assembly import chunks_of
+from atommem_cli.errors import RunMismatch, SourceError, UsageError
+from atommem_cli.jsonlines import read_json, whole_lines
+from atommem_cli.recipe import Recipe
+from atommem_cli.records import SCHEMA, latest
+from atommem_cli.taskfiles import TaskFile, verify
+from atommem_cli.text import Tokenizer
+from atommem_cli.types import Chunk, StopReason, Task
+
+EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
+
+Line = dict[str, Any]
+"""One line of a run folder's files; `records` says what is in it."""
+
+
+class Run:
+    """The folder of an evaluation."""
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            UsageError: it is no folder of `atommem eval`, or of another schema version.
+            SourceError: a file in it is damaged.
+        """
+        for name in ("run.json", "recipe.yaml", EPISODES, STEPS):
+            if not (path / name).is_file():
+                raise UsageError(f"{path}: not the folder of an `atommem eval` run (it has no {name})")
+        identity = read_json(path / "run.json")
+        if identity.get("command") != "eval":
+            raise UsageError(f"{path}: not the folder of an `atommem eval` run (it is of {identity.get('command')})")
+        if identity.get("schema") != SCHEMA:
+            raise UsageError(
+                f"{path}: its files are of schema version {identity.get('schema')} and this atommem reads version "
+                f"{SCHEMA}: read it with the version that wrote it (sessions.jsonl names it), or run it again"
+            )
+        self.path = path
+        self.identity: Mapping[str, Any] = identity
+        self.recipe: Recipe = recipes.load(str(path / "recipe.yaml"))
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @functools.cached_property
+    def episodes(self) -> dict[str, Line]:
+        """The last line of each episode by its name, sorted; failed ones too.
+
+        Raises:
+            SourceError: a line is damaged.
+        """
+        return {line["episode"]: line for line in latest(line for _, line in whole_lines(self.path / EPISODES))}
+
+    @property
+    def planned(self) -> int:
+        """Episodes of the whole run."""
+        count: int = self.identity["episodes"]
+        return count
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned episode has a line; a failed one counts, as wrong."""
+        return len(self.episodes) == self.planned
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """Names of the scorers; the first one leads."""
+        return tuple(self.identity["scorers"])
+
+    @property
+    def folder(self) -> Path:
+        """The prepared tasks that were played."""
+        return Path(self.recipe.task.folder) / self.recipe.task.split
+
+    def insist_complete(self) -> None:
+        """
+        Raises:
+            UsageError: episodes are missing.
+        """
+        if not self.complete:
+            raise UsageError(
+                f"{self.path}: the run is not finished, {len(self.episodes)} of {self.planned} episodes are played: "
+                "its own command goes on where it stopped"
+            )
+
+    def check(self) -> None:
+        """Insist on the tasks that were played.
+
+        Raises:
+            SourceError: they are not there any more, or damaged.
+            RunMismatch: the folder holds others now.
+        """
+        if verify(self.folder).sha256 != self.identity["tasks"]:
+            raise RunMismatch(f"{self.path}: was played on other tasks than those in {self.folder} now: play it again")
+
+    def task(self, name: str) -> Task:
+        """A task by its id, read from disk.
+
+        Raises:
+            SourceError: the prepared tasks are not there, or damaged.
+            RunMismatch: the task is not among them.
+        """
+        if name not in self._numbers:
+            raise RunMismatch(f"{self.path}: {self.folder} holds no task {name}: it was prepared again since")
+        return self._tasks[self._numbers[name]]
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What counted the policy's tokens; without weights.
+
+        Raises:
+            MissingExtra: the model's folder is not there any more.
+        """
+        module, options = recipes.plugin("policies", self.recipe.policy)
+        tokenizer: Tokenizer = module.tokenizer(options)
+        return tokenizer
+
+    def chunks(self, task: Task) -> tuple[Chunk, ...]:
+        """What the agent read, step by step."""
+        return chunks_of(self.recipe, task, self.tokenizer)[0]
+
+    def steps(self, episode: str) -> list[Line]:
+        """The journal of one episode by step; -1 is what the agent did before its first call.
+
+        Empty for an episode that is not there. An episode that was played again has its last lines.
+        """
+        offsets = self._offsets.get(episode, array("q"))
+        lines: dict[int, Line] = {}
+        with (self.path / STEPS).open("rb") as file:
+            for offset in offsets:
+                file.seek(offset)
+                line = json.loads(file.readline())
+                lines[line["step"]] = line  # the last one counts
+        return [lines[step] for step in sorted(lines)]
+
+    @functools.cached_property
+    def _offsets(self) -> dict[str, array[int]]:
+        """Where the steps of each episode lie, in bytes; 8 bytes a step."""
+        offsets: dict[str, array[int]] = {}
+        for offset, line in whole_lines(self.path / STEPS):
+            offsets.setdefault(line["episode"], array("q")).append(offset)
+        return offsets
+
+    @functools.cached_property
+    def _tasks(self) -> TaskFile:
+        return TaskFile(self.folder, self.recipe.task.limit)
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return self._tasks.numbers
+
+
+def failed(line: Mapping[str, Any]) -> bool:
+    """Whether an episode ended in an error instead of an answer."""
+    return bool(line["stop"] == StopReason.ERROR)
+
+
+def open_all(paths: Sequence[Path]) -> list[Run]:
+    """Several runs, each once.
+
+    Raises:
+        UsageError, SourceError: as `Run`.
+    """
+    return [Run(path) for path in {path.resolve(): path for path in paths}.values()]
+
+
+def by_task(lines: Mapping[str, Line], scorer: str) -> dict[str, list[float]]:
+    """Scores of each task's questions, over its repeats in order.
+
+    Raises:
+        SourceError: an episode has no such score.
+    """
+    scores: dict[str, list[float]] = {}
+    for line in lines.values():
+        if scorer not in line["scores"]:
+            raise SourceError(f"{line['episode']} has no score {scorer!r}")
+        scores.setdefault(line["task"], []).extend(line["scores"][scorer])
+    return scores
+
+
+def in_order(run: Run) -> Iterator[tuple[Line, Task, list[Line]]]:
+    """Every episode of a run with its task and its journal."""
+    for name, line in run.episodes.items():
+        yield line, run.task(line["task"]), run.steps(name)
