@@ -85,6 +85,7 @@ class Parts:
             self.store,
             k=recipe.memory.retrieve_k,
             dropped=frozenset(recipe.memory.drop),
+            untold=frozenset(recipe.memory.untold),
             max_entries=recipe.budget.entries,
             max_reads=recipe.budget.reads,
         )
@@ -106,11 +107,14 @@ class Parts:
         self.store.close()
 
 
-def assemble(recipe: Recipe, where: Path | None = None, playing: Policy | None = None) -> Parts:
+def assemble(
+    recipe: Recipe, where: Path | None = None, playing: Policy | None = None, lent: Parts | None = None
+) -> Parts:
     """Build everything that a recipe names; weights load here.
 
     Args:
         playing: a policy that is there already (a trainer's); the recipe's own is then not built.
+        lent: parts of another recipe; policy, store and embedder that both name alike are taken from there.
         where: the run folder. With this machine's name it stamps the run's entries in a store that others
             share: the same run finds its own leftovers again, and nobody else's.
 
@@ -126,9 +130,11 @@ def assemble(recipe: Recipe, where: Path | None = None, playing: Policy | None =
     return Parts(
         recipe,
         agent.build(agent_options),
-        playing or _policy(recipe),
-        store.build(store_options),
-        CachedEmbedder(embedder.build(embedder_options)),
+        playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else _policy(recipe)),
+        lent.store if lent and lent.recipe.store == recipe.store else store.build(store_options),
+        lent.vectors
+        if lent and lent.recipe.embedder == recipe.embedder
+        else CachedEmbedder(embedder.build(embedder_options)),
     )
 
 

@@ -98,13 +98,19 @@ def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path
 
 
 def evaluate(
-    recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Progress | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+    parts: Parts | None = None,
 ) -> dict[str, Any]:
     """Play, score and sum up; continues a run that was begun in the same folder.
 
     Args:
         out: the run folder.
         command: the command line, for the record.
+        parts: what the recipe names, where it is there already; left open.
 
     Returns:
         The content of `summary.json` (see `summary.summarize`).
@@ -117,7 +123,7 @@ def evaluate(
     manifest = verify(Path(recipe.task.folder) / recipe.task.split)
     scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
     _check_scorers(recipe, scorers)
-    parts = assemble(recipe, out)
+    given, parts = parts, parts or assemble(recipe, out)
     try:
         planned = min(recipe.task.limit or manifest.tasks, manifest.tasks) * recipe.eval.repeats
         identity = {
@@ -139,7 +145,8 @@ def evaluate(
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; what had finished is in {out}: the same command goes on from there") from None
     finally:
-        parts.close()
+        if given is None:
+            parts.close()
     return result
 
 

@@ -97,6 +97,7 @@ class Memory:
         *,
         k: int,
         dropped: frozenset[OpKind] = frozenset(),
+        untold: frozenset[OpKind] = frozenset(),
         max_entries: int | None = None,
         max_reads: int | None = None,
     ) -> None:
@@ -104,12 +105,14 @@ class Memory:
         Args:
             k: entries shown per retrieval, at least 1.
             dropped: kinds of operation that are refused with FORBIDDEN.
+            untold: those of them that prompts leave out.
             max_entries: a Create beyond it is OVER_BUDGET; None is no limit.
             max_reads: a Read beyond this number of successful ones is OVER_BUDGET; None is no limit.
         """
         self.episode = episode
         self.k = k
         self.dropped = dropped
+        self.untold = untold
         self.scratchpad = ""
         self.query = ""
         """The persistent query; empty before the first Read, and then nothing is retrieved."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from atommem_cli import plugins
 from atommem_cli.errors import RecipeError, UsageError
 from atommem_cli.sections import (
+    AblateSection,
     BudgetSection,
     ChunkSection,
     EvalSection,
@@ -54,12 +55,15 @@ class Recipe(Section):
     eval: EvalSection = EvalSection()
     sft: SftSection = SftSection()
     grpo: GrpoSection = GrpoSection()
+    ablate: AblateSection = AblateSection()
 
     @property
     def content(self) -> dict[str, Any]:
         """Everything that can change a result of playing episodes, as JSON values."""
         content = self.model_dump(mode="json")
-        del content["name"], content["eval"]["max_failed"], content["sft"], content["grpo"]
+        del content["name"], content["eval"]["max_failed"], content["sft"], content["grpo"], content["ablate"]
+        if not content["memory"]["drop"]:
+            del content["memory"]["how"]  # then it means nothing
         return content
 
     @property

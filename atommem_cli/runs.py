@@ -176,17 +176,21 @@ def open_all(paths: Sequence[Path]) -> list[Run]:
     return [Run(path) for path in {path.resolve(): path for path in paths}.values()]
 
 
-def by_task(lines: Mapping[str, Line], scorer: str) -> dict[str, list[float]]:
-    """Scores of each task's questions, over its repeats in order.
+def by_task(run: Run, scorer: str) -> dict[str, list[float]]:
+    """Scores of each task's questions, one repeat after another.
 
     Raises:
         SourceError: an episode has no such score.
     """
+    judged = {}
+    if scorer == "judge":
+        judged = {line["episode"]: line["correct"] for _, line in whole_lines(run.path / "verdicts.jsonl")}
     scores: dict[str, list[float]] = {}
-    for line in lines.values():
-        if scorer not in line["scores"]:
-            raise SourceError(f"{line['episode']} has no score {scorer!r}")
-        scores.setdefault(line["task"], []).extend(line["scores"][scorer])
+    for name, line in run.episodes.items():
+        each = judged.get(name, line["scores"].get(scorer))
+        if each is None:
+            raise SourceError(f"{run.path}: {name} has no score {scorer!r}")
+        scores.setdefault(line["task"], []).extend(each)
     return scores
 
 

@@ -50,7 +50,15 @@ class MemorySection(Section):
     retrieve_k: PositiveInt = 6
     """Entries shown per retrieval (AtomMem v3, Table 3)."""
     drop: tuple[OpKind, ...] = ()
-    """Operations that leave manual, prompt and parser."""
+    """Operations that are taken away."""
+    how: Literal["prompt", "noop"] = "prompt"
+    """prompt: they leave manual and prompt, too; noop: the policy is told of them as ever, and they do nothing
+    (AtomMem's ablation code, papers.md 1.8)."""
+
+    @property
+    def untold(self) -> tuple[OpKind, ...]:
+        """Dropped operations of which the policy is not told."""
+        return self.drop if self.how == "prompt" else ()
 
 
 class LimitsSection(Section):
@@ -144,3 +152,22 @@ class GrpoSection(Section):
     """Keywords of peft's LoraConfig; null trains every weight."""
     trainer: Keywords = {}
     """Keywords of TRL's GRPOConfig."""
+
+
+How = Literal["prompt", "noop", "train"]
+
+
+class AblateSection(Section):
+    """The arms of `atommem ablate`; the defaults are AtomMem v3's Tables 2 and 3 (papers.md 1.8)."""
+
+    drop: tuple[str, ...] = ("update", "delete", "scratchpad", "storage", "storage,scratchpad")
+    """Memory components, one arm each; several joined by commas go together. An operation, or `storage`: all
+    operations of the store."""
+    chunk_tokens: tuple[PositiveInt, ...] = (2048, 4096, 8192)
+    """Each with each `retrieve_k`; empty: the recipe's own `chunk.tokens`."""
+    retrieve_k: tuple[PositiveInt, ...] = (3, 6, 12)
+    """Empty: the recipe's own `memory.retrieve_k`."""
+    embedders: tuple[Plugin, ...] = ()
+    how: How = "prompt"
+    """How a component goes: prompt and noop as `memory.how`; train: as prompt, and the policy is trained again
+    without it from where its own training began (the protocol of AtomMem's Figure 4)."""

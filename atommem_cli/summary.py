@@ -55,6 +55,12 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
     }
 
 
+def labels(question: Question) -> list[str]:
+    """The kinds a question is of: its hinge and its hops (`stream`), or its source's type."""
+    found = [question.hinge, f"{len(question.path) - 1} hops"] if question.path else [question.kind]
+    return [label for label in found if label]
+
+
 def _interval(
     episodes: Sequence[Mapping[str, Any]], scorer: str, questions: Mapping[str, set[int]] | None = None
 ) -> dict[str, Any]:
@@ -82,8 +88,7 @@ def _by_kind(
     groups: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for task, asked in questions.items():
         for index, question in enumerate(asked):
-            labels = [question.hinge, f"{len(question.path) - 1} hops"] if question.path else [question.kind]
-            for label in filter(None, labels):
+            for label in labels(question):
                 groups[label][task].add(index)
     return {label: _interval(episodes, scorer, members) for label, members in sorted(groups.items())}
 
@@ -141,6 +146,7 @@ def _setting(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "chunk": f"{recipe['chunk']['tokens']} tokens by {recipe['chunk']['by']}",
         "retrieve_k": recipe["memory"]["retrieve_k"],
         "dropped": recipe["memory"]["drop"],
+        **({"how": recipe["memory"]["how"]} if recipe["memory"]["drop"] else {}),
         "seed": recipe["seed"],
         "repeats": recipe["eval"]["repeats"],
         "budget": {key: value for key, value in recipe["budget"].items() if value is not None},

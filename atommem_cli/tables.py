@@ -42,6 +42,13 @@ class Table:
         body = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
         return f"**{self.title}**\n\n{body}\n"
 
+    def latex(self) -> str:
+        """The table in LaTeX, with booktabs' rules; the title is a comment above it."""
+        from pandas import DataFrame
+
+        body: str = DataFrame(self.rows, columns=self.headers).to_latex(index=False, escape=True)
+        return f"% {' '.join(self.title.split())}\n{body}"
+
 
 def evaluation(result: Mapping[str, Any]) -> str:
     """`table.md` of one run."""
@@ -165,7 +172,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
         ("stop reasons", stops),
         ("answers without tags", str(result["untagged_answers"])),
         ("tokens never shown", str(result["truncated_tokens"])),
-        *((("operations dropped", dropped),) if dropped else ()),
+        *(((f"operations dropped ({result['setting'].get('how')})", dropped),) if dropped else ()),
         ("tokens in all", ", ".join(f"{k} {v}" for k, v in result["totals"].items())),
         ("wall time", f"{time['wall']:.1f} s: {parts}{killed}"),
         ("digest", result["digest"][:16]),

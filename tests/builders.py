@@ -62,7 +62,7 @@ def episode(
     return Episode(
         about,
         chunks,
-        Memory(f"{about.id}#{sample}", where, k=k, dropped=dropped, **memory),
+        Memory(f"{about.id}#{sample}", where, k=k, dropped=dropped, untold=dropped, **memory),
         by or agent(),
         WordTokenizer(),
         limits or Limits(reply=100, answer=20, reads=3),

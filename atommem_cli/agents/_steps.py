@@ -51,7 +51,7 @@ class Speaker:
         if reads_left:
             fields["reads_left"] = str(reads_left)
         return Observation(
-            self.dialect.messages(section, fields, episode.memory.dropped),
+            self.dialect.messages(section, fields, episode.memory.untold),
             episode.limits.answer,
             Expects.ANSWER,
             question=question,

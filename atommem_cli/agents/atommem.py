@@ -52,7 +52,7 @@ class AtomMem(Speaker):
         if reads_left:
             fields["reads_left"] = str(reads_left)
         return Observation(
-            self.dialect.messages("reading", fields, episode.memory.dropped),
+            self.dialect.messages("reading", fields, episode.memory.untold),
             episode.limits.reply,
             Expects.OPERATIONS,
             chunk=chunk.index,

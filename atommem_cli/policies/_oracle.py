@@ -129,13 +129,13 @@ class Oracle:
 
     def _look_up(self, question: Question, missing: list[str]) -> list[MemoryOp]:
         """Reads that bring the missing facts into view; what is seen already goes to the scratchpad."""
-        if not missing:
-            return []
         holders = [e.text for e in self._memory.entries if any(fact in e.text for fact in missing)]
+        if not holders:
+            return []
         query = " ".join(holders)
         if query == self._memory.query:
             query = holders[0]
-        if not holders or query == self._memory.query:
+        if query == self._memory.query:
             return []
         seen = [fact for fact in self._needed(question) if fact not in missing]
         notes = [fact for fact in seen if fact not in self._memory.scratchpad]

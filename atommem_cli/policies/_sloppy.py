@@ -5,7 +5,7 @@ question), so a model that imitates it can know all it knows; the truth of the t
 It stores every statement that the question may hinge on, in one form, `subject relation value`; it asks
 for its entries once, early, so that it sees what it may correct; at the end it looks the second hop up. Its
 faults are of the kind that costs little while reading and shows at the end: it forgets to store, and it
-writes a second entry where it should have updated or deleted the first.
+writes a second entry where it should have updated or deleted the first. It leaves out what its manual does.
 
 Without its faults (`CAREFUL`) it is the best that can be learnt from it. Paths of three hops are beyond it.
 """
@@ -114,7 +114,8 @@ class Demonstrator:
 
     def _does(self, what: str) -> bool:
         rate: float = getattr(self._rates, what)
-        return self._dice.random() < rate
+        kind = "create" if what == "store" else what
+        return self._dice.random() < rate and kind not in self._episode.memory.untold
 
 
 def _words(question: Question) -> str:

@@ -79,7 +79,7 @@ def _played(recipe: Recipe) -> Iterator[tuple[Task, Trajectory]]:
 
 
 def _same_agent(recipe: Recipe, run: Run) -> None:
-    theirs, ours = ({**one.agent.model_dump(), "drop": sorted(one.memory.drop)} for one in (run.recipe, recipe))
+    theirs, ours = ({**one.agent.model_dump(), "drop": sorted(one.memory.untold)} for one in (run.recipe, recipe))
     for key in {**theirs, **ours}:
         if theirs.get(key) != ours.get(key):
             name = "memory.drop" if key == "drop" else f"agent.{key}"

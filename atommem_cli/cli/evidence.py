@@ -1,0 +1,98 @@
+"""Evidence: ablate, compare, report."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atommem_cli import terminal
+from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, RecipeName, RunOut, Spread, app, show
+
+if TYPE_CHECKING:
+    from atommem_cli.publication import Findings
+
+
+@app.command(cls=Spread)
+def ablate(
+    recipe: RecipeName = None,
+    policy: PolicyName = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="create, read, update, delete, scratchpad or storage; joined by commas they go together."),
+    ] = None,
+    chunk_size: Annotated[list[int] | None, typer.Option(help="Tokens; each with each --retrieve-k.")] = None,
+    retrieve_k: Annotated[list[int] | None, typer.Option(help="Entries shown per retrieval.")] = None,
+    embedder: Annotated[list[str] | None, typer.Option(help="A plug-in, a model folder or a hub id.")] = None,
+    how: Annotated[
+        str | None,
+        typer.Option(help="prompt: gone from the manual, too; noop: told, but ignored; train: learned anew."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="First tasks only.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Episodes per task.")] = None,
+    change: Changes = None,
+    out: RunOut = None,
+    plan: Planned = False,
+    as_json: AsJson = False,
+) -> None:
+    """What each memory component, chunk size, k and embedder is worth."""
+    from atommem_cli import ablation, tables
+    from atommem_cli import recipe as recipes
+
+    given = {"task.limit": limit, "eval.repeats": repeats}
+    asked = ablation.asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
+    chosen = recipes.meant(recipe, policy, {**given, **asked}, change or [])
+    if plan:
+        costs = ablation.plan(chosen)
+        show([tables.costs(costs)], [{"arm": name, **asdict(cost)} for name, cost in costs], as_json)
+        return
+    path = ablation.run_path(chosen, out)
+    with terminal.progress("episodes") as tell:
+        ablation.play(chosen, path, command=sys.argv, progress=tell)
+    found = ablation.conclude(path)
+    terminal.say(f"{path}: written")
+    conclude(found, as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of eval over the same tasks; the first is the base.")],
+    scorer: Annotated[str | None, typer.Option(help="Default: the base's leading one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write tables and figures; default: nowhere.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is a difference between runs real, and what does it cost?"""
+    from atommem_cli import publication
+    from atommem_cli.runs import open_all
+
+    opened = open_all(runs)
+    found = publication.findings(opened, publication.names(opened), scorer)
+    for path in publication.publish(out, found) if out else []:
+        terminal.say(f"{path}: written")
+    conclude(found, as_json)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Training folders; several are drawn over each other.")],
+    out: Annotated[Path | None, typer.Option(help="Default: the run's own folder; needed for several.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="The figures also as PDF.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw what training did: rewards, operations, costs, in one file."""
+    from atommem_cli import report as reports
+
+    done = reports.report(folders, out, pdf=pdf)
+    for path in done.paths:
+        terminal.say(f"{path}: written")
+    show([done.table], [asdict(one) for one in done.progress], as_json)
+
+
+def conclude(found: Findings, as_json: bool) -> None:
+    """Print a comparison: tables, and what they say in sentences."""
+    show(found.tables, [{**found.values, "sentences": found.sentences}], as_json)
+    if not as_json:
+        print(*found.sentences, sep="\n")

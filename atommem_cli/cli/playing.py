@@ -1,0 +1,105 @@
+"""Tasks and evaluations: prepare, eval, check."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atommem_cli import terminal
+from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, RecipeName, RunOut, app, show
+from atommem_cli.errors import UsageError
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="hotpotqa, 2wikimultihopqa, musique or stream.")],
+    source: Annotated[str | None, typer.Option(help="A file or folder of records; default: the hub.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Repeatable; default: train and validation.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: data/NAME.")] = None,
+    docs: Annotated[int | None, typer.Option(help="Documents per task (200; stream: 8).")] = None,
+    questions: Annotated[str | None, typer.Option(help="Questions per task: a number, or mix (1-10).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Most tasks per split.")] = None,
+    seed: Annotated[int, typer.Option(help="A task's content depends on it and on the task's id alone.")] = 42,
+    workers: Annotated[int, typer.Option(help="Processes; the result is the same.")] = 1,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the source, as style=rich.")
+    ] = None,
+    closed_book_filter: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Drop questions this recipe's policy knows anyway.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder of other options.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn raw records, or a seed, into long-context tasks."""
+    from atommem_cli import contamination, preparation, tables
+    from atommem_cli import recipe as recipes
+
+    if source is not None and Path(source).is_file() and not split:
+        raise UsageError(f"{source} is one file: say which --split it is, train or validation")
+    options = recipes.assignments(
+        [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v] + (change or [])
+    )
+    keep = contamination.closed_book(closed_book_filter) if closed_book_filter else None
+    done = []
+    for one in split or list(preparation.SPLITS):
+        with terminal.progress(f"{name} {one}") as tell:
+            manifest = preparation.prepare(
+                name, out=out or Path("data") / name, split=one, source=source, options=options, limit=limit,
+                seed=seed, workers=workers, keep=keep, force=force,
+                progress=lambda stage, count, total: tell(count, total, "records" if stage == "read" else "tasks"),
+            )  # fmt: skip
+        done.append(manifest)
+    show([tables.prepared(done)], [manifest.model_dump(mode="json") for manifest in done], as_json)
+
+
+@app.command("eval")
+def evaluate(
+    recipe: RecipeName = None,
+    agent: Annotated[list[str] | None, typer.Option(help="Repeatable; default: the recipe's.")] = None,
+    policy: PolicyName = None,
+    limit: Annotated[int | None, typer.Option(help="First tasks only.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Episodes per task.")] = None,
+    change: Changes = None,
+    out: RunOut = None,
+    max_failed: Annotated[int | None, typer.Option(help="Failed episodes that are still a success.")] = None,
+    plan: Planned = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score any agent with any policy and store, with evidence."""
+    from atommem_cli import evaluation, tables
+
+    given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
+    chosen = evaluation.recipes_for(recipe, agent or [], policy, given, change or [])
+    if plan:
+        costs = [(r.agent.name, evaluation.plan(r)) for r in chosen]
+        show([tables.costs(costs)], [{"agent": name, **asdict(cost)} for name, cost in costs], as_json)
+        return
+    results = []
+    for one in chosen:
+        with terminal.progress(f"{one.agent.name} episodes") as tell:
+            path = evaluation.run_path(one, out, several=len(chosen) > 1)
+            results.append(evaluation.evaluate(one, path, command=sys.argv, progress=tell))
+        terminal.say(f"{path}: written")
+    shown = tables.details(results[0]) if len(results) == 1 else [tables.scores(results)]
+    show(shown, results, as_json)
+    raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))
+
+
+@app.command()
+def check(recipe: RecipeName = None, change: Changes = None, as_json: AsJson = False) -> None:
+    """Ten seconds of self-examination, without weights or network."""
+    from atommem_cli import recipe as recipes
+    from atommem_cli import selfcheck
+
+    findings = []
+    for finding in selfcheck.run(recipes.load(recipe or recipes.DEFAULT, change or [])):
+        findings.append(finding)
+        if not as_json:
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.text}", flush=True)
+    if as_json:
+        terminal.show_json([asdict(finding) for finding in findings])
+    raise typer.Exit(int(not all(finding.ok for finding in findings)))

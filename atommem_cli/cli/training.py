@@ -1,0 +1,73 @@
+"""Training: sft, grpo."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from atommem_cli import terminal
+from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, Processes, RecipeName, RunOut, app, show
+
+
+@app.command()
+def sft(
+    recipe: RecipeName = None,
+    runs: Annotated[
+        list[str] | None, typer.Option("--from", metavar="RUN", help="A run of eval to learn from; repeatable.")
+    ] = None,
+    policy: PolicyName = None,
+    change: Changes = None,
+    out: RunOut = None,
+    plan: Planned = False,
+    processes: Processes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Teach the format and the habits of good trajectories."""
+    from atommem_cli import history, progress
+    from atommem_cli import recipe as recipes
+    from atommem_cli.training import running
+    from atommem_cli.training import sft as teaching
+
+    chosen = recipes.meant(recipe, policy, {"sft.runs": runs}, change or [])
+    if plan:
+        planned = teaching.plan(chosen, processes)
+        show([teaching.table(planned)], [asdict(planned)], as_json)
+        return
+    path = running.run_path("sft", chosen, out)
+    with terminal.progress("updates") as tell:
+        result = teaching.train(chosen, path, command=sys.argv, progress=tell)
+    terminal.say(f"{path}: written; next: atommem grpo --policy {path}")
+    show([progress.table(history.read_all([path]))], [result], as_json)
+
+
+@app.command()
+def grpo(
+    recipe: RecipeName = None,
+    policy: PolicyName = None,
+    change: Changes = None,
+    out: RunOut = None,
+    plan: Planned = False,
+    processes: Processes = None,
+    sharded: Annotated[bool, typer.Option("--sharded", help="For --plan: FSDP or ZeRO-3 shares the weights.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn the memory policy from the reward of whole episodes."""
+    from atommem_cli import history, progress
+    from atommem_cli import recipe as recipes
+    from atommem_cli.training import estimate, plans, running
+    from atommem_cli.training import grpo as learning
+
+    chosen = recipes.meant(recipe, policy, {}, change or [])
+    if plan:
+        planned = estimate.grpo(chosen, processes=processes or 1, sharded=sharded)
+        show(plans.tables(planned), [asdict(planned)], as_json)
+        return
+    path = running.run_path("grpo", chosen, out)
+    with terminal.progress("updates") as tell:
+        result = learning.train(chosen, path, command=sys.argv, progress=tell)
+    for remark in [f"{path}: written", *learning.warnings(result)]:
+        terminal.say(remark)
+    show([progress.table(history.read_all([path]))], [result], as_json)

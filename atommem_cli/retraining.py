@@ -1,0 +1,64 @@
+"""A policy trained again under a changed recipe, the way it was trained before: AtomMem's Figure 4 protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from atommem_cli import recipe as recipes
+from atommem_cli.errors import UsageError
+from atommem_cli.evaluation import Progress, evaluate
+from atommem_cli.jsonlines import read_json
+from atommem_cli.recipe import Recipe
+from atommem_cli.runs import Run
+
+
+def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progress | None) -> Recipe:
+    """Train the policy again under another recipe, stage by stage from where its own training began.
+
+    Demonstrations are collected again, too: a policy learns from its own kind of prompts only.
+
+    Returns:
+        The recipe with the new policy.
+
+    Raises:
+        UsageError: the policy does not come from `atommem sft` or `atommem grpo`, or what it learned from is gone.
+        BackendError, Interrupted: as the stages raise them; the same command goes on.
+    """
+    from atommem_cli.training import grpo, sft
+
+    stages = lineage(recipe)
+    changes = [f"memory={recipe.memory.model_dump_json()}"]
+    policy = str((stages[0][1].policy.model_extra or {})["model"])
+    for stage, theirs in stages:
+        now = theirs.changed([*changes, f"policy.model={json.dumps(policy)}"])
+        if stage == "sft":
+            runs = []
+            for number, run in enumerate(theirs.sft.runs):
+                runs.append(str(out / f"demonstrations-{number}"))
+                evaluate(Run(Path(run)).recipe.changed(changes), Path(runs[-1]), command=command, progress=progress)
+            now = now.changed([f"sft.runs={json.dumps(runs)}"])
+        (sft if stage == "sft" else grpo).train(now, out / stage, command=command)
+        policy = str(out / stage / "model")
+    return recipe.changed([f"policy.model={json.dumps(policy)}"])
+
+
+def lineage(recipe: Recipe) -> list[tuple[str, Recipe]]:
+    """The trainings that a recipe's policy went through, the first one first: command and recipe of each.
+
+    Raises:
+        UsageError: there is none.
+    """
+    stages: list[tuple[str, Recipe]] = []
+    model = str((recipe.policy.model_extra or {}).get("model", ""))
+    while (folder := Path(model).parent).joinpath("run.json").is_file():
+        command = read_json(folder / "run.json")["command"]
+        stages.insert(0, (command, recipes.load(str(folder / "recipe.yaml"))))
+        model = str((stages[0][1].policy.model_extra or {}).get("model", ""))
+    if not stages:
+        raise UsageError(
+            "ablate.how: train needs a policy that `atommem sft` or `atommem grpo` made, in its folder; "
+            f"{model or recipe.policy.name} is none"
+        )
+    return stages

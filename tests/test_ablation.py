@@ -1,0 +1,220 @@
+"""`atommem ablate`: every arm over the same tasks, what hinges on an operation is what its loss costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import ATOMMEM, atommem, complaint
+from training import _demos as demos
+
+from atommem_cli import ablation, plugins, preparation, published, retraining
+from atommem_cli import recipe as recipes
+from atommem_cli.errors import UsageError
+from atommem_cli.recipe import Recipe
+from atommem_cli.runs import Run
+from atommem_cli.types import OpKind, Outcome
+
+EXACT = ("--set", "store={name: exact}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    preparation.prepare("stream", out=folder / "data" / "stream", split="validation", limit=60)
+    return folder
+
+
+def recipe(home: Path, script: str, *changes: str) -> Recipe:
+    policy = f"policy={{name: scripted, script: {script}}}"
+    return recipes.load("tiny", [policy, "store={name: exact}", f"task.folder={home / 'data' / 'stream'}", *changes])
+
+
+def arms(*changes: str) -> dict[str, Recipe]:
+    found = ablation.arms(recipes.load("8b", list(changes)))
+    return {arm.name: arm.recipe for arm in found}
+
+
+def test_without_options_the_paper_s_tables_2_and_3(home: Path) -> None:
+    found = arms()
+    assert list(found)[:6] == [
+        "base",
+        "without-update",
+        "without-delete",
+        "without-scratchpad",
+        "without-storage",
+        "without-scratchpad-storage",
+    ]
+    assert len(found) == 6 + 9
+    assert set(found["without-storage"].memory.drop) == {OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE}
+    assert set(found["without-scratchpad-storage"].memory.drop) == set(OpKind)
+    assert (found["chunk-2048-k-12"].chunk.tokens, found["chunk-2048-k-12"].memory.retrieve_k) == (2048, 12)
+
+
+def test_a_cell_that_is_the_base_is_not_played_twice() -> None:
+    assert "chunk-4000-k-6" not in arms("ablate={drop: [], chunk_tokens: [4000, 2048], retrieve_k: [6]}")
+
+
+def test_published_numbers_stand_beside_matching_settings_only() -> None:
+    found = [(arm.name, arm.component, arm.recipe) for arm in ablation.arms(recipes.load("8b"))]
+    theirs = published.beside(found, "2wikimultihopqa", 200)
+    assert theirs["base"] == (67.5, 0.0)
+    assert theirs["without-scratchpad-storage"] == (27.1, pytest.approx(-40.4))
+    assert theirs["chunk-8192-k-3"] == (65.2, pytest.approx(-2.3))
+    assert published.beside(found, "stream", 200) == {}
+    assert published.beside(found, "hotpotqa", 400) == {}
+    small = [(name, gone, one.changed(["memory.retrieve_k=5"])) for name, gone, one in found[:2]]
+    assert published.beside(small, "hotpotqa", 200) == {}
+
+
+@pytest.mark.parametrize(("drop", "hinge"), [("update", "update"), ("delete", "delete")])
+def test_what_hinges_on_an_operation_is_what_its_loss_costs_the_oracle(home: Path, drop: str, hinge: str) -> None:
+    """Exactly there, and nowhere else: the generator's word."""
+    out = home / f"hinge-{drop}"
+    chosen = recipe(home, "oracle", f"ablate={{drop: [{drop}], chunk_tokens: [], retrieve_k: []}}")
+    ablation.play(chosen, out)
+    side = ablation.conclude(out).comparison.sides[1]
+    for kind in {"create", "update", "delete", "none"} & side.groups.keys():
+        difference = side.groups[kind][1]
+        assert difference is not None
+        if kind == hinge:
+            assert difference.delta <= -0.8
+            assert difference.high < 0
+        else:
+            assert (difference.wins, difference.losses) == (0, 0), kind
+
+
+def test_nothing_is_left_without_storage_and_scratchpad(home: Path) -> None:
+    out = home / "nothing"
+    chosen = recipe(home, "oracle", "ablate={drop: ['storage,scratchpad'], chunk_tokens: [], retrieve_k: []}")
+    ablation.play(chosen, out)
+    groups = ablation.conclude(out).comparison.sides[1].groups
+    assert groups["create"][0] == groups["update"][0] == 0.0
+    run = Run(out / "arms" / "without-scratchpad-storage")
+    outcomes = {op["outcome"] for name in run.episodes for step in run.steps(name) for op in step["ops"]}
+    assert outcomes == {Outcome.FORBIDDEN}
+    assert all(not step["shown"] and step["entries"] == 0 for name in run.episodes for step in run.steps(name))
+
+
+def test_noop_leaves_the_prompts_as_they_are_and_prompt_does_not(home: Path) -> None:
+    first = {}
+    for how in ("prompt", "noop"):
+        out = home / f"how-{how}"
+        section = f"ablate={{drop: [scratchpad], chunk_tokens: [], retrieve_k: [], how: {how}}}"
+        ablation.play(recipe(home, "oracle", section, "task.limit=3"), out)
+        for _, _, run in ablation.finished(out):
+            name = next(iter(run.episodes))
+            first[how, run.name] = run.steps(name)[0]["prompt"]
+    assert first["noop", "base"] == first["prompt", "base"] == first["noop", "without-scratchpad-noop"]
+    assert first["prompt", "without-scratchpad"] != first["prompt", "base"]
+
+
+def test_arms_share_policy_store_and_embedder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    for room, name in (("policies", "scripted"), ("stores", "exact"), ("embedders", "hashing")):
+        module = plugins.load(room, name)
+
+        def build(options: Any, real: Any = module.build, room: str = room) -> Any:
+            built.append(room)
+            return real(options)
+
+        monkeypatch.setattr(module, "build", build)
+    section = "ablate={drop: [update], chunk_tokens: [8, 16], retrieve_k: [2, 4]}"
+    ablation.play(recipe(home, "oracle", section, "task.limit=2"), home / "shared")
+    assert sorted(built) == ["embedders", "policies", "stores"]
+    assert [name for name, _, _ in ablation.finished(home / "shared")] == [
+        "base",
+        "without-update",
+        "chunk-8-k-2",
+        "chunk-16-k-2",
+        "chunk-16-k-4",
+    ]
+
+
+def test_later_arms_join_the_earlier_ones(home: Path) -> None:
+    words = ("ablate", "--policy", "scripted:oracle", "--limit", "4", *EXACT, "--out", "joined")
+    atommem(*words, "--drop", "delete", cwd=home)
+    before = (home / "joined" / "arms" / "base" / "episodes.jsonl").stat().st_mtime_ns
+    done = atommem(*words, "--retrieve-k", "1", "2", "--json", cwd=home)
+    labels = [side["label"] for side in json.loads(done.stdout)["runs"]]
+    assert labels == ["base", "without-delete", "chunk-8-k-1", "chunk-8-k-2"]
+    assert (home / "joined" / "arms" / "base" / "episodes.jsonl").stat().st_mtime_ns == before
+    said = complaint(*words, "--drop", "delete", "--set", "memory.retrieve_k=3", cwd=home)
+    assert "memory.retrieve_k" in said, "another base is another ablation"
+
+
+def test_an_ablation_goes_on_after_a_kill(home: Path) -> None:
+    words = ("ablate", "--policy", "scripted:random", "--drop", "update", "delete", *EXACT)
+    whole = json.loads(atommem(*words, "--out", "whole", "--json", cwd=home).stdout)
+    process = subprocess.Popen(
+        [*ATOMMEM, *words, "--out", "killed"],
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ,
+    )
+    while not (home / "killed" / "arms" / "without-update" / "episodes.jsonl").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert json.loads(atommem(*words, "--out", "killed", "--json", cwd=home).stdout) == whole
+
+
+def test_the_command_says_what_a_result_supports(home: Path) -> None:
+    words = ("--policy", "scripted:oracle", *EXACT, "--out", "said")
+    done = atommem("ablate", "--drop", "delete", "scratchpad", *words, cwd=home)
+    sentence = next(line for line in done.stdout.splitlines() if line.startswith("Dropping delete"))
+    assert "an effect, for this policy" in sentence
+    assert "a policy trained without it might do better or worse" in sentence
+    sentence = next(line for line in done.stdout.splitlines() if line.startswith("Dropping scratchpad"))
+    assert "no effect is shown" in sentence
+    for name in ("table.md", "table.csv", "table.tex", "table.json", "differences.png", "differences.pdf"):
+        assert (home / "said" / name).stat().st_size > 100
+
+
+def test_plan_touches_no_model(home: Path) -> None:
+    done = atommem("ablate", "--plan", "--json", "--drop", "delete", "--retrieve-k", "1", "2", cwd=home)
+    planned = json.loads(done.stdout)
+    assert [one["arm"] for one in planned] == ["base", "without-delete", "chunk-8-k-1", "chunk-8-k-2"]
+    assert not (home / "results").exists()
+
+
+def test_mistakes_are_one_sentence(home: Path) -> None:
+    said = complaint("ablate", "--drop", "delte", "--policy", "scripted:oracle", cwd=home)
+    assert "no memory component 'delte'; did you mean 'delete'?" in said
+    said = complaint("ablate", "--drop", "update", "--how", "retrain", cwd=home)
+    assert "ablate.how" in said
+    said = complaint("ablate", "--drop", "update", "--how", "train", "--policy", "scripted:oracle", *EXACT, cwd=home)
+    assert "ablate.how: train needs a policy that" in said
+    said = complaint("ablate", "--embedder", "hshing", "--policy", "scripted:oracle", cwd=home)
+    assert "hashing" in said
+    with pytest.raises(UsageError, match="has no"):
+        ablation.finished(home)
+
+
+def test_an_arm_is_trained_again_the_way_its_policy_was(tmp_path: Path) -> None:
+    from atommem_cli.training import sft
+
+    taught = demos.recipe(run=demos.shared(), max_steps=2, save_steps=1)
+    sft.train(taught, tmp_path / "sft")
+    base = recipes.meant(None, str(tmp_path / "sft"), {"task.limit": 2}, [])
+    assert [command for command, _ in retraining.lineage(base)] == ["sft"]
+    section = "ablate={drop: [update], chunk_tokens: [], retrieve_k: [], how: train}"
+    found = {name: run for name, _, run in ablation.play(base.changed([section]), tmp_path / "out")}
+    assert list(found) == ["base", "without-update-retrained"]
+    again = tmp_path / "out" / "training" / "without-update-retrained"
+    run = Run(again / "demonstrations-0")
+    kinds = {op["kind"] for name in run.episodes for step in run.steps(name) for op in step["ops"]}
+    assert "update" not in kinds
+    assert "create" in kinds
+    assert found["without-update-retrained"].recipe.policy.model_extra["model"] == str(again / "sft" / "model")  # type: ignore[index]
+    weights = [run.identity["policy"]["weights"] for run in found.values()]
+    assert weights[0] != weights[1]
+    assert ablation.conclude(tmp_path / "out").sentences[0].startswith("Dropping update and training again without it")
