@@ -14,13 +14,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import evaluation, published, sessions
+from atommem_cli import evaluation, pooling, published, sessions
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
 from atommem_cli.evaluation import Progress, evaluate
 from atommem_cli.jsonlines import Lines, read_json, whole_lines
 from atommem_cli.plugins import did_you_mean
-from atommem_cli.publication import Findings, findings, publish
+from atommem_cli.publication import Findings, findings, folder_names, publish
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import Folder
 from atommem_cli.retraining import retrain
@@ -224,6 +224,20 @@ def conclude(out: Path) -> Findings:
     )
     publish(out, result, {name: points for name, (_, points) in printed.items()})
     return result
+
+
+def agree(folders: Sequence[Path]) -> Findings:
+    """Ablations of the same arms under several seeds, pooled.
+
+    Raises:
+        UsageError, SourceError: see `finished`.
+        RunMismatch: they have no arm in common.
+    """
+    names = folder_names(folders)
+    found = {name: conclude(folder) for name, folder in zip(names, folders, strict=True)}
+    comparisons = [one.comparisons[0] for one in found.values()]
+    tables = pooling.pool(comparisons, names)
+    return Findings(tuple(comparisons), tuple(tables), (), {"ablations": {k: v.values for k, v in found.items()}})
 
 
 def _what(name: str, gone: tuple[str, ...], recipe: Recipe) -> str:

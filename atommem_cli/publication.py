@@ -21,18 +21,18 @@ from atommem_cli.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A comparison, ready to be shown and written."""
+    """A comparison, or several of the same arms, ready to be shown and written."""
 
-    comparison: Comparison
+    comparisons: tuple[Comparison, ...]
     tables: tuple[Table, ...]
     sentences: tuple[str, ...]
     values: Mapping[str, Any]
     """Everything as JSON values, in [0, 1]; what is not known is null."""
 
 
-def names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: its folder's, with as many parents as it takes to tell them apart."""
-    parts = [run.path.resolve().parts for run in runs]
+def folder_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder: its own, with as many parents as it takes to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
     depth = 1
     while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
         depth += 1
@@ -77,7 +77,7 @@ def findings(
         "scorers": asdict(panel),
         **({"theirs": theirs} if theirs else {}),
     }
-    return Findings(compared, tuple(table for table in tables if table), (*sentences, order), _plain(values))
+    return Findings((compared,), tuple(table for table in tables if table), (*sentences, order), _plain(values))
 
 
 def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = None) -> list[Path]:
@@ -98,8 +98,8 @@ def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = 
         "table.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
     }
     figures = {
-        "differences": forest.differences([found.comparison], theirs),
-        "costs": forest.costs(found.comparison),
+        "differences": forest.differences(found.comparisons, theirs),
+        "costs": forest.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
     }
     for name, figure in figures.items():
         if figure is not None:
@@ -111,22 +111,23 @@ def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = 
 
 def _csv(values: Mapping[str, Any]) -> str:
     """One row per run, and per run and kind of question; plain numbers in [0, 1]."""
-    numbers = ("delta", "low", "high", "p", "wins", "losses", "ties", "visible")
+    difference = ("delta", "low", "high", "p", "wins", "losses", "ties", "visible")
+    rest = ("holm", "calls", "tokens", "failed", "invalid")
+    rows: list[dict[str, Any]] = []
+    for name, one in values.get("ablations", {"": values}).items():
+        for side in one["runs"]:
+            score, about = side["score"], {"ablation": name, "run": side["label"], "scorer": one["scorer"]}
+            whole = {"n": score["n"], "clusters": score["clusters"], "mean": score["mean"]}
+            rows.append(
+                {**about, "kind": "", **whole, **(side["difference"] or {}), **{key: side[key] for key in rest}}
+            )
+            for kind, (mean, found) in side["groups"].items():
+                rows.append({**about, "kind": kind, "mean": mean, **(found or {})})
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["run", "kind", "scorer", "n", "tasks", "mean", *numbers, "p_holm", "calls", "tokens", "failed", "invalid"]
-    )
-    for side in values["runs"]:
-        d = side["difference"] or {}
-        score = side["score"]
-        head = [side["label"], "", values["scorer"], score["n"], score["clusters"], score["mean"]]
-        rest = [side["holm"], side["calls"], side["tokens"], side["failed"], side["invalid"]]
-        writer.writerow([*head, *(d.get(name, "") for name in numbers), *("" if v is None else v for v in rest)])
-        for kind, (mean, difference) in side["groups"].items():
-            d = difference or {}
-            head = [side["label"], kind, values["scorer"], d.get("n", ""), d.get("clusters", ""), mean]
-            writer.writerow([*head, *(d.get(name, "") for name in numbers), "", "", "", "", ""])
+    columns = ["ablation", "run", "kind", "scorer", "n", "clusters", "mean", *difference, *rest]
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return file.getvalue()
 
 

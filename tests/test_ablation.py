@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -79,7 +81,7 @@ def test_what_hinges_on_an_operation_is_what_its_loss_costs_the_oracle(home: Pat
     out = home / f"hinge-{drop}"
     chosen = recipe(home, "oracle", f"ablate={{drop: [{drop}], chunk_tokens: [], retrieve_k: []}}")
     ablation.play(chosen, out)
-    side = ablation.conclude(out).comparison.sides[1]
+    side = ablation.conclude(out).comparisons[0].sides[1]
     for kind in {"create", "update", "delete", "none"} & side.groups.keys():
         difference = side.groups[kind][1]
         assert difference is not None
@@ -94,7 +96,7 @@ def test_nothing_is_left_without_storage_and_scratchpad(home: Path) -> None:
     out = home / "nothing"
     chosen = recipe(home, "oracle", "ablate={drop: ['storage,scratchpad'], chunk_tokens: [], retrieve_k: []}")
     ablation.play(chosen, out)
-    groups = ablation.conclude(out).comparison.sides[1].groups
+    groups = ablation.conclude(out).comparisons[0].sides[1].groups
     assert groups["create"][0] == groups["update"][0] == 0.0
     run = Run(out / "arms" / "without-scratchpad-storage")
     outcomes = {op["outcome"] for name in run.episodes for step in run.steps(name) for op in step["ops"]}
@@ -177,6 +179,27 @@ def test_the_command_says_what_a_result_supports(home: Path) -> None:
     assert "no effect is shown" in sentence
     for name in ("table.md", "table.csv", "table.tex", "table.json", "differences.png", "differences.pdf"):
         assert (home / "said" / name).stat().st_size > 100
+
+
+def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
+    deltas = []
+    for seed in (1, 2, 3):
+        data = home / f"seed{seed}" / "stream"
+        preparation.prepare("stream", out=data, split="validation", limit=30, seed=seed)
+        words = ["--policy", "scripted:append_only", "--drop", "create", "--set", f"task.folder={data}", *EXACT]
+        done = atommem("ablate", *words, "--out", f"pool/{seed}", "--json", cwd=home)
+        deltas.append(json.loads(done.stdout)["runs"][1]["difference"]["delta"])
+    done = atommem("compare", "pool/1", "pool/2", "pool/3", "--out", "pooled", cwd=home)
+    row = next(line for line in done.stdout.splitlines() if line.startswith("| without-create"))
+    mean, half = 100 * statistics.fmean(deltas), 4.30265 * 100 * statistics.stdev(deltas) / 3**0.5
+    assert f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]" in row
+    assert "3 of 3" in row
+    rows = list(csv.DictReader((home / "pooled" / "table.csv").open()))
+    assert [float(r["delta"]) for r in rows if r["run"] == "without-create" and not r["kind"]] == deltas
+    assert (home / "pooled" / "differences.png").stat().st_size > 1000
+    atommem("ablate", *words[:2], "--drop", "read", *words[4:], "--out", "pool/other", cwd=home)
+    said = complaint("compare", "pool/1", "pool/other", cwd=home)
+    assert "no valid arm is in all of them" in said
 
 
 def test_plan_touches_no_model(home: Path) -> None:

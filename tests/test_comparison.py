@@ -180,8 +180,6 @@ def test_files(home: Path, tmp_path: Path) -> None:
         assert (tmp_path / "found" / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_names_tell_runs_apart(tmp_path: Path, home: Path) -> None:
-    for parent in ("x", "y"):
-        shutil.copytree(home / "oracle", tmp_path / parent / "run")
-    runs = [Run(tmp_path / "x" / "run"), Run(tmp_path / "y" / "run")]
-    assert publication.names(runs) == ["x/run", "y/run"]
+def test_names_tell_folders_apart(tmp_path: Path) -> None:
+    assert publication.folder_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
+    assert publication.folder_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]

@@ -59,17 +59,20 @@ def ablate(
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of eval over the same tasks; the first is the base.")],
+    runs: Annotated[list[Path], typer.Argument(help="Runs over the same tasks, the base first; or ablations.")],
     scorer: Annotated[str | None, typer.Option(help="Default: the base's leading one.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write tables and figures; default: nowhere.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Is a difference between runs real, and what does it cost?"""
-    from atommem_cli import publication
+    """Is a difference between runs real, and what does it cost? Of ablations under several seeds: do they agree?"""
+    from atommem_cli import ablation, publication
     from atommem_cli.runs import open_all
 
-    opened = open_all(runs)
-    found = publication.findings(opened, publication.names(opened), scorer)
+    if all((folder / ablation.ARMS).is_file() for folder in runs):
+        found = ablation.agree(runs)
+    else:
+        opened = open_all(runs)
+        found = publication.findings(opened, publication.folder_names([run.path for run in opened]), scorer)
     for path in publication.publish(out, found) if out else []:
         terminal.say(f"{path}: written")
     conclude(found, as_json)
