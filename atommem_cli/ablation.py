@@ -256,5 +256,8 @@ def _caveat(name: str, gone: tuple[str, ...], used: Mapping[str, Mapping[str, in
     if name.endswith(RETRAINED):
         return "One training per arm: how much trainings differ by their seed is not in the interval."
     kinds = sorted({kind for component in gone for kind in COMPONENTS[component]})
-    times = ", ".join(f"{kind} {used.get(kind, {}).get(Outcome.OK, 0)} times" for kind in kinds)
+    counts = {kind: used.get(kind, {}).get(Outcome.OK, 0) for kind in kinds}
+    if not any(counts.values()):
+        return "The base never used it with effect, so this says nothing about its worth."
+    times = ", ".join(f"{kind} {count} times" for kind, count in counts.items())
     return f"The base used it with effect ({times}); a policy trained without it might do better or worse."

@@ -10,8 +10,10 @@ from atommem_cli import recipe as recipes
 from atommem_cli.errors import UsageError
 from atommem_cli.evaluation import Progress, evaluate
 from atommem_cli.jsonlines import read_json
+from atommem_cli.policies.hf import TINY
 from atommem_cli.recipe import Recipe
 from atommem_cli.runs import Run
+from atommem_cli.training import checkpoints
 
 
 def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progress | None) -> Recipe:
@@ -42,6 +44,21 @@ def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progres
         (sft if stage == "sft" else grpo).train(now, out / stage, command=command)
         policy = str(out / stage / "model")
     return recipe.changed([f"policy.model={json.dumps(policy)}"])
+
+
+def newest(recipe: Recipe) -> Path | None:
+    """The newest finished training of a recipe under `results/`, where the recipe's own policy is untrained.
+
+    What an untrained policy loses with a component says nothing about the component.
+    """
+    if (recipe.policy.model_extra or {}).get("model") != TINY:
+        return None
+    finished = []
+    for inside in Path("results").glob(f"*/{checkpoints.MODEL}/recipe.yaml"):
+        summary = inside.parents[1] / "summary.json"
+        if summary.is_file() and recipes.load(str(inside)).name == recipe.name:
+            finished.append((summary.stat().st_mtime, summary.parent))
+    return max(finished)[1] if finished else None
 
 
 def lineage(recipe: Recipe) -> list[tuple[str, Recipe]]:

@@ -70,6 +70,9 @@ def test_published_numbers_stand_beside_matching_settings_only() -> None:
     assert theirs["without-scratchpad-storage"] == (27.1, pytest.approx(-40.4))
     assert theirs["chunk-8192-k-3"] == (65.2, pytest.approx(-2.3))
     assert published.beside(found, "stream", 200) == {}
+    section = "ablate={drop: [], chunk_tokens: [], retrieve_k: [], embedders: [{name: random}]}"
+    control = [(arm.name, arm.component, arm.recipe) for arm in ablation.arms(recipes.load("8b", [section]))]
+    assert published.beside(control, "musique", 200)["embedder-random"] == (46.1, pytest.approx(-9.0))
     assert published.beside(found, "hotpotqa", 400) == {}
     small = [(name, gone, one.changed(["memory.retrieve_k=5"])) for name, gone, one in found[:2]]
     assert published.beside(small, "hotpotqa", 200) == {}
@@ -200,6 +203,27 @@ def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
     atommem("ablate", *words[:2], "--drop", "read", *words[4:], "--out", "pool/other", cwd=home)
     said = complaint("compare", "pool/1", "pool/other", cwd=home)
     assert "no valid arm is in all of them" in said
+
+
+def test_an_untrained_policy_gives_way_to_the_newest_training(home: Path) -> None:
+    for name, age in (("older", 100), ("newer", 10)):
+        folder = home / "trained" / "results" / name
+        (folder / "model").mkdir(parents=True)
+        (folder / "model" / "recipe.yaml").write_text(recipes.load("tiny").dump())
+        (folder / "summary.json").write_text("{}")
+        os.utime(folder / "summary.json", (time.time() - age,) * 2)
+    done = subprocess.run(
+        [*ATOMMEM, "ablate", "--drop", "delete"], cwd=home / "trained", capture_output=True, text=True, check=False
+    )
+    assert "policy: results/newer, the newest training of recipe tiny here" in done.stderr
+    named = complaint("ablate", "--drop", "delete", "--policy", "scripted:oracle", cwd=home / "trained")
+    assert "newest" not in named
+
+
+def test_what_was_never_used_cannot_be_priced(home: Path) -> None:
+    words = ("--policy", "scripted:mute", "--limit", "4", *EXACT, "--out", "mute")
+    done = atommem("ablate", "--drop", "delete", *words, cwd=home)
+    assert "The base never used it with effect, so this says nothing about its worth." in done.stdout
 
 
 def test_plan_touches_no_model(home: Path) -> None:

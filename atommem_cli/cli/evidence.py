@@ -39,12 +39,15 @@ def ablate(
     as_json: AsJson = False,
 ) -> None:
     """What each memory component, chunk size, k and embedder is worth."""
-    from atommem_cli import ablation, tables
+    from atommem_cli import ablation, retraining, tables
     from atommem_cli import recipe as recipes
 
     given = {"task.limit": limit, "eval.repeats": repeats}
     asked = ablation.asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
     chosen = recipes.meant(recipe, policy, {**given, **asked}, change or [])
+    if policy is None and (trained := retraining.newest(chosen)):
+        terminal.say(f"policy: {trained}, the newest training of recipe {chosen.name} here")
+        chosen = recipes.meant(recipe, str(trained), {**given, **asked}, change or [])
     if plan:
         costs = ablation.plan(chosen)
         show([tables.costs(costs)], [{"arm": name, **asdict(cost)} for name, cost in costs], as_json)
