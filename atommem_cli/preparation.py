@@ -134,6 +134,7 @@ def prepare(
                 questions_skipped=dict(sorted(plan.skipped.items())),
                 supporting_lost=plan.lost_supporting,
                 pool=plan.pool,
+                swapped=dict(sorted(plan.swapped.items())),
                 **facts,
             )
             (folder / MANIFEST).unlink(missing_ok=True)

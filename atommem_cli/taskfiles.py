@@ -78,6 +78,8 @@ class Plan:
     """Different documents of the split."""
     origin: tuple[str, ...] = ()
     """Files of the hub that were read, with their revision."""
+    swapped: Mapping[str, int] = field(default_factory=dict)
+    """Questions by how far their names are invented (`_swap.Extent`); empty where none are."""
 
 
 class Spread(BaseModel):
@@ -120,6 +122,9 @@ class Manifest(BaseModel):
     """Used questions by `Question.hinge` (`stream`)."""
     pool: int
     """Different documents of the split; 0 for generated tasks."""
+    swapped: dict[str, int] = {}
+    """Used questions by how far their names are invented (answer, question, documents, nothing); not written where
+    none are."""
     tasks: int
     documents: Spread
     """Documents per task."""
@@ -271,4 +276,5 @@ def sha256(path: Path) -> str:
 
 def dump(manifest: Manifest) -> str:
     """The manifest as it is written."""
-    return json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    content = manifest.model_dump(mode="json", exclude=None if manifest.swapped else {"swapped"})
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -14,7 +14,7 @@ from atommem_cli import terminal
 if TYPE_CHECKING:
     from atommem_cli import tables
 
-ORDER = ("prepare", "sft", "grpo", "eval", "ablate", "compare", "report", "replay", "what-if", "check")
+ORDER = ("prepare", "sft", "grpo", "eval", "ablate", "compare", "report", "why", "replay", "what-if", "check")
 
 
 class Ordered(TyperGroup):

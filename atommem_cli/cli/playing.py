@@ -66,11 +66,16 @@ def evaluate(
     change: Changes = None,
     out: RunOut = None,
     max_failed: Annotated[int | None, typer.Option(help="Failed episodes that are still a success.")] = None,
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="Then ask again from other memories, from none to the gold facts.")
+    ] = False,
     plan: Planned = False,
     as_json: AsJson = False,
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
     from atommem_cli import evaluation, tables
+    from atommem_cli import ladder as ladders
+    from atommem_cli.runs import Run
 
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
     chosen = evaluation.recipes_for(recipe, agent or [], policy, given, change or [])
@@ -83,8 +88,11 @@ def evaluate(
         with terminal.progress(f"{one.agent.name} episodes") as tell:
             path = evaluation.run_path(one, out, several=len(chosen) > 1)
             results.append(evaluation.evaluate(one, path, command=sys.argv, progress=tell))
+            if ladder:
+                results[-1]["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
         terminal.say(f"{path}: written")
     shown = tables.details(results[0]) if len(results) == 1 else [tables.scores(results)]
+    shown += [table for result in results if "ladder" in result for table in ladders.tables(result["ladder"])]
     show(shown, results, as_json)
     raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))
 

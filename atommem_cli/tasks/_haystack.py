@@ -9,6 +9,7 @@ validation (its data_size counts questions, our `limit` counts tasks).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -16,7 +17,7 @@ from itertools import count
 from random import Random
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from atommem_cli.errors import UsageError
 from atommem_cli.seeds import derive
@@ -24,6 +25,7 @@ from atommem_cli.taskfiles import Filter, Plan, Request
 from atommem_cli.tasks._records import Layout, Record, other_split, read_hub, read_local
 from atommem_cli.tasks._records import files as local_files
 from atommem_cli.tasks._shelf import Entry, Questions, Shelf, Writer
+from atommem_cli.tasks._swap import Own, extent, names, swap
 from atommem_cli.types import Document, Support, Task
 
 MOST_QUESTIONS = 10
@@ -45,6 +47,15 @@ class Options(BaseModel):
     """Documents per task. Fewer questions go into a task whose own paragraphs would not fit; gold stays."""
     questions: Literal["mix"] | Annotated[int, Field(ge=1)] = "mix"
     """Questions per task; mix: 1 with probability 0.5, 2..10 with 0.5 / 9 each."""
+    swap: bool = False
+    """Whether the names in gold documents and answers are replaced by invented ones (see `_swap`); documents,
+    questions and their order are the same with and without."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Folders that were prepared when there was no `swap` stay the same."""
+        content: dict[str, Any] = dump(self)
+        return content if self.swap else {key: value for key, value in content.items() if key != "swap"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class Maker:
     seed: int
     prefix: str
     source: str
+    swap: bool
 
     def __call__(self, job: Job) -> Task:
         index, numbers = job
@@ -72,7 +84,11 @@ class Maker:
             replace(e.question, supporting=tuple(Support(place[at], text) for at, text in e.supporting))
             for e in entries
         )
-        return Task(task, self.source, documents, questions)
+        made = Task(task, self.source, documents, questions)
+        if not self.swap:
+            return made
+        asked = _asked(self.shelf, entries)
+        return swap(made, names(asked), asked, Random(derive(self.seed, task, "swap")))
 
 
 def build(layout: Layout, options: Options, request: Request) -> Plan:
@@ -104,18 +120,23 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
     prefix = f"{layout.name}-{request.split}"
     most = len(shelf)
     jobs: list[Job] = []
+    swapped: Counter[str] = Counter()
     if most >= options.docs:
-        asked = _kept(questions, request.keep, skipped)
-        for group in _groups(asked, options, prefix, request):
+        kept = _kept(questions, request.keep, skipped)
+        for group in _groups(kept, options, prefix, request):
+            entries = [entry for _, entry in group]
             jobs.append((len(jobs), tuple(number for number, _ in group)))
-            most = min(most, _capacity(shelf, [entry for _, entry in group], options.docs))
+            most = min(most, _capacity(shelf, entries, options.docs))
+            if options.swap:
+                found = names(_asked(shelf, entries))
+                swapped.update(extent(entry.question, found) for entry in entries)
     if most < options.docs and len(questions):
         raise UsageError(
             f"docs={options.docs}: {prefix} has {len(shelf)} different documents, and none of the same title as "
             f"a question's own is used as filler; docs can be {most} at most"
         )
-    maker = Maker(shelf, questions, options.docs, request.seed, prefix, layout.name)
-    return Plan(layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin)
+    maker = Maker(shelf, questions, options.docs, request.seed, prefix, layout.name, options.swap)
+    return Plan(layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin, dict(swapped))
 
 
 def _rows(layout: Layout, split: str, request: Request) -> tuple[Iterator[Mapping[str, Any]], tuple[str, ...]]:
@@ -186,6 +207,14 @@ def _draw(seed: int, task: str, questions: int | Literal["mix"]) -> int:
         return questions
     rng = Random(derive(seed, task, "questions"))
     return 1 if rng.random() < SINGLE else rng.randint(2, MOST_QUESTIONS)
+
+
+def _asked(shelf: Shelf, entries: Sequence[Entry]) -> list[Own]:
+    """The questions with the documents they came with."""
+    return [
+        Own(entry.question, tuple(shelf[n] for n in entry.documents), tuple(shelf[n] for n in entry.gold))
+        for entry in entries
+    ]
 
 
 def _own(rng: Random, entries: Sequence[Entry], docs: int) -> list[int]:
