@@ -128,13 +128,13 @@ class RunFolder(Folder):
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Operations an agent ran before its first call: step -1."""
         if (episode, -1) not in self._index:
-            self.steps.append({"episode": episode, "step": -1, "ops": [_op_line(r) for r in results]})
+            self.steps.append({"episode": episode, "step": -1, "ops": [op_line(r) for r in results]})
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """Append one step, unless an earlier session did."""
         prompt = prompt_hash(transition.observation)
         if self.recorded(episode, step, transition.observation) is None:
-            self.steps.append(_step_line(episode, step, prompt, transition))
+            self.steps.append(step_line(episode, step, prompt, transition))
 
     # --- episodes and the rest
 
@@ -142,22 +142,7 @@ class RunFolder(Folder):
         """Append one finished episode with its scores (per scorer, one number per question)."""
         if trajectory.episode in self._finished:
             return
-        self.episodes.append(
-            {
-                "episode": trajectory.episode,
-                "task": trajectory.task,
-                "sample": trajectory.sample,
-                "stop": trajectory.stop,
-                **({"error": trajectory.error} if trajectory.error else {}),
-                "answers": [{"text": a.text, "tagged": a.tagged} for a in trajectory.answers],
-                "scores": scores,
-                "usage": asdict(trajectory.usage),
-                "chunks": trajectory.chunks,
-                "truncated_tokens": trajectory.truncated_tokens,
-                "memory": trajectory.digest,
-                "steps": _steps_digest(trajectory.transitions),
-            }
-        )
+        self.episodes.append(episode_line(trajectory, scores, _steps_digest(trajectory.transitions)))
         if trajectory.stop is not StopReason.ERROR:
             self._finished.add(trajectory.episode)
 
@@ -199,13 +184,36 @@ def digest(episodes: Iterable[dict[str, Any]]) -> str:
 def _steps_digest(transitions: Sequence[Transition]) -> str:
     sha = hashlib.sha256()
     for t in transitions:
-        line = _step_line("", 0, prompt_hash(t.observation), t)
+        line = step_line("", 0, prompt_hash(t.observation), t)
         del line["seconds"]
         sha.update(json.dumps(line).encode())
     return sha.hexdigest()[:16]
 
 
-def _step_line(episode: str, step: int, prompt: str, transition: Transition) -> dict[str, Any]:
+def episode_line(trajectory: Trajectory, scores: Mapping[str, Sequence[float]], steps: str) -> dict[str, Any]:
+    """A line of episodes.jsonl.
+
+    Args:
+        steps: digest over the lines of its steps, without their times.
+    """
+    return {
+        "episode": trajectory.episode,
+        "task": trajectory.task,
+        "sample": trajectory.sample,
+        "stop": trajectory.stop,
+        **({"error": trajectory.error} if trajectory.error else {}),
+        "answers": [{"text": a.text, "tagged": a.tagged} for a in trajectory.answers],
+        "scores": scores,
+        "usage": asdict(trajectory.usage),
+        "chunks": trajectory.chunks,
+        "truncated_tokens": trajectory.truncated_tokens,
+        "memory": trajectory.digest,
+        "steps": steps,
+    }
+
+
+def step_line(episode: str, step: int, prompt: str, transition: Transition) -> dict[str, Any]:
+    """A line of steps.jsonl."""
     observation, generation = transition.observation, transition.generation
     return {
         "episode": episode,
@@ -220,13 +228,14 @@ def _step_line(episode: str, step: int, prompt: str, transition: Transition) -> 
         **({"error": generation.error} if generation.error else {}),
         "prompt_tokens": generation.prompt_tokens,
         "new_tokens": generation.new_tokens,
-        "ops": [_op_line(r) for r in transition.results],
+        "ops": [op_line(r) for r in transition.results],
         "entries": transition.entries,
         "seconds": round(transition.seconds, 4),
     }
 
 
-def _op_line(result: OpResult) -> dict[str, Any]:
+def op_line(result: OpResult) -> dict[str, Any]:
+    """An operation in a line of steps.jsonl."""
     op = result.op
     return {
         "kind": op.kind,

@@ -111,7 +111,9 @@ def costs(planned: Sequence[tuple[str, Cost]]) -> Table:
 
 def prepared(manifests: Sequence[Manifest]) -> Table:
     """One row per prepared split."""
-    headers = ("split", "tasks", "questions", "documents", "tokens", "skipped", "sha256")
+    swapped = any(manifest.swapped for manifest in manifests)
+    names = ("names invented in",) if swapped else ()
+    headers = ("split", "tasks", "questions", "documents", "tokens", "skipped", *names, "sha256")
     rows = tuple(
         (
             manifest.split,
@@ -119,7 +121,8 @@ def prepared(manifests: Sequence[Manifest]) -> Table:
             _number(manifest.questions_used),
             _range(manifest.documents),
             _range(manifest.tokens),
-            ", ".join(f"{reason} {count}" for reason, count in manifest.questions_skipped.items()) or "none",
+            _counts(manifest.questions_skipped),
+            *([_counts(manifest.swapped)] if swapped else []),
             manifest.sha256[:16],
         )
         for manifest in manifests
@@ -127,6 +130,10 @@ def prepared(manifests: Sequence[Manifest]) -> Table:
     first = manifests[0]
     counter = first.options["tokenizer"]
     return Table(f"{first.source} ({first.licence}); tokens counted by {counter}, per task", headers, rows)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
 def _range(spread: Spread) -> str:

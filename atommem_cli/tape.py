@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from atommem_cli.errors import RunMismatch
 from atommem_cli.memory import Change
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.runs import Line, Run, failed
-from atommem_cli.types import Generation, MemoryEntry, Observation, OpResult, Trajectory, Transition
+from atommem_cli.types import (
+    Finish,
+    Generation,
+    MemoryEntry,
+    Observation,
+    OpResult,
+    StopReason,
+    Trajectory,
+    Transition,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +34,8 @@ class Tape:
     def __init__(self, run: Run) -> None:
         self.shown: list[int] = []
         """Ids of the entries that the coming prompt of the episode in play shows, best first."""
+        self.cut: set[str] = set()
+        """Episodes that ended before a prompt was asked; see `unasked`."""
         self._run = run
         self._ends = {name: line for name, line in run.episodes.items() if not failed(line)}
         self.tasks = {line["task"] for line in self._ends.values()}
@@ -46,6 +57,9 @@ class Tape:
             RunMismatch: there was another prompt, or none.
         """
         line = self._steps.get(step)
+        if line is None and unasked(self._run, self._ends[episode], step):
+            self.cut.add(episode)
+            return END
         if line is None or line["prompt"] != prompt_hash(observation):
             self._mismatch(episode, f"step {step} comes out with another prompt")
         self.shown = self._shown_at(step + 1)
@@ -79,11 +93,42 @@ class Tape:
         return [entry for entry, _ in line["shown"]] if line else []
 
 
+END = Generation("", Finish.ERROR, error="the recording ends here")
+"""Ends an episode in play."""
+
+
+def unasked(run: Run, line: Line, step: int) -> bool:
+    """Whether an episode ended before this step, because its prompt was too long for the budget.
+
+    What that prompt showed is not recorded, since it was never asked: played again without retrieval it may be
+    shorter. The run's word is taken for it.
+    """
+    stopped = line["stop"] == StopReason.BUDGET and line["usage"].get("calls") == step
+    return bool(stopped) and run.recipe.budget.prompt_tokens is not None
+
+
+def without_end(trajectory: Trajectory) -> Trajectory:
+    """What it is without the step that `END` made, for an episode that was `unasked`."""
+    usage = replace(trajectory.usage, calls=trajectory.usage.calls - 1)
+    kept = trajectory.transitions[:-1]
+    return replace(trajectory, stop=StopReason.BUDGET, error="", usage=usage, transitions=kept)
+
+
+class View(Protocol):
+    """Who knows what was found."""
+
+    shown: list[int]
+    """Ids of the entries that the coming prompt of the episode in play shows, best first."""
+
+    def begin(self, episode: str) -> None:
+        """An episode starts to play."""
+
+
 @dataclass
 class Shown:
-    """A store that finds what the tape says was found."""
+    """A store that finds what was found."""
 
-    tape: Tape
+    tape: View
     ids: set[int] = field(default_factory=set)
     """Entries of the one episode in play."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,23 @@ def show(tables: Sequence[Table]) -> None:
         for row in table.rows:
             drawn.add_row(*map(Text, row))
         console.print(drawn)
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Print lines; on a terminal what was refused, added, changed and removed stands out."""
+    if not sys.stdout.isatty():
+        print(*lines, sep="\n")
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for line in lines:
+        style = next((style for mark, style in _MARKS.items() if line.startswith(mark)), "")
+        console.print(Text(line, style), soft_wrap=True)
+
+
+_MARKS = {"  ! ": "red", "  + ": "green", "  ~ ": "yellow", "  - ": "magenta"}
 
 
 def show_json(value: Any) -> None:

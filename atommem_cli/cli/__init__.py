@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from atommem_cli.cli import evidence, playing, training
+from atommem_cli.cli import episodes, evidence, playing, training
 from atommem_cli.cli.options import app
 from atommem_cli.errors import AtommemError
 
-__all__ = ["app", "evidence", "main", "playing", "training"]
+__all__ = ["app", "episodes", "evidence", "main", "playing", "training"]
 
 
 def main() -> None:

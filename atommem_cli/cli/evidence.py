@@ -102,25 +102,3 @@ def conclude(found: Findings, as_json: bool) -> None:
     show(found.tables, [{**found.values, "sentences": found.sentences}], as_json)
     if not as_json:
         print(*found.sentences, sep="\n")
-
-
-@app.command()
-def why(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of eval.")],
-    as_json: AsJson = False,
-) -> None:
-    """Why questions were missed, and how clean the memory was kept; from gold facts and journal, without a judge."""
-    from atommem_cli import causes, hygiene
-    from atommem_cli.publication import folder_names
-    from atommem_cli.runs import open_all
-
-    opened = open_all(runs)
-    names = folder_names([run.path for run in opened])
-    missed = {name: causes.summarize(run) for name, run in zip(names, opened, strict=True)}
-    clean = {name: hygiene.inspect(run) for name, run in zip(names, opened, strict=True)}
-    shown = [causes.table(tallies, f"{name}: {causes.TITLE}") for name, tallies in missed.items()]
-    values = {
-        name: {"causes": {kind: asdict(tally) for kind, tally in missed[name].items()}, "hygiene": asdict(clean[name])}
-        for name in names
-    }
-    show([*shown, hygiene.table(clean)], [values], as_json)

@@ -1,0 +1,90 @@
+"""Inside of runs: why, replay, what-if."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atommem_cli import terminal
+from atommem_cli.cli.options import AsJson, app, show
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of eval.")]
+EpisodeName = Annotated[str, typer.Option("--episode", metavar="ID", help="Its name; without #0 where that is clear.")]
+
+
+@app.command()
+def why(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of eval.")],
+    as_json: AsJson = False,
+) -> None:
+    """Why questions were missed, and how clean the memory was kept; from gold facts and journal, without a judge."""
+    from atommem_cli import causes, hygiene
+    from atommem_cli.publication import folder_names
+    from atommem_cli.runs import open_all
+
+    opened = open_all(runs)
+    names = folder_names([run.path for run in opened])
+    missed = {name: causes.summarize(run) for name, run in zip(names, opened, strict=True)}
+    clean = {name: hygiene.inspect(run) for name, run in zip(names, opened, strict=True)}
+    shown = [causes.table(tallies, f"{name}: {causes.TITLE}") for name, tallies in missed.items()]
+    values = {
+        name: {"causes": {kind: asdict(tally) for kind, tally in missed[name].items()}, "hygiene": asdict(clean[name])}
+        for name in names
+    }
+    show([*shown, hygiene.table(clean)], [values], as_json)
+
+
+@app.command()
+def replay(
+    run: RunFolder,
+    episode: Annotated[str | None, typer.Option(metavar="ID", help="Show this one, step by step.")] = None,
+    retrieve: Annotated[bool, typer.Option("--retrieve", help="Embed and retrieve again, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a run again without a model: everything must come out as it is written. Or look into one episode."""
+    from atommem_cli import replay as replays
+    from atommem_cli import stepbook
+    from atommem_cli.runs import Run
+
+    opened = Run(run)
+    if episode is not None:
+        book = stepbook.book(opened, episode)
+        if as_json:
+            terminal.show_json(asdict(book))
+        else:
+            terminal.show_lines(stepbook.lines(book, shutil.get_terminal_size().columns))
+        return
+    with terminal.progress("episodes") as tell:
+        found = replays.verify(opened, retrieve=retrieve, progress=tell)
+    show([replays.table(found)], [asdict(found)], as_json)
+    raise typer.Exit(int(bool(found.findings)))
+
+
+@app.command("what-if")
+def what_if(
+    run: RunFolder,
+    episode: EpisodeName,
+    drop_op: Annotated[int | None, typer.Option(metavar="N", help="Without operation N, as replay numbers it.")] = None,
+    replace: Annotated[str | None, typer.Option(metavar="N:OPS", help="Operations in place of operation N.")] = None,
+    insert: Annotated[str | None, typer.Option(metavar="STEP:OPS", help="Further operations at a step.")] = None,
+    forbid: Annotated[str | None, typer.Option(metavar="KIND", help="Without any operation of a kind.")] = None,
+    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Every operation in turn.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What an operation was worth: the episode again without it, or with another one."""
+    from atommem_cli import counterfactual, whatif
+    from atommem_cli.runs import Run
+
+    opened = Run(run)
+    if leave_one_out:
+        counterfactual.alone(drop_op, replace, insert, forbid)
+        with terminal.progress("variants") as tell:
+            found = whatif.leave_one_out(opened, episode, tell)
+        show([whatif.prices(found)], [[asdict(one) for one in found]], as_json)
+        return
+    one = whatif.price(opened, episode, counterfactual.intervention(drop_op, replace, insert, forbid))
+    show([whatif.comparison(one)], [asdict(one)], as_json)

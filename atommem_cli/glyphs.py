@@ -1,0 +1,23 @@
+"""What a model or a server wrote, made safe to look at: nothing invisible, nothing that turns the text around."""
+
+from __future__ import annotations
+
+import re
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tab and line feed
+    "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # of no width, or of direction
+    "\ud800-\udfff"  # halves of a pair
+    "\U000e0000-\U000e007f]"  # tags
+)
+
+
+def visible(text: str) -> str:
+    """The text with every control, direction and zero-width character spelled out, as in `<U+202E>`."""
+    return _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text.replace("\r\n", "\n"))
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its first `most` characters and how many more there are."""
+    left = len(text) - most
+    return text if left <= 0 else f"{text[:most]} … [{left:,} more characters are left out here]"
