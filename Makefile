@@ -12,17 +12,22 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(VENV)/ready  ## the whole story on the embedded default: demonstrations, sft, grpo, scores and pictures
+demo: $(VENV)/ready  ## the whole story on the embedded default: demonstrations, sft, grpo, scores and what stands behind them
 	$(BIN)/atommem check
 	$(BIN)/atommem prepare stream
 	$(BIN)/atommem eval --policy scripted:oracle --agent atommem --agent memagent --agent rag --agent full_context --agent closed_book
 	$(BIN)/atommem eval --policy scripted:append_only --agent atommem --agent memagent --agent rag
 	$(BIN)/atommem eval --policy scripted:sloppy --set task.split=train --out results/demonstrations
 	$(BIN)/atommem sft --from results/demonstrations --out results/sft-tiny
-	$(BIN)/atommem eval --policy results/sft-tiny
+	$(BIN)/atommem eval --policy results/sft-tiny --out results/sft-tiny-eval
 	$(BIN)/atommem grpo --policy results/sft-tiny --out results/grpo-tiny
-	$(BIN)/atommem eval --policy results/grpo-tiny
+	$(BIN)/atommem eval --policy results/grpo-tiny --out results/grpo-tiny-eval --ladder
+	$(BIN)/atommem compare results/sft-tiny-eval results/grpo-tiny-eval
+	$(BIN)/atommem ablate --drop update delete
+	$(BIN)/atommem why results/grpo-tiny-eval
+	$(BIN)/atommem replay results/grpo-tiny-eval
 	$(BIN)/atommem report results/grpo-tiny
+	$(BIN)/atommem report results/sft-tiny-eval results/grpo-tiny-eval --out results/sft-and-grpo
 
 test: lint unit smoke  ## everything that CI runs
 

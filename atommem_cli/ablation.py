@@ -180,6 +180,17 @@ def finished(out: Path) -> list[tuple[str, tuple[str, ...], Run]]:
     return found
 
 
+def opened(folders: Sequence[Path], out: Path | None) -> tuple[Sequence[Path], Path | None]:
+    """Folders for a report: of one ablation its finished arms, and where the report goes; else as they are given.
+
+    Raises:
+        UsageError, SourceError: see `finished`.
+    """
+    if len(folders) != 1 or not (folders[0] / ARMS).is_file():
+        return folders, out
+    return [run.path for _, _, run in finished(folders[0])], out or folders[0]
+
+
 def _play(wanted: Sequence[Arm], out: Path, command: Sequence[str], progress: Progress | None) -> None:
     first = lent = None
     try:

@@ -14,9 +14,26 @@ from typing import Any
 from atommem_cli import comparison, contrasts, forest
 from atommem_cli.comparison import Comparison, compare
 from atommem_cli.curves import save
+from atommem_cli.errors import UsageError
 from atommem_cli.jsonlines import write_whole
-from atommem_cli.runs import Run
+from atommem_cli.runs import STEPS, Run, open_all
 from atommem_cli.tables import Table
+
+
+def beside(folders: Sequence[Path]) -> tuple[Table, ...]:
+    """For a report of several evaluations: the comparison with the first one, or why there is none.
+
+    Raises:
+        SourceError: a file is damaged.
+    """
+    if len(folders) < 2 or any(not (folder / STEPS).is_file() for folder in folders):
+        return ()
+    runs = open_all(folders)
+    try:
+        found = findings(runs, folder_names([run.path for run in runs]))
+    except UsageError as error:
+        return (Table("The runs are not compared", ("why",), ((str(error),),)),)
+    return (*found.tables, Table("What the differences say", ("",), tuple((said,) for said in found.sentences)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""The pipeline as a user runs it, on the installed command: check -> prepare -> eval -> sft -> grpo -> eval -> report,
-in a folder of its own.
+"""The pipeline as a user runs it, on the installed command: check -> prepare -> eval -> sft -> grpo -> eval ->
+ablate -> compare -> why -> replay -> report, in a folder of its own.
 
 python tests/smoke.py path/to/atommem
 """
@@ -57,11 +57,23 @@ def learn(run: Callable[..., str], folder: Path) -> None:
     learned = json.loads(run("grpo", *smoke, "--policy", "results/sft", "--out", "results/grpo"))
     assert (taught["updates"], learned["updates"]) == (4, 2), (taught, learned)
     assert taught["weights"] != learned["weights"]
-    played = json.loads(run("eval", "--policy", "results/grpo", "--json"))
+    played = json.loads(run("eval", "--policy", "results/grpo", "--out", "results/played", "--ladder", "--json"))
     assert played["policy"]["weights"] == learned["weights"]
     assert not played["failed"]
-    run("report", "results/grpo")
-    assert (folder / "results" / "grpo" / "report.html").stat().st_size > 10_000
+    assert [rung["rung"] for rung in played["ladder"]["rungs"]][0] == "closed book"
+    ablated = json.loads(run("ablate", "--policy", "results/grpo", "--json", "--out", "results/ablated"))
+    assert [side["label"] for side in ablated["runs"]] == ["base", "without-delete"]
+    for name in ("table.md", "table.csv", "table.tex", "table.json", "costs.png"):
+        assert (folder / "results" / "ablated" / name).stat().st_size > 100, name
+    print(run("compare", "results/played", "results/ablated/arms/without-delete"))
+    print(run("why", "results/played"))
+    for path in sorted(folder.glob("results/**/steps.jsonl")):
+        if json.loads((path.parent / "run.json").read_text())["command"] == "eval":
+            found = json.loads(run("replay", str(path.parent.relative_to(folder)), "--retrieve", "--json"))
+            assert not found["findings"], found
+    for reported in ("results/grpo", "results/played"):
+        run("report", reported)
+        assert (folder / reported / "report.html").stat().st_size > 10_000
 
 
 TEACHER = ("--from", "results/teacher")

@@ -83,18 +83,21 @@ def compare(
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Training folders; several are drawn over each other.")],
+    folders: Annotated[list[Path], typer.Argument(help="Runs of eval, trainings, or one ablation.")],
     out: Annotated[Path | None, typer.Option(help="Default: the run's own folder; needed for several.")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Of each evaluation, how many can be stepped through.")] = 50,
     pdf: Annotated[bool, typer.Option("--pdf", help="The figures also as PDF.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw what training did: rewards, operations, costs, in one file."""
+    """One HTML file for a colleague, and its figures: scores, why questions were missed, every step of an episode."""
+    from atommem_cli import ablation, publication
     from atommem_cli import report as reports
 
-    done = reports.report(folders, out, pdf=pdf)
+    drawn, target = ablation.opened(folders, out)
+    done = reports.report(drawn, target, pdf=pdf, episodes=episodes, extra=publication.beside(drawn))
     for path in done.paths:
         terminal.say(f"{path}: written")
-    show([done.table], [asdict(one) for one in done.progress], as_json)
+    show([done.table], [asdict(one) for one in done.progress] or list(done.results), as_json)
 
 
 def conclude(found: Findings, as_json: bool) -> None:

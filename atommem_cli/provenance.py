@@ -1,0 +1,59 @@
+"""What runs were made with, and where their recipes differ: tables that every report has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atommem_cli.jsonlines import whole_lines
+from atommem_cli.tables import Table
+
+
+def made(runs: Sequence[tuple[str, Path, Mapping[str, Any]]]) -> Table:
+    """One row per run, commit and versions of packages.
+
+    Args:
+        runs: name, folder and the content of `run.json` of each.
+
+    Raises:
+        SourceError: a line of `sessions.jsonl` is damaged.
+    """
+    rows = []
+    for name, folder, identity in runs:
+        begun = [line for line in _sessions(folder) if "begin" in line] or [identity]
+        rows += [(name, *found) for found in dict.fromkeys((_commit(one), _versions(one)) for one in begun)]
+    return Table("Made with", ("run", "commit", "versions"), tuple(row for row in rows if any(row[1:])))
+
+
+def differences(recipes: Sequence[tuple[str, Any]]) -> Table:
+    """The recipe keys in which runs differ, given the name and the recipe of each."""
+    flat = [dict(_flat(recipe)) for _, recipe in recipes]
+    keys = [k for k in dict.fromkeys(k for one in flat for k in one) if len({one.get(k, "-") for one in flat}) > 1]
+    rows = [(name, *(one.get(k, "-") for k in keys)) for (name, _), one in zip(recipes, flat, strict=True)]
+    return Table("Keys in which the recipes differ", ("run", *keys), tuple(rows) if keys else ())
+
+
+def _sessions(folder: Path) -> Iterator[Mapping[str, Any]]:
+    path = folder / "sessions.jsonl"
+    return (line for _, line in whole_lines(path) if isinstance(line, dict)) if path.is_file() else iter(())
+
+
+def _commit(session: Mapping[str, Any]) -> str:
+    commit = str(session.get("commit") or "")[:12]
+    return f"{commit} with local changes" if commit and session.get("dirty") is True else commit
+
+
+def _versions(session: Mapping[str, Any]) -> str:
+    packages = session.get("packages")
+    own = {name: session[name] for name in ("atommem", "python") if name in session}
+    return ", ".join(f"{name} {v}" for name, v in (own | (packages if isinstance(packages, dict) else {})).items())
+
+
+def _flat(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{at}.{key}" if at else str(key))
+    else:
+        yield at, json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,107 @@
+"""Tables of a report of evaluations: one run in detail, or several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from atommem_cli import tables
+from atommem_cli.tables import Table
+
+ROWS = 50
+"""Of a table; a run may have ten thousand failed episodes."""
+
+Result = Mapping[str, Any]
+"""The content of a `summary.json`."""
+
+
+def scores(labels: Sequence[str], results: Sequence[Result]) -> Table:
+    """One row per run."""
+    table = tables.scores(results)
+    if len(results) == 1:
+        return table
+    rows = tuple((label, *row) for label, row in zip(labels, table.rows, strict=True))
+    return Table(
+        "Scores in % with 95 % intervals clustered by task; medians per episode", ("run", *table.headers), rows
+    )
+
+
+def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
+    """Scores by kind of question, operations, use, time; one column per run if they are several."""
+    if len(results) == 1:
+        return [shortened(table) for table in tables.details(results[0])[1:]]
+    leading = next(iter(results[0]["scores"]))
+    kinds = _side_by_side(
+        labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
+    )
+    tried = _side_by_side(labels, [_operations(result) for result in results])
+    use = _side_by_side(
+        labels,
+        [{what: _number(spread["median"]) for what, spread in result["budget"].items()} for result in results],
+    )
+    facts = _side_by_side(labels, [_facts(result) for result in results])
+    titled: list[tuple[str, str, tuple[tuple[str, ...], ...]]] = [
+        (f"{leading} by kind of question; in brackets the 95 % interval, then n", "kind", kinds),
+        ("Memory operations per reading step, by outcome", "operation", tried),
+        ("Use per episode, medians", "what", use),
+        ("The runs", "what", facts),
+    ]
+    return [Table(title, (first, *labels), rows) for title, first, rows in titled if rows]
+
+
+def shortened(table: Table) -> Table:
+    """A table with no more rows than one reads."""
+    left = len(table.rows) - ROWS
+    if left <= 0:
+        return table
+    more = (f"… and {left:,} more", *[""] * (len(table.headers) - 1))
+    return replace(table, rows=(*table.rows[:ROWS], more))
+
+
+def cards(result: Result) -> list[tuple[str, str, str]]:
+    """The numbers at the head of one run: what, value, and what to know about it."""
+    shown = []
+    for name, cell in result["scores"].items():
+        interval = f"[{100 * cell['low']:.1f}, {100 * cell['high']:.1f}], n = {cell['n']:,} in {cell['tasks']:,} tasks"
+        shown.append((name, f"{100 * cell['mean']:.1f} %" if cell["n"] else "-", interval if cell["n"] else "nothing"))
+    budget = result["budget"]
+    failed = len(result["failed"])
+    return [
+        *shown,
+        ("failed episodes", f"{failed:,}", f"of {result['evaluated']:,}, counted as wrong"),
+        ("calls", _number(budget["calls"]["median"]), "per episode, median"),
+        ("prompt tokens", _number(budget["prompt_tokens"]["median"]), "per episode, median"),
+        ("new tokens", _number(budget["new_tokens"]["median"]), "per episode, median"),
+    ]
+
+
+def _side_by_side(labels: Sequence[str], columns: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """One row per key that any column has."""
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return tuple((key, *(column.get(key, "-") for column in columns)) for key in keys)
+
+
+def _operations(result: Result) -> dict[str, str]:
+    steps = max(1, result["steps"]["reading"])
+    return {
+        f"{kind}: {outcome}": f"{count / steps:.3f}"
+        for kind, counts in result["operations"].items()
+        for outcome, count in counts.items()
+    }
+
+
+def _facts(result: Result) -> dict[str, str]:
+    """Stop reasons, time and the like, as the table of one run has them."""
+    (table,) = [table for table in tables.details(result) if table.title == "The run"]
+    return {row[0]: row[1] for row in table.rows}
+
+
+def _score(cell: Mapping[str, Any]) -> str:
+    if not cell["n"]:
+        return "-"
+    return f"{100 * cell['mean']:.1f} [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}] {cell['n']}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
