@@ -14,17 +14,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import evaluation, pooling, published, sessions
+from atommem_cli import evaluation, sessions
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
 from atommem_cli.evaluation import Progress, evaluate
+from atommem_cli.evidence.runs import Run
 from atommem_cli.jsonlines import Lines, read_json, whole_lines
 from atommem_cli.plugins import did_you_mean
-from atommem_cli.publication import Findings, findings, folder_names, publish
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import Folder
+from atommem_cli.reporting import pooling, published
+from atommem_cli.reporting.publication import Findings, findings, folder_names, publish
 from atommem_cli.retraining import retrain
-from atommem_cli.runs import Run
 from atommem_cli.sections import How
 from atommem_cli.tables import Cost
 from atommem_cli.taskfiles import read_manifest, verify

@@ -60,7 +60,7 @@ def learn(run: Callable[..., str], folder: Path) -> None:
     played = json.loads(run("eval", "--policy", "results/grpo", "--out", "results/played", "--ladder", "--json"))
     assert played["policy"]["weights"] == learned["weights"]
     assert not played["failed"]
-    assert [rung["rung"] for rung in played["ladder"]["rungs"]][0] == "closed book"
+    assert played["ladder"]["rungs"][0]["rung"] == "closed book"
     ablated = json.loads(run("ablate", "--policy", "results/grpo", "--json", "--out", "results/ablated"))
     assert [side["label"] for side in ablated["runs"]] == ["base", "without-delete"]
     for name in ("table.md", "table.csv", "table.tex", "table.json", "costs.png"):

@@ -16,11 +16,12 @@ import pytest
 from commands import ATOMMEM, atommem, complaint
 from training import _demos as demos
 
-from atommem_cli import ablation, plugins, preparation, published, retraining
+from atommem_cli import ablation, plugins, preparation, retraining
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import UsageError
+from atommem_cli.evidence.runs import Run
 from atommem_cli.recipe import Recipe
-from atommem_cli.runs import Run
+from atommem_cli.reporting import published
 from atommem_cli.types import OpKind, Outcome
 
 EXACT = ("--set", "store={name: exact}")

@@ -22,9 +22,9 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Why questions were missed, and how clean the memory was kept; from gold facts and journal, without a judge."""
-    from atommem_cli import causes, hygiene
-    from atommem_cli.publication import folder_names
-    from atommem_cli.runs import open_all
+    from atommem_cli.evidence import causes, hygiene
+    from atommem_cli.evidence.runs import open_all
+    from atommem_cli.reporting.publication import folder_names
 
     opened = open_all(runs)
     names = folder_names([run.path for run in opened])
@@ -46,9 +46,9 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Play a run again without a model: everything must come out as it is written. Or look into one episode."""
-    from atommem_cli import replay as replays
-    from atommem_cli import stepbook
-    from atommem_cli.runs import Run
+    from atommem_cli.evidence import replay as replays
+    from atommem_cli.evidence import stepbook
+    from atommem_cli.evidence.runs import Run
 
     opened = Run(run)
     if episode is not None:
@@ -76,8 +76,8 @@ def what_if(
     as_json: AsJson = False,
 ) -> None:
     """What an operation was worth: the episode again without it, or with another one."""
-    from atommem_cli import counterfactual, whatif
-    from atommem_cli.runs import Run
+    from atommem_cli.evidence import counterfactual, whatif
+    from atommem_cli.evidence.runs import Run
 
     opened = Run(run)
     if leave_one_out:

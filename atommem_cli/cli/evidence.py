@@ -13,7 +13,7 @@ from atommem_cli import terminal
 from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, RecipeName, RunOut, Spread, app, show
 
 if TYPE_CHECKING:
-    from atommem_cli.publication import Findings
+    from atommem_cli.reporting.publication import Findings
 
 
 @app.command(cls=Spread)
@@ -68,8 +68,9 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Is a difference between runs real, and what does it cost? Of ablations under several seeds: do they agree?"""
-    from atommem_cli import ablation, publication
-    from atommem_cli.runs import open_all
+    from atommem_cli import ablation
+    from atommem_cli.evidence.runs import open_all
+    from atommem_cli.reporting import publication
 
     if all((folder / ablation.ARMS).is_file() for folder in runs):
         found = ablation.agree(runs)
@@ -90,8 +91,9 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """One HTML file for a colleague, and its figures: scores, why questions were missed, every step of an episode."""
-    from atommem_cli import ablation, publication
-    from atommem_cli import report as reports
+    from atommem_cli import ablation
+    from atommem_cli.reporting import publication
+    from atommem_cli.reporting import report as reports
 
     drawn, target = ablation.opened(folders, out)
     done = reports.report(drawn, target, pdf=pdf, episodes=episodes, extra=publication.beside(drawn))

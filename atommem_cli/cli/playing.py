@@ -74,8 +74,8 @@ def evaluate(
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
     from atommem_cli import evaluation, tables
-    from atommem_cli import ladder as ladders
-    from atommem_cli.runs import Run
+    from atommem_cli.evidence import ladder as ladders
+    from atommem_cli.evidence.runs import Run
 
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
     chosen = evaluation.recipes_for(recipe, agent or [], policy, given, change or [])

@@ -26,8 +26,8 @@ def sft(
     as_json: AsJson = False,
 ) -> None:
     """Teach the format and the habits of good trajectories."""
-    from atommem_cli import history, progress
     from atommem_cli import recipe as recipes
+    from atommem_cli.reporting import history, progress
     from atommem_cli.training import running
     from atommem_cli.training import sft as teaching
 
@@ -55,8 +55,8 @@ def grpo(
     as_json: AsJson = False,
 ) -> None:
     """Learn the memory policy from the reward of whole episodes."""
-    from atommem_cli import history, progress
     from atommem_cli import recipe as recipes
+    from atommem_cli.reporting import history, progress
     from atommem_cli.training import estimate, plans, running
     from atommem_cli.training import grpo as learning
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atommem_cli import replay, rewards
+from atommem_cli import rewards
 from atommem_cli.errors import RunMismatch, UsageError
+from atommem_cli.evidence import replay
+from atommem_cli.evidence.runs import Run
 from atommem_cli.recipe import Recipe
-from atommem_cli.runs import Run
 from atommem_cli.training import rows
 from atommem_cli.training.words import Words
 from atommem_cli.types import Finish, Task, Trajectory

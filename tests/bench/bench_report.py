@@ -17,7 +17,7 @@ from pathlib import Path
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from atommem_cli.report import report
+from atommem_cli.reporting.report import report
 started = time.perf_counter()
 done = report([Path(sys.argv[1])], Path(sys.argv[2]))
 print(time.perf_counter() - started, done.paths[-1].stat().st_size)

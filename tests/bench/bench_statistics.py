@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtrit
 
-from atommem_cli.paired import paired
+from atommem_cli.evidence.paired import paired
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_paired import Run, drawn, family_errors, rejected, stated

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from atommem_cli import preparation, replay, rewards, tiny
+from atommem_cli import preparation, rewards, tiny
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
 from atommem_cli.batches import Row as Prompt
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.evaluation import planned_tasks
+from atommem_cli.evidence import replay
+from atommem_cli.evidence.runs import Run
 from atommem_cli.generation import Turns
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder
-from atommem_cli.runs import Run
 from atommem_cli.training import demonstrations, rows, student, words
 from atommem_cli.training.demonstrations import Demonstrations
 from atommem_cli.training.words import Words

@@ -1,0 +1,292 @@
+"""Why a question was missed, from the gold supporting facts and the journal alone: no judge, no model.
+
+A question is missed if its leading score is below 0.5 (of `em`: if it is not 1). For the answer to come about,
+each of its supporting facts must get through a chain of stages, and **the earliest stage at which one of
+them broke is the cause**:
+
+    never shown          no prompt showed all of it: it was cut out of the middle, or the episode stopped (or
+                         its call failed) before the chunk that completes it
+    shown, not written   neither an entry nor the scratchpad ever held it
+    written, then lost   none held it any more when the question was last asked: deleted, overwritten by an
+                         Update, or the scratchpad rewritten
+    kept, not retrieved  the memory held it, but no prompt of the question showed it
+
+If every fact was in view in some call for the question, or the question needs none, the answer itself failed:
+
+    budget               the episode stopped (step_limit, budget, context_overflow, error) without an answer to
+                         it; facts that were kept until then count here, too
+    format               there is no text in the answer; or the reply was cut off (finish length) before its
+                         answer tag or within the gold; or a gold answer stands in the answer (its words in a row
+                         after `metrics.normalise`; yes, no, unknown and what the question names itself: as its
+                         first words), without tags or among other words
+    retrieved, not used  anything else: it had what it needed and answered otherwise, or made something up
+
+A later stage proves the earlier ones: a fact in view of the question is not held against the chunks.
+Facts that are "nothing is known any more" (`stream`: retracted or expired) are held, and in view, where
+they are stated, or where no value is stated after they were shown; so an outdated entry that was not deleted
+is "shown, not written". An outdated entry beside the current one does not break the chain. A fact that the
+memory held before it was shown (guessed, or known beforehand) counts as written.
+
+`rag`: its documents are shown and written at step -1. `full_context`: chunks are shown by the question's own
+prompt; there is no memory. `closed_book`: nothing is ever shown.
+
+On `stream` this is exact. On question sets it is as good as `matching.Passage`: in 2Wiki's own evidence triples it
+sees 90 % of the facts that are there and 5 % that are not (figures and weak spots there), so "shown, not written" is
+rather too large. It says where the chain broke, not that mending it would have been enough.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from atommem_cli.errors import SourceError, UsageError
+from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.evidence.tracing import Trail, follow, material
+from atommem_cli.metrics import normalise
+from atommem_cli.tables import Table
+from atommem_cli.types import Chunk, Finish, Question, StopReason, Task
+
+MISSED_BELOW = 0.5
+"""A question is missed if its score is below."""
+_FIRST_WORD = frozenset({"yes", "no", "unknown"})
+
+
+class Cause(StrEnum):
+    """Why a question was missed, or where a fact was lost; one each."""
+
+    NOT_SHOWN = "never shown"
+    NOT_WRITTEN = "shown, not written"
+    LOST = "written, then lost"
+    NOT_RETRIEVED = "kept, not retrieved"
+    NOT_USED = "retrieved, not used"
+    FORMAT = "format"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """The way of one gold supporting fact through one episode. Steps are those of `steps.jsonl`."""
+
+    document: int
+    """Index into `Task.documents`."""
+    text: str
+    cause: Cause | None
+    """None: it was before the policy's eyes when the question was answered, and that was answered right."""
+    shown: int | None
+    """First step whose chunk showed it, with the chunks before."""
+    written: int | None
+    """First step after which the memory (an entry or the scratchpad) held it."""
+    lost: int | None
+    """Step at which the last holder lost it, before the question was last asked; None: held then, or never."""
+    retrieved: int | None
+    """First call for this question whose prompt showed it."""
+    holders: tuple[int, ...]
+    """Ids of the entries that held it when the question was last asked (at the end, if it never was)."""
+    contradicted: bool = False
+    """`stream`: the last call for the question showed another value of it, an outdated one as a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One question of one episode."""
+
+    question: int
+    """Index into `Task.questions`."""
+    score: float
+    missed: bool
+    cause: Cause | None
+    """None: it was not missed."""
+    facts: tuple[Fact, ...]
+
+
+def explain(
+    task: Task, chunks: Sequence[Chunk], line: Line, steps: Sequence[Line], scorer: str, *, agent: str = ""
+) -> tuple[Explanation, ...]:
+    """Every question of one episode.
+
+    Args:
+        chunks: what the agent read (`Run.chunks`); of an agent that shows everything at once, what it showed.
+        line: of `episodes.jsonl`.
+        steps: `Run.steps(episode)`.
+        agent: the agent's name; tells closed_book from full_context, whose journals look alike.
+
+    Raises:
+        SourceError: the episode has no such score.
+    """
+    if scorer not in line["scores"]:
+        raise SourceError(f"{line['episode']} has no score {scorer!r}")
+    by_question: dict[int, list[Trail]] = defaultdict(list)
+    for trail in follow(task, chunks, steps, agent):
+        by_question[trail.question].append(trail)
+    return tuple(
+        _explanation(question, number, by_question[number], line, steps, line["scores"][scorer][number])
+        for number, question in enumerate(task.questions)
+    )
+
+
+def _explanation(
+    question: Question, number: int, trails: Sequence[Trail], line: Line, steps: Sequence[Line], score: float
+) -> Explanation:
+    missed = score < MISSED_BELOW
+    last = _last_call(number, line, steps)
+    final = _at_the_answer(question, line["answers"][number], last) if missed else None
+    facts = tuple(_fact(trail, final, stopped=missed and last is None) for trail in trails)
+    broken = [fact.cause for fact in facts if fact.cause is not None]
+    cause = min(broken, key=list(Cause).index, default=final) if missed else None
+    return Explanation(number, score, missed, cause, facts)
+
+
+def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
+    held, lost, holders = trail.answered or (False, None, ())
+    if trail.retrieved is not None:
+        cause = final
+    elif held:
+        cause = Cause.BUDGET if stopped else Cause.NOT_RETRIEVED
+    elif trail.written is not None:
+        cause = Cause.LOST
+    else:
+        cause = Cause.NOT_SHOWN if trail.shown is None else Cause.NOT_WRITTEN
+    support = trail.support
+    way = (trail.shown, trail.written, lost, trail.retrieved, holders, trail.contradicted)
+    return Fact(support.document, support.text, cause, *way)
+
+
+def _last_call(number: int, line: Line, steps: Sequence[Line]) -> Line | None:
+    """The call that the question was answered in; None where the episode stopped before there was an answer."""
+    asked = [step for step in steps if step.get("question") == number]
+    if not asked or asked[-1]["finish"] in (Finish.OVERFLOW, Finish.ERROR):
+        return None
+    went_on = line["stop"] == StopReason.ANSWERED or any((step.get("question") or 0) > number for step in steps)
+    return asked[-1] if went_on or line["answers"][number]["text"].strip() else None
+
+
+def _at_the_answer(question: Question, answer: Line, last: Line | None) -> Cause:
+    if last is None:
+        return Cause.BUDGET
+    given, golds = normalise(answer["text"]), [normalise(gold) for gold in question.answers]
+    cut = last["finish"] == Finish.LENGTH and (not answer["tagged"] or any(gold.startswith(given) for gold in golds))
+    if not given or cut or any(_stands_in(gold, given, question.text) for gold in golds if gold):
+        return Cause.FORMAT
+    return Cause.NOT_USED
+
+
+def _stands_in(gold: str, given: str, question: str) -> bool:
+    """Answers that also stand in sentences which mean something else must come first."""
+    if gold in _FIRST_WORD or f" {gold} " in f" {normalise(question)} ":
+        return f"{given} ".startswith(f"{gold} ")
+    return f" {gold} " in f" {given} "
+
+
+# --- whole runs ----------------------------------------------------------------------------------------------
+
+
+def explain_episode(run: Run, episode: str) -> tuple[Explanation, ...]:
+    """`explain` with everything taken from the run.
+
+    Raises:
+        UsageError: the run has no such episode, or no scorer but the judge.
+        SourceError, RunMismatch: the tasks are not those that were played; as `Run`.
+    """
+    if episode not in run.episodes:
+        raise UsageError(f"{run.path}: there is no episode {episode}")
+    line = run.episodes[episode]
+    task = run.task(line["task"])
+    chunks = material(run, task, line)
+    return explain(task, chunks, line, run.steps(episode), leading(run), agent=run.identity["agent"]["name"])
+
+
+def explain_run(run: Run) -> Iterator[tuple[Line, Task, tuple[Explanation, ...]]]:
+    """Every episode of a run that has a line, failed ones too: the line, its task, its questions.
+
+    Raises:
+        UsageError, SourceError, RunMismatch: as `explain_episode`.
+    """
+    scorer, agent = leading(run), run.identity["agent"]["name"]
+    for name, line in run.episodes.items():
+        task = run.task(line["task"])
+        yield line, task, explain(task, material(run, task, line), line, run.steps(name), scorer, agent=agent)
+
+
+def leading(run: Run) -> str:
+    """The first scorer whose scores stand in the episodes' lines: the judge's do not.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for scorer in run.scorers:
+        if scorer != "judge":
+            return scorer
+    raise UsageError(f"{run.path}: misses are told by a scorer other than the judge, and the run has none")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Missed questions and broken facts by cause."""
+
+    questions: int = 0
+    missed: int = 0
+    causes: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
+    """Missed questions; every cause, 0 too, in order."""
+    contradicted: int = 0
+    """Of those with everything in view (retrieved, not used): another value was in view as well."""
+    facts: int = 0
+    broken: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
+    """Supporting facts of all questions, missed or not; likewise."""
+
+    def add(self, explanation: Explanation) -> None:
+        """Count one more."""
+        self.questions += 1
+        self.missed += explanation.missed
+        self.facts += len(explanation.facts)
+        if explanation.cause is not None:
+            self.causes[explanation.cause] += 1
+        if explanation.cause is Cause.NOT_USED:
+            self.contradicted += any(fact.contradicted for fact in explanation.facts)
+        for fact in explanation.facts:
+            if fact.cause is not None:
+                self.broken[fact.cause] += 1
+
+
+def tally(explanations: Iterable[Explanation]) -> Tally:
+    """Count them."""
+    counted = Tally()
+    for explanation in explanations:
+        counted.add(explanation)
+    return counted
+
+
+def summarize(run: Run) -> dict[str, Tally]:
+    """The tally of a run: "all", then by what the questions hinge on (`stream`), else by their kind.
+
+    Raises:
+        UsageError, SourceError, RunMismatch: as `explain_episode`.
+    """
+    groups: dict[str, Tally] = defaultdict(Tally)
+    for _, task, explanations in explain_run(run):
+        for explanation in explanations:
+            question = task.questions[explanation.question]
+            for group in filter(None, ("all", question.hinge or question.kind)):
+                groups[group].add(explanation)
+    return {name: groups[name] for name in sorted(groups, key=lambda n: (n != "all", n))}
+
+
+TITLE = "why questions were missed: the earliest broken stage"
+
+
+def table(tallies: Mapping[str, Tally], title: str = TITLE) -> Table:
+    """One row per tally: missed questions by cause, in counts and in % of the missed."""
+    headers = ("", "questions", "missed", *(cause.value for cause in Cause), "not used beside another value")
+    rows = tuple(
+        (
+            name,
+            str(counted.questions),
+            str(counted.missed),
+            *(f"{n} ({100 * n / counted.missed:.0f} %)" if n else "0" for n in counted.causes.values()),
+            str(counted.contradicted),
+        )
+        for name, counted in tallies.items()
+    )
+    return Table(title, headers, rows)

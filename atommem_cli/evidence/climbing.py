@@ -1,0 +1,168 @@
+"""Asks the questions of a finished run again on the rungs of its ladder, and writes down what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from atommem_cli import recipe as recipes
+from atommem_cli import seeds
+from atommem_cli.assembly import Parts
+from atommem_cli.episode import Agent, Episode, Limits
+from atommem_cli.errors import RunMismatch
+from atommem_cli.evaluation import Progress, planned_tasks, score
+from atommem_cli.evidence.rungs import Given, Rung, View, give, held, left_out, probe, seen, view
+from atommem_cli.evidence.runs import Line, Run, failed
+from atommem_cli.evidence.tape import Blind
+from atommem_cli.jsonlines import Lines
+from atommem_cli.player import Budget, Journal
+from atommem_cli.records import prompt_hash, recorded_reply
+from atommem_cli.rollout import Clock, Rollout
+from atommem_cli.types import Finish, Generation, Observation, OpResult, Question, Task, Trajectory, Transition
+from atommem_cli.vectors import CachedEmbedder
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One question of one episode on one rung."""
+
+    episode: str
+    number: int
+    """Of the question within its task."""
+    rung: Rung
+    question: Question
+    shown: View
+    memory: str
+    """Digest of what is shown."""
+
+
+class Sheet:
+    """The journal of a ladder; a rollout's, too."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.asked: dict[str, _Asked] = {}
+        """By the name of the episode that asks it."""
+        self.lines = lines
+        self._known: dict[str, tuple[str, int]] = {}
+        for offset, line in lines.read_at():
+            if line["finish"] != Finish.ERROR:
+                self._known[name_of(line["episode"], line["question"], line["rung"])] = line["memory"], offset
+
+    def finished(self, episode: str) -> bool:
+        return self._known.get(episode, ("", 0))[0] == self.asked[episode].memory
+
+    def recorded(self, episode: str, step: int, observation: Observation) -> Generation | None:
+        if step or not self.finished(episode):
+            return None
+        line = self.lines.line_at(self._known[episode][1])
+        return recorded_reply(line) if line["prompt"] == prompt_hash(observation) else None
+
+    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
+        """What an agent does before it asks is not written down; likewise below."""
+
+    def step(self, episode: str, step: int, transition: Transition) -> None:
+        """The whole line is written when it is scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Climbing(Parts):
+    """The run's parts, with a memory that is given."""
+
+    run: Run
+    sheet: Sheet
+    closed_book: Agent
+    sees: frozenset[str]
+
+    def rollout(self, journal: Journal | None = None, clock: Clock | None = None) -> Rollout:
+        """Without the run's budget: it was for a whole episode."""
+        return Rollout(self.vectors, self.store, Budget(), journal, clock or Clock())
+
+    def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
+        """One for each question and rung."""
+        rungs = [rung for rung in Rung if rung is not Rung.OWN_MEMORY and rung not in left_out(self.sees)]
+        for task in tasks:
+            for sample in range(self.recipe.eval.repeats):
+                line = self.run.episodes[f"{task.id}#{sample}"]
+                if not failed(line):
+                    steps = self.run.steps(line["episode"])
+                    for number in range(len(task.questions)):
+                        for rung in rungs:
+                            yield self.asking(line, task, number, rung, steps)
+
+    def asking(self, line: Line, task: Task, number: int, rung: Rung, steps: Sequence[Line]) -> Episode:
+        """The episode that asks one question on one rung."""
+        question, k = task.questions[number], self.recipe.memory.retrieve_k
+        shown = view(rung, task, number, held(steps, number), k, self.sees)
+        agent = self.closed_book if rung is Rung.CLOSED_BOOK else self.agent
+        seed = seeds.derive(self.recipe.seed, task.id, line["sample"], "ladder", rung, number)
+        name = name_of(line["episode"], number, rung)
+        episode = self.posed(name, replace(task, questions=(question,)), shown, agent, line["sample"], seed)
+        self.sheet.asked[name] = _Asked(line["episode"], number, rung, question, shown, episode.memory.digest)
+        return episode
+
+    def posed(self, name: str, task: Task, shown: View, agent: Agent, sample: int = 0, seed: int = 0) -> Episode:
+        """An episode without chunks."""
+        recipe, policy = self.recipe, self.policy
+        memory = give(name, shown, frozenset(recipe.memory.drop), frozenset(recipe.memory.untold))
+        limits = Limits(recipe.limits.reply, recipe.limits.answer, reads=0, window=policy.window)
+        return Episode(task, (), memory, agent, policy.tokenizer, limits, sample=sample, seed=seed)
+
+
+def name_of(episode: str, question: int, rung: str) -> str:
+    return f"{episode} question {question} {rung}"
+
+
+def assemble(run: Run, sheet: Sheet) -> Climbing:
+    """The run's policy and agent.
+
+    Raises:
+        RunMismatch: they are others now.
+    """
+    recipe = run.recipe
+    agents, options = recipes.plugin("agents", recipe.agent)
+    closed, closed_options = recipes.plugin("agents", recipe.changed(["agent.name=closed_book"]).agent)
+    policies, policy_options = recipes.plugin("policies", recipe.policy)
+    parts = (recipe, agents.build(options), policies.build(policy_options), Given(), CachedEmbedder(Blind()))
+    climbing = Climbing(*parts, run, sheet, closed.build(closed_options), frozenset())
+    for what, now in (("policy", climbing.policy.describe()), ("agent", climbing.agent.describe())):
+        then = run.identity[what]
+        if keys := sorted(key for key in {**then, **now} if then.get(key) != now.get(key)):
+            raise RunMismatch(f"{run.path}: its {what} is another one now ({', '.join(keys)} differ): run it again")
+    return replace(climbing, sees=seen(climbing.posed("probe", *probe(), climbing.agent)))
+
+
+def ask(climbing: Climbing, scorers: Sequence[str], progress: Progress | None) -> None:
+    """Ask and write down what is not there yet."""
+    sheet, lines = climbing.sheet, [line for line in climbing.run.episodes.values() if not failed(line)]
+    rungs = len(Rung) - 1 - len(left_out(climbing.sees))
+    planned, wrong = rungs * sum(len(line["answers"]) for line in lines), 0
+    for trajectory in climbing.play(planned_tasks(climbing.recipe), sheet):
+        asked = sheet.asked[trajectory.episode]
+        if not sheet.finished(trajectory.episode):
+            line = _line(asked, trajectory, scorers)
+            sheet.lines.append(line)
+            wrong += line["finish"] == Finish.ERROR
+        if progress:
+            progress(len(sheet.asked), planned, f"({wrong} failed)" if wrong else "")
+
+
+def _line(asked: _Asked, trajectory: Trajectory, scorers: Sequence[str]) -> Line:
+    (answer,), last = trajectory.answers, trajectory.transitions[-1]
+    return {
+        "episode": asked.episode,
+        "question": asked.number,
+        "rung": asked.rung,
+        "memory": asked.memory,
+        "prompt": prompt_hash(last.observation),
+        "scratchpad": asked.shown.scratchpad,
+        "query": asked.shown.query,
+        "shown": [[entry.id, entry.text] for entry in asked.shown.entries],
+        "reply": last.generation.text,
+        "finish": last.generation.finish,
+        **({"error": trajectory.error} if trajectory.error else {}),
+        "prompt_tokens": trajectory.usage.prompt_tokens,
+        "new_tokens": trajectory.usage.new_tokens,
+        "answer": answer.text,
+        "tagged": answer.tagged,
+        "scores": {name: scores[0] for name, scores in score((asked.question,), (answer,), scorers).items()},
+    }

@@ -1,0 +1,268 @@
+"""Runs over the same tasks against each other: paired differences, cost against quality, and other scorers.
+
+The first run is the base. Runs over other tasks, episodes or scorers are refused: a difference between them
+would say nothing. A run in which an episode used more than its budget is invalid: it keeps its score and gets no
+difference, and it is in no family of tests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from atommem_cli import metrics
+from atommem_cli.errors import RunMismatch, UsageError
+from atommem_cli.evidence.paired import Difference, holm, paired
+from atommem_cli.evidence.runs import Run, by_task, failed
+from atommem_cli.statistics import Interval, mean_interval
+from atommem_cli.summary import labels
+from atommem_cli.types import Answer
+
+SIGNIFICANT = 0.05
+"""Two-sided, after Holm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run of a comparison."""
+
+    label: str
+    score: Interval
+    difference: Difference | None
+    """To the base; None for the base itself and for an invalid run."""
+    holm: float | None
+    """p of the difference, adjusted for all valid runs of the comparison."""
+    invalid: str
+    """Why the run cannot be compared; else empty."""
+    calls: float
+    """Model calls per episode, mean."""
+    tokens: float
+    """Prompt and new tokens per question, mean."""
+    failed: int
+    """Episodes that ended in an error; they count as wrong."""
+    efficient: bool
+    """No other valid run scores at least as high for at most as many tokens (one of them better)."""
+    groups: Mapping[str, tuple[float, Difference | None]]
+    """Score (mean) and difference by kind of question: its hinge and hops, or its source's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several runs; the first one is the base."""
+
+    scorer: str
+    sides: tuple[Side, ...]
+    source: str
+    """Of the tasks."""
+    differing: Mapping[str, tuple[str, ...]]
+    """Recipe keys in which the runs differ, with one value per run."""
+
+    @property
+    def base(self) -> Side:
+        return self.sides[0]
+
+
+def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None) -> Comparison:
+    """Every run against the first one.
+
+    Args:
+        names: one per run.
+        scorer: None is the base's leading one.
+
+    Raises:
+        UsageError: a run is unfinished, or there is one only.
+        RunMismatch: runs over different tasks, episodes or scorers; names what differs.
+        SourceError: a file is damaged.
+    """
+    insist_comparable(runs)
+    scorer = scorer or runs[0].scorers[0]
+    for run in runs:
+        if scorer not in run.scorers:
+            raise RunMismatch(f"{run.path}: was not scored with {scorer} (but with {', '.join(run.scorers)})")
+    asked = kinds(runs[0])
+    scores = [by_task(run, scorer) for run in runs]
+    invalid = [broken_budget(run) for run in runs]
+    differences = [
+        paired(list(mine.values()), list(scores[0].values())) if number and not fault and not invalid[0] else None
+        for number, (mine, fault) in enumerate(zip(scores, invalid, strict=True))
+    ]
+    valid = [d.p for d in differences if d is not None]
+    adjusted = iter(holm(valid) if valid else [])
+    costs = [_cost(run) for run in runs]
+    sides = []
+    for number, run in enumerate(runs):
+        difference, interval = differences[number], mean_interval(list(scores[number].values()))
+        rivals = [(_mean(scores[i]), costs[i][1]) for i in range(len(runs)) if i != number and not invalid[i]]
+        mine = (interval.mean, costs[number][1])
+        sides.append(
+            Side(
+                label=names[number],
+                score=interval,
+                difference=difference,
+                holm=next(adjusted) if difference is not None else None,
+                invalid=invalid[number],
+                calls=costs[number][0],
+                tokens=costs[number][1],
+                failed=sum(map(failed, run.episodes.values())),
+                efficient=not invalid[number] and not any(_dominates(rival, mine) for rival in rivals),
+                groups=_by_group(scores[number], scores[0], asked, compared=difference is not None),
+            )
+        )
+    source = runs[0].task(next(iter(scores[0]))).source
+    return Comparison(scorer, tuple(sides), source, differing([run.recipe.content for run in runs]))
+
+
+def insist_comparable(runs: Sequence[Run]) -> None:
+    """
+    Raises:
+        UsageError: a run is unfinished, or there is one only.
+        RunMismatch: they are not over the same episodes of the same tasks; names what differs.
+    """
+    if len(runs) < 2:
+        raise UsageError("a comparison needs two runs at least")
+    for run in runs:
+        run.insist_complete()
+    base = runs[0]
+    for run in runs[1:]:
+        faults = []
+        if run.identity["tasks"] != base.identity["tasks"]:
+            faults.append(f"the tasks (those of {base.folder} and of {run.folder} have different content)")
+        elif run.episodes.keys() != base.episodes.keys():
+            for key in ("task.limit", "eval.repeats"):
+                ours, theirs = (_at(one.recipe.content, key) for one in (base, run))
+                faults += [f"{key} ({ours} and {theirs})"] if ours != theirs else []
+            faults = faults or ["the episodes"]
+        if faults:
+            raise RunMismatch(f"{base.path} and {run.path} cannot be compared: they differ in {' and '.join(faults)}")
+
+
+def broken_budget(run: Run) -> str:
+    """In which budget an episode used more than the recipe allows, and by how much; empty where none did."""
+    budget = run.recipe.budget.model_dump()
+    faults = []
+    for key, limit in budget.items():
+        used = [line["usage"][key] for line in run.episodes.values()]
+        over = sum(limit is not None and number > limit for number in used)
+        if over:
+            faults.append(f"{over} of {len(used)} episodes used more than budget.{key} = {limit} (up to {max(used)})")
+    return "; ".join(faults)
+
+
+def differing(contents: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """The recipe keys in which some contents differ, with one value each ("-" where a key is not there)."""
+    flat = [dict(_flat(content)) for content in contents]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    values = {key: tuple(str(one.get(key, "-")) for one in flat) for key in keys}
+    return {key: each for key, each in values.items() if len(set(each)) > 1}
+
+
+def kinds(run: Run) -> dict[str, list[list[str]]]:
+    """What each question of each task is of; see `summary.labels`."""
+    tasks = sorted({line["task"] for line in run.episodes.values()})
+    return {name: [labels(question) for question in run.task(name).questions] for name in tasks}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Does the order of the runs survive another scorer?"""
+
+    labels: tuple[str, ...]
+    means: Mapping[str, tuple[float, ...]]
+    """Per scorer, one mean per run, in [0, 1]."""
+    taus: Mapping[str, float]
+    """Kendall's tau-b of each scorer's order with the leading scorer's; nan where all runs tie."""
+    leading: str
+
+    @property
+    def swaps(self) -> list[tuple[str, str, str]]:
+        """Scorer, and two runs that it puts the other way round than the leading one."""
+        found = []
+        lead = self.means[self.leading]
+        for scorer, mine in self.means.items():
+            for a in range(len(mine)):
+                for b in range(a + 1, len(mine)):
+                    if (lead[a] - lead[b]) * (mine[a] - mine[b]) < 0:
+                        first, second = (a, b) if lead[a] > lead[b] else (b, a)
+                        found.append((scorer, self.labels[first], self.labels[second]))
+        return found
+
+
+def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
+    """Score every answer again with every published scorer; a judge counts where all runs have its verdicts."""
+    from scipy.stats import kendalltau
+
+    means: dict[str, tuple[float, ...]] = {}
+    rescored = [_rescore(run) for run in runs]
+    for scorer in metrics.SCORERS:
+        means[scorer] = tuple(fmean(one[scorer]) for one in rescored)
+    if all("judge" in run.scorers for run in runs):
+        means["judge"] = tuple(_mean(by_task(run, "judge")) for run in runs)
+    taus = {name: float(kendalltau(means[leading], each).statistic) for name, each in means.items()}
+    return Panel(tuple(names), means, taus, leading)
+
+
+def _rescore(run: Run) -> dict[str, list[float]]:
+    scores: dict[str, list[float]] = {name: [] for name in metrics.SCORERS}
+    for name, line in run.episodes.items():
+        replies = {step["question"]: step["reply"] for step in run.steps(name) if step.get("question") is not None}
+        questions = run.task(line["task"]).questions
+        for number, (said, question) in enumerate(zip(line["answers"], questions, strict=True)):
+            answer = Answer(said["text"], replies.get(number, ""), tagged=said["tagged"])
+            for scorer, score in metrics.SCORERS.items():
+                scores[scorer].append(score(answer, question.answers))
+    return scores
+
+
+def _by_group(
+    mine: Mapping[str, list[float]],
+    base: Mapping[str, list[float]],
+    asked: Mapping[str, list[list[str]]],
+    *,
+    compared: bool,
+) -> dict[str, tuple[float, Difference | None]]:
+    found = {}
+    for label in sorted({label for questions in asked.values() for each in questions for label in each}):
+
+        def picked(scores: Mapping[str, list[float]], label: str = label) -> list[list[float]]:
+            # Repeats of a task follow one another.
+            return [
+                [score for i, score in enumerate(scores[task]) if label in questions[i % len(questions)]]
+                for task, questions in asked.items()
+            ]
+
+        ours = picked(mine)
+        mean = fmean(score for task in ours for score in task)
+        found[label] = (mean, paired(ours, picked(base)) if compared else None)
+    return found
+
+
+def _cost(run: Run) -> tuple[float, float]:
+    """Model calls per episode, and tokens per question."""
+    lines = list(run.episodes.values())
+    tokens = sum(line["usage"]["prompt_tokens"] + line["usage"]["new_tokens"] for line in lines)
+    return fmean(line["usage"]["calls"] for line in lines), tokens / sum(len(line["answers"]) for line in lines)
+
+
+def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether (score, tokens) is nowhere worse and somewhere better."""
+    return one[0] >= other[0] and one[1] <= other[1] and one != other
+
+
+def _mean(scores: Mapping[str, list[float]]) -> float:
+    return fmean(score for task in scores.values() for score in task)
+
+
+def _flat(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{at}.{key}" if at else str(key))
+    else:
+        yield at, json.dumps(value, ensure_ascii=False)
+
+
+def _at(content: Mapping[str, Any], key: str) -> Any:
+    section, _, name = key.partition(".")
+    return content[section][name]

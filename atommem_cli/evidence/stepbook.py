@@ -1,0 +1,295 @@
+"""One episode of a run step by step: what was shown, what was written, what became of the memory; and as plain text.
+
+Operations are numbered from 1 through the whole episode, refused ones too; `whatif` takes these numbers.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from atommem_cli.errors import SourceError, UsageError
+from atommem_cli.evidence.ledger import Moment, moments
+from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.glyphs import visible
+from atommem_cli.jsonlines import whole_lines
+from atommem_cli.plugins import did_you_mean
+from atommem_cli.types import Outcome, Question, Task
+
+NARROW = 40
+"""Columns that a page needs at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation by its number."""
+
+    number: int
+    """Within the episode, from 1."""
+    moment: Moment
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was neither carried out nor without effect anyway."""
+        return self.moment.outcome not in (Outcome.OK, Outcome.NOOP)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One part of the memory that a step has changed."""
+
+    sign: str
+    """+ added, ~ changed, - removed."""
+    place: str
+    """Id of an entry, `scratchpad` or `query`."""
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One model call, or what the agent did before the first one."""
+
+    step: int
+    """-1 is before the first call."""
+    heading: str
+    """What it is about, as in `chunk 2 of 5`."""
+    shown: str
+    """The chunk or the question; empty before the first call."""
+    scratchpad: str
+    """Before the step, as the prompt showed it to agents that have one; likewise the query."""
+    query: str
+    memories: tuple[tuple[int, str], ...]
+    """Id and text of Memory 1..k as the prompt showed them."""
+    reply: str
+    finish: str
+    error: str
+    operations: tuple[Operation, ...]
+    changes: tuple[Change, ...]
+    entries: int
+    """In the store after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """One question at the end."""
+
+    question: Question
+    answer: str
+    tagged: bool
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One episode."""
+
+    episode: str
+    stop: str
+    error: str
+    usage: Mapping[str, int]
+    memory: str
+    """Digest of the memory at the end."""
+    pages: tuple[Page, ...]
+    answers: tuple[Reckoning, ...]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Every operation, in order."""
+        return tuple(operation for page in self.pages for operation in page.operations)
+
+
+def find(run: Run, name: str) -> str:
+    """The full name of an episode, which may be given without `#0`.
+
+    Raises:
+        UsageError: there is none of that name, or it is not finished yet.
+    """
+    for full in (name, f"{name}#0"):
+        if full in run.episodes:
+            return full
+    if run.steps(name) or run.steps(f"{name}#0"):
+        raise UsageError(f"{run.path}: {name} is not finished yet: the run's own command goes on with it")
+    known = f"{len(run.episodes)} episodes"
+    first = f", the first one is {next(iter(run.episodes))}" if run.episodes else ""
+    raise UsageError(f"{run.path}: no episode {name!r}{did_you_mean(name, run.episodes)} (there are {known}{first})")
+
+
+def book(run: Run, name: str) -> Book:
+    """An episode, failed ones too, from the journal and the prepared tasks.
+
+    Args:
+        name: of the episode, with or without `#0`.
+
+    Raises:
+        UsageError: there is no such episode.
+        SourceError: its journal does not fit together, or the tasks are not there any more.
+    """
+    name = find(run, name)
+    line = run.episodes[name]
+    task, steps = run.task(line["task"]), run.steps(name)
+    try:
+        return Book(
+            name,
+            line["stop"],
+            line.get("error", ""),
+            line["usage"],
+            line["memory"],
+            tuple(_pages(run, task, steps)),
+            tuple(_reckonings(run, line, task)),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise SourceError(f"{run.path}: the journal of {name} is damaged: `atommem replay` says where") from None
+
+
+def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
+    chunks = run.chunks(task)
+    journal = list(moments(steps))
+    entries: Mapping[int, str] = {}
+    scratchpad = query = ""
+    at = 0
+    for line in steps:
+        mine = journal[at : at + len(line["ops"])]
+        operations = tuple(Operation(at + i, moment) for i, moment in enumerate(mine, start=1))
+        at += len(mine)
+        if line.get("chunk") is not None:
+            heading, shown = f"chunk {line['chunk'] + 1} of {len(chunks)}", chunks[line["chunk"]].text
+        elif line.get("question") is not None:
+            number = line["question"]
+            heading, shown = f"question {number + 1} of {len(task.questions)}", task.questions[number].text
+        else:
+            heading, shown = "before the first call", ""
+        before = (entries, scratchpad, query)
+        if mine:
+            entries, scratchpad, query = mine[-1].entries, mine[-1].scratchpad, mine[-1].query
+        yield Page(
+            line["step"],
+            heading,
+            shown,
+            before[1],
+            before[2],
+            tuple((entry, text) for entry, text in line.get("shown", ())),
+            line.get("reply", ""),
+            line.get("finish", ""),
+            line.get("error", ""),
+            operations,
+            tuple(_changes(*before, entries, scratchpad, query)),
+            len(entries),
+        )
+
+
+def _changes(
+    were: Mapping[int, str], notes: str, asked: str, entries: Mapping[int, str], scratchpad: str, query: str
+) -> Iterator[Change]:
+    for entry in sorted({**were, **entries}):
+        if entry not in were:
+            yield Change("+", str(entry), "", entries[entry])
+        elif entry not in entries:
+            yield Change("-", str(entry), were[entry], "")
+        elif were[entry] != entries[entry]:
+            yield Change("~", str(entry), were[entry], entries[entry])
+    for place, old, new in (("scratchpad", notes, scratchpad), ("query", asked, query)):
+        if old != new:
+            yield Change("~" if old and new else "+" if new else "-", place, old, new)
+
+
+def _reckonings(run: Run, line: Line, task: Task) -> Iterator[Reckoning]:
+    scores: dict[str, list[float]] = dict(line["scores"])
+    if "judge" in run.scorers and (run.path / "verdicts.jsonl").is_file():
+        for _, verdict in whole_lines(run.path / "verdicts.jsonl"):
+            if verdict["episode"] == line["episode"]:
+                scores["judge"] = verdict["correct"]
+    for number, (question, answer) in enumerate(zip(task.questions, line["answers"], strict=True)):
+        given = {name: values[number] for name, values in scores.items()}
+        yield Reckoning(question, answer["text"], answer["tagged"], given)
+
+
+# --- as text
+
+
+def lines(shown: Book, width: int = 100) -> Iterator[str]:
+    """The episode as plain text, without colours; safe to print, whatever a model wrote.
+
+    Args:
+        width: columns; of a text that takes more than two lines the middle is left out.
+    """
+    width = max(width, NARROW)
+    usage = shown.usage
+    yield shortened(f"{shown.episode}: {shown.stop}", width)
+    if shown.error:
+        yield from _field("error", shown.error, width)
+    used = (
+        f"{usage['calls']} calls, {usage['prompt_tokens']} prompt tokens, {usage['new_tokens']} new tokens, "
+        f"{len(shown.operations)} operations, at most {usage['entries']} entries, {usage['reads']} reads"
+    )
+    yield from _field("used", used, width)
+    for page in shown.pages:
+        yield ""
+        yield _rule(f"step {page.step}: {page.heading}" if page.step >= 0 else page.heading, width)
+        yield from _page(page, width)
+    yield ""
+    yield _rule(f"the end, memory {shown.memory}", width)
+    for number, one in enumerate(shown.answers, start=1):
+        yield from _field(f"question {number}" if len(shown.answers) > 1 else "question", one.question.text, width)
+        yield from _field("answer", one.answer + ("" if one.tagged or not one.answer else "  (without tags)"), width)
+        yield from _field("gold", " | ".join(one.question.answers), width)
+        yield from _field("scores", ", ".join(f"{name} {score:g}" for name, score in one.scores.items()), width)
+
+
+def _page(page: Page, width: int) -> Iterator[str]:
+    if page.step >= 0:
+        yield from _field("shown", page.shown, width)
+        if page.scratchpad:
+            yield from _field("scratchpad", page.scratchpad, width)
+        if page.query:
+            yield from _field("query", page.query, width)
+        for number, (entry, text) in enumerate(page.memories, start=1):
+            yield from _field(f"Memory {number}", f"{text}  (entry {entry})", width)
+        yield from _field("reply", page.reply + ("" if page.finish == "stop" else f"  ({page.finish})"), width)
+    if page.error:
+        yield from _field("error", page.error, width)
+    for operation in page.operations:
+        yield from _field(f"{'!' if operation.refused else ' '}{operation.number:>4}", described(operation), width)
+    for change in page.changes:
+        what = f"{change.old or '(nothing)'} -> {change.new}" if change.sign == "~" else change.new or change.old
+        yield from _field(f"{change.sign} {change.place}", what, width)
+
+
+def described(operation: Operation) -> str:
+    """What an operation is and what became of it, on one line."""
+    moment = operation.moment
+    place = f" Memory {moment.target}" if moment.target is not None else ""
+    text = f": {moment.text}" if moment.text else ""
+    outcome = moment.outcome.replace("_", " ")
+    if operation.refused:
+        outcome = f"refused: {outcome}"
+    entry = f", entry {moment.entry}" if moment.entry is not None else ""
+    return f"{moment.kind} [{outcome}{entry}]{place}{text}"
+
+
+_MARGIN = 14
+
+
+def _field(name: str, text: str, width: int) -> Iterator[str]:
+    """A name and its text on about two lines."""
+    room = max(width - _MARGIN, NARROW // 2)
+    wrapped = textwrap.wrap(shortened(text, 2 * room - 8), room, break_on_hyphens=False) or ["(nothing)"]
+    yield f"  {name:<{_MARGIN - 3}} {wrapped[0]}"
+    for more in wrapped[1:]:
+        yield " " * _MARGIN + more
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most `most` characters on one line, its middle left out, nothing in it that moves a cursor."""
+    ends = text if len(text) <= 4 * most else text[: 2 * most] + text[-2 * most :]
+    flat = " ".join(visible(ends).split())
+    if len(flat) <= most:
+        return flat
+    note = f" … {len(text):,} characters … "
+    tail = max(0, most - len(note)) // 3
+    return f"{flat[: max(0, most - len(note)) - tail]}{note}{flat[len(flat) - tail :]}"
+
+
+def _rule(text: str, width: int) -> str:
+    return f"--- {shortened(text, width - 8)} ".ljust(width, "-")

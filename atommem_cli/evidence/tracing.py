@@ -1,0 +1,290 @@
+"""The way of each gold supporting fact through one episode: shown, written, lost, retrieved.
+
+A prompt that got no reply (it did not fit, or the call failed) showed nothing. What a step's operations do
+comes after what its prompt showed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from atommem_cli import recipe as recipes
+from atommem_cli.evidence.ledger import Moment, moments
+from atommem_cli.evidence.matching import Passage
+from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.evidence.statements import Statements, key_of, statements
+from atommem_cli.text import Span, render
+from atommem_cli.types import Chunk, Event, Finish, OpKind, Outcome, Question, Support, Task
+
+NOTES = 0
+"""Stands for the scratchpad among the ids of entries, which count from 1."""
+_READERS = frozenset({"atommem", "memagent", "rag"})
+"""Agents that never put chunks into the prompt of a question, whatever their journal lacks."""
+
+
+class Reading(NamedTuple):
+    """What a text says about one fact."""
+
+    states: bool
+    contradicts: bool
+    """It states another value (`stream`; elsewhere never)."""
+
+
+@dataclass(slots=True)
+class Trail:
+    """One fact of one question. Steps are those of `steps.jsonl`."""
+
+    question: int
+    support: Support
+    documents: tuple[int, ...]
+    """Whichever of them shows it; `stream` says some things twice."""
+    gone: bool
+    """`stream`: the fact is that nothing is known any more. The memory holds it, once it was shown, if it states
+    it or if it states no value; a prompt shows it likewise."""
+    read: Callable[[str], Reading]
+    shown: int | None = None
+    written: int | None = None
+    """First step after which the memory held it."""
+    retrieved: int | None = None
+    """First call for the question whose prompt showed it."""
+    changes: list[tuple[int, bool]] = field(default_factory=list)
+    """(step, whether the memory holds it from then on), in order."""
+    answered: tuple[bool, int | None, tuple[int, ...]] | None = None
+    """Whether it was held when the question was last asked, the step at which it was lost, the holders."""
+    contradicted: bool = False
+    """Whether the last call for the question showed another value, too."""
+    _states: set[int] = field(default_factory=set)
+    _contradicts: set[int] = field(default_factory=set)
+
+    @property
+    def held(self) -> bool:
+        """Whether the memory holds it now."""
+        return bool(self.changes) and self.changes[-1][1]
+
+    def put(self, holder: int, text: str) -> None:
+        """An entry, or the scratchpad, has this text now."""
+        reading = self.read(text) if text else Reading(False, False)
+        (self._states.add if reading.states else self._states.discard)(holder)
+        (self._contradicts.add if reading.contradicts else self._contradicts.discard)(holder)
+
+    def settle(self, step: int) -> None:
+        """The memory is as it is after (a part of) this step."""
+        now = bool(self._states) or (self.gone and self.shown is not None and not self._contradicts)
+        if now != self.held:
+            self.changes.append((step, now))
+            if now and self.written is None:
+                self.written = step
+
+    def ask(self, step: int, texts: Iterable[str] | None) -> None:
+        """The question is asked with these texts before the policy's eyes; None: with no reply."""
+        if texts is not None:
+            readings = [self.read(text) for text in texts if text]
+            self.contradicted = any(r.contradicts for r in readings)
+            clean = self.gone and self.shown is not None and not self.contradicted
+            if self.retrieved is None and (clean or any(r.states for r in readings)):
+                self.retrieved = step
+        self.close()
+
+    def close(self) -> None:
+        """Note how things stand for the answer."""
+        lost = self.changes[-1][0] if self.changes and not self.held else None
+        self.answered = self.held, lost, tuple(sorted(self._states - {NOTES}))
+
+
+def trails(task: Task) -> list[Trail]:
+    """Every supporting fact of every question, in order, not yet followed."""
+    return [trail for number, question in enumerate(task.questions) for trail in _of_question(task, number, question)]
+
+
+def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: str = "") -> list[Trail]:
+    """Every supporting fact of every question through one episode. Arguments as those of `causes.explain`."""
+    found = trails(task)
+    by_question: dict[int, list[Trail]] = defaultdict(list)
+    for trail in found:
+        by_question[trail.question].append(trail)
+    happened: dict[int, list[Moment]] = defaultdict(list)
+    for moment in moments(steps):
+        happened[moment.step].append(moment)
+    view = _View(task, chunks)
+    if steps and steps[0]["step"] < 0:
+        for trail in found:
+            trail.shown = steps[0]["step"] if view.lists(trail) else None
+    notes = ""
+    for line in steps:
+        _prompt(line, notes, view, found, by_question)
+        for moment in happened[line["step"]]:
+            notes = moment.scratchpad
+            _write(found, moment)
+        for trail in found:
+            trail.settle(line["step"])
+    at_once = agent not in _READERS | {"closed_book"}
+    if at_once and all(line["step"] >= 0 and line["chunk"] is None for line in steps):
+        _at_once(view, found, steps)
+    for trail in found:
+        if trail.answered is None:
+            trail.close()
+    return found
+
+
+def _prompt(
+    line: Line, notes: str, view: _View, found: Sequence[Trail], by_question: Mapping[int, Sequence[Trail]]
+) -> None:
+    """What the prompt of a step showed."""
+    seen = line.get("finish") not in (Finish.OVERFLOW, Finish.ERROR)
+    if seen and line.get("chunk") is not None:
+        for trail in view.show(line["chunk"], found):
+            trail.shown = line["step"]
+    if line.get("question") is not None:
+        texts = [notes, *(text for _, text in line["shown"])]
+        for trail in by_question.get(line["question"], ()):
+            trail.ask(line["step"], texts if seen else None)
+
+
+def _write(found: Sequence[Trail], moment: Moment) -> None:
+    if moment.outcome is not Outcome.OK or moment.kind is OpKind.READ:
+        return
+    holder = NOTES if moment.kind is OpKind.SCRATCHPAD else moment.entry or NOTES
+    text = "" if moment.kind is OpKind.DELETE else moment.text
+    for trail in found:
+        trail.put(holder, text)
+        trail.settle(moment.step)
+
+
+def _at_once(view: _View, found: Sequence[Trail], steps: Sequence[Line]) -> None:
+    """The prompt of every question showed the chunks themselves."""
+    asked = {line["question"]: line for line in steps}
+    for trail in view.show_all(found):
+        line = asked.get(trail.question)
+        if line is not None and line["finish"] not in (Finish.OVERFLOW, Finish.ERROR):
+            trail.shown = trail.retrieved = line["step"]
+        trail.answered = True, None, ()
+
+
+# --- what the agent saw -------------------------------------------------------------------------------
+
+
+def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
+    """What the agent read or showed of a task.
+
+    Of full_context: the stream without the middle that did not fit the window. The journal has one number for
+    that, of the task's longest question, and of `chunk.most` where that would have cut more: others may have
+    been shown a few tokens more than this.
+    """
+    agent = run.identity["agent"]["name"]
+    if agent != "full_context":
+        return () if agent == "closed_book" else run.chunks(task)
+    whole, spans = render(task.documents)
+    module, options = recipes.plugin("policies", run.recipe.policy)
+    pieces = [(0, len(whole))]
+    if line["truncated_tokens"] and module.window(options) is not None:
+        tokens = run.tokenizer.spans(whole)
+        room = max(0, len(tokens) - line["truncated_tokens"])
+        head, tail = room - room // 2, room // 2
+        ends = (tokens[head - 1][1] if head else 0, tokens[-tail][0] if tail else len(whole))
+        pieces = [(0, ends[0]), (ends[1], len(whole))]
+    return tuple(
+        Chunk(index, whole[a:b], 0, tuple(i for i, (x, y) in enumerate(spans) if x < b and y > a))
+        for index, (a, b) in enumerate(pieces)
+    )
+
+
+# --- which facts, and how a text is read --------------------------------------------------------------
+
+
+def _of_question(task: Task, number: int, question: Question) -> Iterator[Trail]:
+    titles = [task.documents[support.document].title for support in question.supporting]
+    whole = {f"{document.title}\n{document.text}" for document in task.documents}
+    for support, title in zip(question.supporting, titles, strict=True):
+        event = task.documents[support.document].event
+        if event is None:
+            passage = Passage(support, title, question, [t for t in dict.fromkeys(titles) if t != title])
+            yield Trail(number, support, (support.document,), False, _carrying(passage, whole))
+        else:
+            rest = range(support.document, len(task.documents))
+            same = tuple(i for i in rest if task.documents[i].event == event)
+            yield Trail(number, support, same, event.value is None, _stating(statements(task.documents), event))
+
+
+def _carrying(passage: Passage, whole: Collection[str]) -> Callable[[str], Reading]:
+    """Entries that are documents (`rag`) carry what they hold word for word; there is nothing to guess."""
+
+    def read(text: str) -> Reading:
+        return Reading(passage.quoted(text) if text in whole else passage.carried(text), False)
+
+    return read
+
+
+def _stating(world: Statements, event: Event) -> Callable[[str], Reading]:
+    key = key_of(event)
+    wanted = (*key, event.value.lower() if event.value else None)
+
+    def read(text: str) -> Reading:
+        said = world.of(text)
+        others = any(s[:2] == key and s[2] not in (None, wanted[2]) for s in said)
+        return Reading(wanted in said, others)
+
+    return read
+
+
+# --- what the chunks show ---------------------------------------------------------------------------------
+
+
+class _View:
+    """Which characters of the stream have been seen so far."""
+
+    def __init__(self, task: Task, chunks: Sequence[Chunk]) -> None:
+        self._task = task
+        self._chunks = {chunk.index: chunk for chunk in chunks}
+        self._text, self._documents = render(task.documents)
+        self._spans: Mapping[int, Span] = dict(self._placed(chunks))
+        self._seen: list[Span] = []
+
+    def lists(self, trail: Trail) -> bool:
+        """Whether some chunk shows a part of its document."""
+        return any(i in chunk.documents for chunk in self._chunks.values() for i in trail.documents)
+
+    def show(self, chunk: int, found: Iterable[Trail]) -> Iterator[Trail]:
+        """A chunk is shown; yields the facts that are complete with it."""
+        if chunk in self._spans and self._spans[chunk] not in self._seen:
+            self._seen.append(self._spans[chunk])
+            documents = set(self._chunks[chunk].documents)
+            for trail in found:
+                if trail.shown is None and not documents.isdisjoint(trail.documents) and self._complete(trail):
+                    yield trail
+
+    def show_all(self, found: Iterable[Trail]) -> list[Trail]:
+        """Every chunk is shown; the facts that are complete with them."""
+        self._seen = list(self._spans.values())
+        return [trail for trail in found if self._complete(trail)]
+
+    def _complete(self, trail: Trail) -> bool:
+        return any(self._covered(i, trail.support.text) for i in trail.documents)
+
+    def _covered(self, document: int, text: str) -> bool:
+        whole = self._task.documents[document].text
+        at = max(whole.find(text), 0) if text in whole else 0
+        length = len(text) if text in whole else len(whole)
+        start = self._documents[document][1] - len(whole) + at
+        end = start + length
+        for a, b in sorted(self._seen):
+            if a > start and self._text[start:a].strip():
+                return False
+            start = max(start, b)
+            if start >= end:
+                return True
+        return not self._text[start:end].strip()
+
+    def _placed(self, chunks: Sequence[Chunk]) -> Iterator[tuple[int, Span]]:
+        """Where each chunk lies. Chunks begin one after the other, inside their first document."""
+        before = -1
+        for chunk in chunks:
+            if chunk.documents:
+                start, end = self._documents[chunk.documents[0]]
+                at = self._text.find(chunk.text, max(start, before + 1))
+                if not 0 <= at < end:
+                    at = self._text.find(chunk.text, start)
+                before = at
+                yield chunk.index, (at, at + len(chunk.text))

@@ -1,0 +1,301 @@
+"""What would have become of an episode if an operation had not been written, or another one had.
+
+The episode is played again with one change to what the policy wrote. Its recorded replies stand wherever the prompt
+is still the one that they answered, at the same step; to every other prompt the policy of the run's recipe speaks,
+with the seeds of the run, its embedder and its kind of store. Nothing is written into the run folder.
+
+An agent learns what became of the changed operations as if the policy had written them so. One exception: of
+operations inserted into a step that had none it does not hear. An inserted Read then shows its entries from the next
+prompt on, but the same chunk is not shown once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from atommem_cli import evaluation, metrics
+from atommem_cli import recipe as recipes
+from atommem_cli.assembly import Parts, chunks_of
+from atommem_cli.episode import Episode, Policy, ServerPolicy
+from atommem_cli.errors import RunMismatch, UsageError
+from atommem_cli.evidence import audit
+from atommem_cli.evidence.counterfactual import (
+    Drop,
+    Edited,
+    Forbid,
+    Insert,
+    Intervention,
+    Needed,
+    Replace,
+    Replies,
+    Start,
+    Variants,
+    edit,
+)
+from atommem_cli.evidence.journal import differences
+from atommem_cli.evidence.replay import Silent, retrieving, silent
+from atommem_cli.evidence.runs import Run, failed
+from atommem_cli.evidence.stepbook import Operation, book, described, find, shortened
+from atommem_cli.evidence.tape import Tape
+from atommem_cli.tables import Table
+from atommem_cli.types import (
+    OpResult,
+    Outcome,
+    StopReason,
+    Trajectory,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How one play of the episode ended."""
+
+    stop: StopReason
+    answers: tuple[str, ...]
+    """One per question; likewise the scores."""
+    scores: Mapping[str, Sequence[float]]
+    """By scorer, in [0, 1]; the judge is not asked."""
+    memory: str
+    """Digest."""
+    entries: tuple[str, ...]
+    scratchpad: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What an intervention changed."""
+
+    episode: str
+    intervention: Intervention
+    operation: Operation | None
+    """Drop and Replace: what the run had there."""
+    written: tuple[OpResult, ...]
+    """Insert and Replace: what became of the operations that were put there."""
+    changed: int | None
+    """First step whose prompt changed; None where none did (fewer may have been asked)."""
+    replayed: int
+    """Calls that the run's replies answered."""
+    asked: int
+    """Calls that the policy answered anew."""
+    before: End
+    after: End
+    error: str
+    """Why the policy did not answer; then nothing is known of the price."""
+
+    @property
+    def price(self) -> dict[str, tuple[float, ...]]:
+        """Score before minus score after, by scorer, one number in [-1, 1] per question; empty after an error."""
+        if self.error:
+            return {}
+        return {
+            name: tuple(was - now for was, now in zip(scores, self.after.scores[name], strict=True))
+            for name, scores in self.before.scores.items()
+        }
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Texts of entries that only the run had at its end."""
+        return tuple((Counter(self.before.entries) - Counter(self.after.entries)).elements())
+
+    @property
+    def gained(self) -> tuple[str, ...]:
+        """Texts of entries that are there only now."""
+        return tuple((Counter(self.after.entries) - Counter(self.before.entries)).elements())
+
+
+def price(run: Run, name: str, change: Intervention) -> WhatIf:
+    """Play an episode again under an intervention.
+
+    Args:
+        name: of the episode, with or without `#0`.
+
+    Raises:
+        UsageError: there is no such episode, it failed or is not finished, or has no such operation or step.
+        RunMismatch: the tasks, the program or the weights of the policy are others than those of the run.
+        BackendError: a part does not serve.
+    """
+    return _play(run, name, [change])[0]
+
+
+def leave_one_out(run: Run, name: str, progress: Callable[[int, int, str], None] | None = None) -> list[WhatIf]:
+    """Price every operation of an episode that was carried out: each one is dropped in turn, all in one batch.
+
+    Args:
+        progress: called with plays done, planned, and a remark.
+
+    Raises:
+        UsageError, RunMismatch, BackendError: as `price`.
+    """
+    done = [one.number for one in book(run, name).operations if one.moment.outcome is Outcome.OK]
+    if not done:
+        raise UsageError(f"{run.path}: no operation of {name} was carried out, so there is none to leave out")
+    return _play(run, name, [Drop(number) for number in done], progress)
+
+
+def _play(
+    run: Run,
+    name: str,
+    changes: Sequence[Intervention],
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[WhatIf]:
+    name = find(run, name)
+    line, steps = run.episodes[name], run.steps(name)
+    if failed(line):
+        raise UsageError(f"{run.path}: {name} failed ({line.get('error')}): there is no end to compare with")
+    for finding in audit.identity(run):
+        raise RunMismatch(f"{run.path}: this is not the run as it was played: {finding}")
+    operations = book(run, name).operations
+    edits = [edit(run, change, len(operations), steps) for change in changes]
+    mute = silent(run)
+    with closing(retrieving(run, mute)) as parts:
+        _insist(run, "embedder", parts.vectors.describe())
+        task = run.task(line["task"])
+        start = Start(task, line["sample"], *chunks_of(run.recipe, task, mute.tokenizer))
+        before = _as_it_was(run, name, start.episode(parts), parts)
+        agents = [Edited(parts.agent, one) for one in edits]
+        episodes = [start.episode(replace(parts, agent=agent)) for agent in agents]
+        for number, episode in enumerate(episodes):
+            episode.id = episode.memory.episode = f"{name}~{number}"  # of its own in the store; seeds stay
+        replies, ends = Replies(steps), dict[str, Trajectory]()
+        for played in _variants(run, parts, episodes, replies).play([task], replies):
+            ends[played.episode] = played
+            if progress:
+                progress(len(ends), len(episodes), "")
+    scorers = [scorer for scorer in run.scorers if scorer in metrics.SCORERS] or metrics.default_scorers(task.source)
+    return [
+        WhatIf(
+            episode=name,
+            intervention=change,
+            operation=operations[change.number - 1] if isinstance(change, Drop | Replace) else None,
+            written=tuple(agent.written),
+            changed=replies.changed.get(episode.id),
+            replayed=replies.replayed[episode.id],
+            asked=replies.asked[episode.id],
+            before=_end(*before, scorers),
+            after=_end(episode, ends[episode.id], scorers),
+            error=ends[episode.id].error if ends[episode.id].stop is StopReason.ERROR else "",
+        )
+        for change, agent, episode in zip(changes, agents, episodes, strict=True)
+    ]
+
+
+def _as_it_was(run: Run, name: str, episode: Episode, parts: Parts) -> tuple[Episode, Trajectory]:
+    """Play the episode unchanged, without its policy: what follows would else be compared with something else."""
+    tape = Tape(run)
+    tape.begin(name)
+    assert isinstance(parts.policy, Silent)
+    (trajectory,) = parts.rollout(tape).play(parts.policy, [episode])
+    tape.compare(trajectory)
+    return episode, trajectory
+
+
+def _variants(run: Run, parts: Parts, episodes: Sequence[Episode], replies: Replies) -> Parts:
+    """The parts with the policy of the run, weights loaded, and these episodes to play."""
+    module, options = recipes.plugin("policies", run.recipe.policy)
+    policy: Policy | ServerPolicy = module.build(options)
+    _insist(run, "policy", policy.describe())
+    heard = policy if isinstance(policy, ServerPolicy) else Needed(policy, replies.open)
+    return Variants(parts.recipe, parts.agent, heard, parts.store, parts.vectors, tuple(episodes))
+
+
+def _insist(run: Run, what: str, described: Mapping[str, str]) -> None:
+    """Insist that a part is the one of the run; the device may be another.
+
+    Raises:
+        RunMismatch: it is not; names what differs.
+    """
+    for path, was, now in differences(run.identity[what], described):
+        if path != "device":
+            raise RunMismatch(
+                f"{run.path}: its {what} is another one now: {path} was {was} and is {now}; "
+                "bring back the old one, or play the run again"
+            )
+
+
+def _end(episode: Episode, trajectory: Trajectory, scorers: Sequence[str]) -> End:
+    memory = episode.memory
+    return End(
+        trajectory.stop,
+        tuple(answer.text for answer in trajectory.answers),
+        evaluation.score(episode.task.questions, trajectory.answers, scorers),
+        trajectory.digest,
+        tuple(entry.text for entry in memory.entries),
+        memory.scratchpad,
+        memory.query,
+    )
+
+
+# --- as tables
+
+
+def prices(found: Sequence[WhatIf]) -> Table:
+    """One row per dropped operation (of `leave_one_out`)."""
+    scorer = next(iter(found[0].before.scores))
+    rows = []
+    for one in found:
+        assert one.operation is not None
+        moment = one.operation.moment
+        cost = ", ".join(f"{value:+g}" for value in one.price.get(scorer, ()))
+        rows.append(
+            (
+                str(one.operation.number),
+                str(moment.step),
+                str(moment.kind),
+                shortened(moment.text or f"Memory {moment.target}", _TEXT),
+                cost or f"unknown: {shortened(one.error, _TEXT)}",
+                "no" if one.changed is None else f"step {one.changed}",
+                str(one.asked),
+            )
+        )
+    title = (
+        f"{found[0].episode}: what each operation was worth, {scorer} with it minus {scorer} without it, per question"
+    )
+    return Table(title, ("N", "step", "operation", "text", "price", "prompt changed", "calls anew"), tuple(rows))
+
+
+def comparison(found: WhatIf) -> Table:
+    """The end of the run against the end after the intervention."""
+    before, after = found.before, found.after
+    rows: list[tuple[str, ...]] = [("stop", before.stop, shortened(found.error, _TEXT) or after.stop)]
+    for number, answers in enumerate(zip(before.answers, after.answers, strict=True)):
+        label = f" {number + 1}" if len(before.answers) > 1 else ""
+        rows.append((f"answer{label}", *(shortened(text, _TEXT) or "(none)" for text in answers)))
+        for scorer, price in found.price.items():
+            scores = [f"{end.scores[scorer][number]:g}" for end in (before, after)]
+            rows.append((f"{scorer}{label}", scores[0], f"{scores[1]} (price {price[number]:+g})"))
+    rows += [
+        (what, *(shortened(getattr(end, what), _TEXT) or "(nothing)" for end in (before, after)))
+        for what in ("memory", "scratchpad", "query")
+    ]
+    rows.append(("entries", str(len(before.entries)), str(len(after.entries))))
+    rows += [("only there", shortened(text, _TEXT), "") for text in found.lost]
+    rows += [("only now", "", shortened(text, _TEXT)) for text in found.gained]
+    prompt = "no prompt changed" if found.changed is None else f"the prompt of step {found.changed} changed first"
+    title = (
+        f"{found.episode}: {told(found)}; {prompt}, {found.replayed} replies are the run's and {found.asked} are new"
+    )
+    return Table(title, ("what", "as it was", "what if"), tuple(rows))
+
+
+def told(found: WhatIf) -> str:
+    """An intervention in words, and what became of what it wrote."""
+    change = found.intervention
+    wrote = ", ".join(f"{result.op.kind} [{result.outcome.replace('_', ' ')}]" for result in found.written)
+    was = shortened(described(found.operation), _TEXT) if found.operation else ""
+    match change:
+        case Drop(number):
+            return f"without operation {number} ({was})"
+        case Replace(number):
+            return f"{wrote or 'nothing'} in place of operation {number} ({was})"
+        case Insert(step):
+            return f"{wrote or 'nothing'} at step {step}"
+        case Forbid(kind):
+            return f"without any {kind}"
+
+
+_TEXT = 60
+"""Characters of a text in a table."""

@@ -1,0 +1,1 @@
+"""What runs and trainings look like: tables, figures, pages."""

@@ -1,0 +1,158 @@
+"""A comparison, whole and as files: Markdown to read, CSV and JSON to compute with, LaTeX to print."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from atommem_cli.errors import UsageError
+from atommem_cli.evidence import comparison
+from atommem_cli.evidence.comparison import Comparison, compare
+from atommem_cli.evidence.runs import STEPS, Run, open_all
+from atommem_cli.jsonlines import write_whole
+from atommem_cli.reporting import contrasts, forest
+from atommem_cli.reporting.curves import save
+from atommem_cli.tables import Table
+
+
+def beside(folders: Sequence[Path]) -> tuple[Table, ...]:
+    """For a report of several evaluations: the comparison with the first one, or why there is none.
+
+    Raises:
+        SourceError: a file is damaged.
+    """
+    if len(folders) < 2 or any(not (folder / STEPS).is_file() for folder in folders):
+        return ()
+    runs = open_all(folders)
+    try:
+        found = findings(runs, folder_names([run.path for run in runs]))
+    except UsageError as error:
+        return (Table("The runs are not compared", ("why",), ((str(error),),)),)
+    return (*found.tables, Table("What the differences say", ("",), tuple((said,) for said in found.sentences)))
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A comparison, or several of the same arms, ready to be shown and written."""
+
+    comparisons: tuple[Comparison, ...]
+    tables: tuple[Table, ...]
+    sentences: tuple[str, ...]
+    values: Mapping[str, Any]
+    """Everything as JSON values, in [0, 1]; what is not known is null."""
+
+
+def folder_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder: its own, with as many parents as it takes to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    depth = 1
+    while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
+        depth += 1
+    return ["/".join(each[-depth:]) for each in parts]
+
+
+def findings(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    scorer: str | None = None,
+    *,
+    what: Sequence[str] = (),
+    caveats: Sequence[str] = (),
+    theirs: Mapping[str, str] | None = None,
+) -> Findings:
+    """Compare runs with the first one, with every table and sentence about it.
+
+    Args:
+        names: one per run.
+        scorer: None is the base's leading one.
+        what: per run, what it changes, as the subject of a sentence; none: its name.
+        caveats: per run, what its difference does not say in any case.
+        theirs: published numbers by name.
+
+    Raises:
+        UsageError, RunMismatch, SourceError: as `comparison.compare`.
+    """
+    compared = compare(runs, names, scorer)
+    panel = comparison.panel(runs, names, compared.scorer)
+    other, order = contrasts.scorers(panel)
+    sentences = [
+        contrasts.says(compared, side, (what or names)[number], (caveats or [""] * len(names))[number])
+        for number, side in enumerate(compared.sides)
+        if number
+    ]
+    tables = (contrasts.main(compared, theirs), contrasts.by_kind(compared), contrasts.differing(compared), other)
+    values = {
+        "scorer": compared.scorer,
+        "source": compared.source,
+        "runs": [asdict(side) for side in compared.sides],
+        "differing": compared.differing,
+        "scorers": asdict(panel),
+        **({"theirs": theirs} if theirs else {}),
+    }
+    return Findings((compared,), tuple(table for table in tables if table), (*sentences, order), _plain(values))
+
+
+def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = None) -> list[Path]:
+    """Write `table.md`, `table.csv`, `table.tex` (the first table), `table.json` (everything) and the figures.
+
+    Args:
+        theirs: published differences by name, in points, for the figure.
+
+    Raises:
+        BackendError: the disk is full or gone.
+    """
+    said = "".join(f"- {sentence}\n" for sentence in found.sentences)
+    values = {**found.values, "sentences": list(found.sentences)}
+    files: dict[str, str | bytes] = {
+        "table.md": "\n".join([*(table.markdown() for table in found.tables), said]),
+        "table.csv": _csv(found.values),
+        "table.tex": found.tables[0].latex(),
+        "table.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
+    }
+    figures = {
+        "differences": forest.differences(found.comparisons, theirs),
+        "costs": forest.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
+    }
+    for name, figure in figures.items():
+        if figure is not None:
+            files |= {f"{name}.png": save(figure, "png"), f"{name}.pdf": save(figure, "pdf")}
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    return [folder / name for name in files]
+
+
+def _csv(values: Mapping[str, Any]) -> str:
+    """One row per run, and per run and kind of question; plain numbers in [0, 1]."""
+    difference = ("delta", "low", "high", "p", "wins", "losses", "ties", "visible")
+    rest = ("holm", "calls", "tokens", "failed", "invalid")
+    rows: list[dict[str, Any]] = []
+    for name, one in values.get("ablations", {"": values}).items():
+        for side in one["runs"]:
+            score, about = side["score"], {"ablation": name, "run": side["label"], "scorer": one["scorer"]}
+            whole = {"n": score["n"], "clusters": score["clusters"], "mean": score["mean"]}
+            rows.append(
+                {**about, "kind": "", **whole, **(side["difference"] or {}), **{key: side[key] for key in rest}}
+            )
+            for kind, (mean, found) in side["groups"].items():
+                rows.append({**about, "kind": kind, "mean": mean, **(found or {})})
+    file = io.StringIO()
+    columns = ["ablation", "run", "kind", "scorer", "n", "clusters", "mean", *difference, *rest]
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no nan."""
+    if isinstance(value, float):
+        return None if isnan(value) else value
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,154 @@
+"""The report of runs, of training or of evaluation: figures, and one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from atommem_cli.errors import UsageError
+from atommem_cli.evidence.runs import EPISODES as LINES
+from atommem_cli.evidence.runs import STEPS, Run, open_all
+from atommem_cli.jsonlines import read_json, write_whole
+from atommem_cli.reporting import curves, figures, progress, runpage, scoreboard, standing, survey, trainpage
+from atommem_cli.reporting.casebook import EPISODES
+from atommem_cli.reporting.history import read_all
+from atommem_cli.reporting.progress import Progress
+from atommem_cli.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = {"reward": curves.reward, "operations": curves.operations, "housekeeping": curves.housekeeping}
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+FORMS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written and what the terminal shows of it."""
+
+    paths: tuple[Path, ...]
+    """Figures, then `report.html`."""
+    table: Table
+    progress: tuple[Progress, ...] = ()
+    """Of training: the table's numbers."""
+    results: tuple[Mapping[str, Any], ...] = ()
+    """Of evaluations: what `summary.json` of each holds."""
+
+
+def report(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    *,
+    pdf: bool = False,
+    episodes: int = EPISODES,
+    extra: Sequence[Table] = (),
+) -> Report:
+    """Draw runs, side by side if there are several: of training by one command, or evaluations.
+
+    Writes the figures that the runs have something for as PNG, and `report.html`. The same folders give the same
+    bytes. A run that is still going is drawn as far as it is.
+
+    Args:
+        folders: of the runs; the same one twice counts once.
+        out: where to write; the run's own folder unless there are several.
+        pdf: the figures also as PDF, for papers.
+        episodes: of each evaluation, how many the page shows step by step.
+        extra: more tables for the page of evaluations, drawn below the scores.
+
+    Raises:
+        UsageError: a folder holds no run, runs of different kinds are mixed, or several runs have no `out`.
+        SourceError: a file of a run is damaged.
+        BackendError: `out` cannot be written.
+    """
+    commands = [_evaluation(folder) for folder in folders]
+    if "eval" not in commands:
+        return _training(folders, out, pdf)
+    first = folders[commands.index("eval")]
+    for folder, command in zip(folders, commands, strict=True):
+        if command not in ("eval", None):
+            raise UsageError(f"{first} is an evaluation and {folder} a run of {command}: report them apart")
+    return _evaluations(open_all(folders), out, pdf, episodes, extra)
+
+
+def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
+    histories = read_all(folders)
+    target = _target([history.folder for history in histories], out)
+    drawn = {
+        name: {theme: figure for theme in THEMES if (figure := draw(histories, theme))}
+        for name, draw in FIGURES.items()
+    }
+    images = _embedded(drawn, lambda figure, theme: curves.save(figure, "png", theme))
+    paths = _write(target, drawn, pdf, trainpage.page(histories, images))
+    return Report(paths, progress.table(histories), tuple(progress.leading(histories)))
+
+
+def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int, extra: Sequence[Table]) -> Report:
+    target = _target([run.path for run in runs], out)
+    surveys = [survey.take(run, label, episodes) for run, label in zip(runs, _labels(runs), strict=True)]
+    results = [standing.standing(one.run, one.scorers, one.questions) for one in surveys]
+    drawn = {
+        name: {theme: figure for theme in THEMES if (figure := draw(surveys, theme))}
+        for name, draw in figures.FIGURES.items()
+    }
+    images = _embedded(drawn, figures.vector)
+    paths = _write(target, drawn, pdf, runpage.page(surveys, results, images, extra))
+    return Report(paths, scoreboard.scores([one.label for one in surveys], results), results=tuple(results))
+
+
+Drawn = Mapping[str, Mapping[Literal["light", "dark"], "Figure"]]
+"""Figures by name and theme."""
+
+
+def _embedded(drawn: Drawn, save: Callable[[Figure, Literal["light", "dark"]], bytes]) -> list[dict[str, Any]]:
+    """For the page: name, whether it is wide, and in base64 light and dark; without those with nothing to show."""
+    return [
+        {
+            "name": name,
+            "wide": themes["light"].get_size_inches()[0] > 8,
+            **{theme: base64.b64encode(save(figure, theme)).decode() for theme, figure in themes.items()},
+        }
+        for name, themes in drawn.items()
+        if themes
+    ]
+
+
+def _write(target: Path, drawn: Drawn, pdf: bool, page: str) -> tuple[Path, ...]:
+    content: dict[str, bytes] = {}
+    for name, themes in drawn.items():
+        for form in FORMS[: 1 + pdf] if themes else ():
+            content[f"{name}.{form}"] = curves.save(themes["light"], form, "light")
+    content["report.html"] = page.encode("utf-8", "replace")
+    for name, one in content.items():
+        write_whole(target / name, one)
+    return tuple(target / name for name in content)
+
+
+def _target(folders: Sequence[Path], out: Path | None) -> Path:
+    if out is None and len(folders) > 1:
+        raise UsageError("several runs have one report: say with --out in which folder it goes")
+    return out or folders[0]
+
+
+def _evaluation(folder: Path) -> str | None:
+    """The command whose folder this is: eval where it left lines; None where nobody says."""
+    known = folder / "run.json"
+    if not known.is_file():
+        return None
+    content: object = read_json(known)
+    command = content.get("command") if isinstance(content, dict) else None
+    if command == "eval" and not any((folder / name).is_file() for name in (STEPS, LINES)):
+        return None
+    return str(command)
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Names that tell the runs apart: a folder's, with those above it where that does not."""
+    for depth in range(1, max(len(run.path.resolve().parts) for run in runs) + 1):
+        labels = ["/".join(run.path.resolve().parts[-depth:]) for run in runs]
+        if len(set(labels)) == len(labels):
+            return labels
+    return labels

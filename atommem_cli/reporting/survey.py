@@ -1,0 +1,153 @@
+"""One pass over a run for its report: counts for tables and figures over all episodes, and the cases to show."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from atommem_cli.errors import AtommemError, UsageError
+from atommem_cli.evidence import causes
+from atommem_cli.evidence.causes import Explanation, Tally
+from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.jsonlines import whole_lines
+from atommem_cli.reporting import casebook
+from atommem_cli.reporting.casebook import Case
+from atommem_cli.types import OpKind, Outcome, Question, Task
+
+Tried = tuple[int, OpKind, bool]
+"""Where operations were tried, of what kind, and whether they took effect."""
+ANSWERS = -1
+"""Where: outside the chunks (before the first call, or while questions are asked)."""
+TENTHS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What one episode took and earned."""
+
+    task: str
+    documents: int | None
+    """None where the tasks are not there any more."""
+    chunks: int
+    calls: int
+    tokens: int
+    """Prompt and new tokens of all calls."""
+    scores: tuple[float, ...]
+    """Of each question, by the leading scorer."""
+
+
+@dataclass
+class Survey:
+    """A run in numbers."""
+
+    run: Run
+    label: str
+    """Its name; with the folder's above it where several runs have the same."""
+    scorers: tuple[str, ...]
+    """Those that every episode has a score of; the first one leads."""
+    plays: list[Play] = field(default_factory=list)
+    entries: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    """By step: how many episodes had so many entries after it."""
+    operations: Counter[Tried] = field(default_factory=Counter)
+    """By position of the chunk."""
+    tenths: Counter[Tried] = field(default_factory=Counter)
+    """By tenth of the chunks."""
+    questions: dict[str, tuple[Question, ...]] = field(default_factory=dict)
+    """By task; empty where the tasks are gone."""
+    causes: dict[str, Tally] = field(default_factory=dict)
+    """Why questions were missed: all, then by label; empty where tasks or tokenizer are gone."""
+    cases: list[Case] = field(default_factory=list)
+    """Those to show, best first."""
+    gaps: list[str] = field(default_factory=list)
+    """What cannot be shown and why, one sentence each."""
+
+
+def take(run: Run, label: str, most: int = casebook.EPISODES) -> Survey:
+    """Read the whole run; of its episodes at most `most` are kept as cases.
+
+    Memory grows with the number of episodes by a line of `episodes.jsonl` and a few numbers each.
+
+    Raises:
+        UsageError: there are no scores yet.
+        SourceError: a file of the run is damaged.
+    """
+    lines = judged(run)
+    scorers = tuple(name for name in run.scorers if all(name in line["scores"] for line in lines.values()))
+    if not lines or not scorers:
+        raise UsageError(f"{run.path}: has no scored episode yet: its own command goes on where it stopped")
+    survey = Survey(run, label, scorers)
+    tasks = _there(survey, run.check, "Questions, gold answers and causes cannot be shown")
+    chunks = tasks and _there(survey, lambda: run.tokenizer, "The text of the chunks and causes cannot be shown")
+    missed = {name: any(score < 1 for score in line["scores"][scorers[0]]) for name, line in lines.items()}
+    chosen: dict[str, Case] = {name: {} for name in casebook.choose(missed, most)}
+    explanations: dict[str, list[Explanation]] = defaultdict(list)
+    for name, line in lines.items():
+        task = run.task(line["task"]) if tasks else None
+        pieces = run.chunks(task) if task and chunks else None
+        steps = run.steps(name)
+        explained = None
+        if task and pieces is not None:
+            explained = causes.explain(task, pieces, line, steps, scorers[0], agent=run.recipe.agent.name)
+            for question, one in zip(task.questions, explained, strict=True):
+                for group in ("all", *casebook.labels(question)):
+                    explanations[group].append(one)
+        _count(survey, line, task, steps)
+        if name in chosen:
+            chosen[name] = casebook.case(line, steps, scorers, task, pieces, explained)
+    survey.cases = list(chosen.values())
+    by_group = sorted(explanations.items(), key=lambda item: (item[0] != "all", item[0]))
+    survey.causes = {group: causes.tally(found) for group, found in by_group}
+    if chunks and (why := casebook.add_prompts(run, survey.cases)):
+        survey.gaps.append(why)
+    return survey
+
+
+def judged(run: Run) -> dict[str, Line]:
+    """The lines of the episodes, with the judge's verdicts among their scores.
+
+    Raises:
+        SourceError: a line is damaged.
+    """
+    path = run.path / "verdicts.jsonl"
+    if "judge" not in run.scorers or not path.exists():
+        return run.episodes
+    verdicts = {line["episode"]: line["correct"] for _, line in whole_lines(path)}
+    return {
+        name: {**line, "scores": {**line["scores"], "judge": verdicts[name]}} if name in verdicts else line
+        for name, line in run.episodes.items()
+    }
+
+
+def _there(survey: Survey, look: Callable[[], object], what: str) -> bool:
+    """Whether something that the run was made from still is; if not, the survey says why."""
+    try:
+        look()
+    except AtommemError as error:
+        survey.gaps.append(f"{what}: {error}.")
+        return False
+    return True
+
+
+def _count(survey: Survey, line: Line, task: Task | None, steps: Sequence[Line]) -> None:
+    usage, chunks = line["usage"], line["chunks"]
+    survey.plays.append(
+        Play(
+            line["task"],
+            len(task.documents) if task else None,
+            chunks,
+            usage["calls"],
+            usage["prompt_tokens"] + usage["new_tokens"],
+            tuple(line["scores"][survey.scorers[0]]),
+        )
+    )
+    if task:
+        survey.questions[task.id] = task.questions
+    for step in steps:
+        if step["step"] >= 0:
+            survey.entries[step["step"]][step["entries"]] += 1
+        chunk = step.get("chunk")
+        for op in step["ops"]:
+            tried = (OpKind(op["kind"]), op["outcome"] == Outcome.OK)
+            survey.operations[ANSWERS if chunk is None else chunk, *tried] += 1
+            survey.tenths[ANSWERS if chunk is None else chunk * TENTHS // chunks, *tried] += 1

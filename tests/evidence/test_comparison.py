@@ -1,0 +1,187 @@
+"""`atommem compare`: the same tasks or a refusal, honest sentences, cost, other scorers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+from commands import atommem, complaint
+
+from atommem_cli import evaluation, preparation
+from atommem_cli import recipe as recipes
+from atommem_cli.errors import RunMismatch, UsageError
+from atommem_cli.evidence import comparison
+from atommem_cli.evidence.comparison import Panel
+from atommem_cli.evidence.runs import Run
+from atommem_cli.metrics import em
+from atommem_cli.reporting import contrasts, publication
+from atommem_cli.types import Answer
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty tasks of two questions, played by four scripts."""
+    folder = tmp_path_factory.mktemp("home")
+    options = {"docs": 12, "questions": 2}
+    preparation.prepare("stream", out=folder / "stream", split="validation", options=options, limit=40)
+    for script in ("oracle", "append_only", "mute", "random"):
+        play(folder, script)
+    return folder
+
+
+def play(home: Path, script: str, name: str = "", *changes: str) -> Path:
+    recipe = recipes.load("tiny", [f"policy={{name: scripted, script: {script}}}", "store={name: exact}"])
+    recipe = recipe.changed([f"task.folder={home / 'stream'}", *changes])
+    evaluation.evaluate(recipe, home / (name or script))
+    return home / (name or script)
+
+
+@cache
+def opened(home: Path, *names: str) -> list[Run]:
+    return [Run(home / name) for name in names]
+
+
+def test_a_difference_is_that_of_the_scores_on_disk(home: Path) -> None:
+    runs = opened(home, "oracle", "append_only")
+    side = comparison.compare(runs, ["a", "b"]).sides[1]
+    totals = [sum(sum(line["scores"]["em"]) for line in run.episodes.values()) for run in runs]
+    assert side.difference is not None
+    assert side.difference.n == 80
+    assert side.difference.clusters == 40
+    assert side.difference.delta == pytest.approx((totals[1] - totals[0]) / 80)
+    assert side.difference.low < side.difference.delta < side.difference.high < 0
+    assert side.difference.losses == totals[0] - totals[1]
+
+
+def test_p_values_are_adjusted_over_the_runs(home: Path) -> None:
+    sides = comparison.compare(opened(home, "oracle", "append_only", "mute", "random"), list("abcd")).sides
+    raw = [side.difference.p for side in sides if side.difference]
+    assert [side.holm for side in sides[1:]] == pytest.approx(
+        [max(p * (3 - rank) for rank, p in enumerate(sorted(raw)) if p <= mine) for mine in raw]
+    )
+
+
+def test_kinds_of_question_add_up(home: Path) -> None:
+    found = comparison.compare(opened(home, "oracle", "append_only"), ["a", "b"])
+    groups = found.sides[1].groups
+    hinges = [groups[kind][1] for kind in ("create", "update", "delete", "none") if kind in groups]
+    overall = found.sides[1].difference
+    assert overall is not None
+    assert sum(d.n for d in hinges if d) == overall.n
+    assert sum(d.n * d.delta for d in hinges if d) == pytest.approx(overall.n * overall.delta)
+
+
+def test_repeats_stay_with_their_question(home: Path) -> None:
+    play(home, "random", "twice", "eval.repeats=2")
+    play(home, "append_only", "twice-append", "eval.repeats=2")
+    once = comparison.compare(opened(home, "oracle", "append_only"), ["a", "b"])
+    twice = comparison.compare([Run(home / "twice"), Run(home / "twice-append")], ["a", "b"])
+    for kind, (mean, _) in once.sides[1].groups.items():
+        assert twice.sides[1].groups[kind][0] == pytest.approx(mean), "a deterministic script scores the same twice"
+    assert twice.base.score.n == 160
+    assert twice.base.score.clusters == 40
+
+
+def test_cost_against_quality(home: Path) -> None:
+    found = comparison.compare(opened(home, "oracle", "append_only", "mute"), list("abc"))
+    assert [side.efficient for side in found.sides] == [True, found.sides[1].tokens < found.sides[0].tokens, True]
+    line = next(iter(opened(home, "mute")[0].episodes.values()))
+    assert found.sides[2].calls == pytest.approx(line["usage"]["calls"], abs=2)
+
+
+def test_only_the_same_tasks_are_compared(home: Path) -> None:
+    short = play(home, "oracle", "short", "task.limit=10")
+    with pytest.raises(RunMismatch, match=r"task\.limit \(None and 10\)"):
+        comparison.compare([*opened(home, "oracle"), Run(short)], ["a", "b"])
+    other = home / "other"
+    preparation.prepare("stream", out=other / "stream", split="validation", options={"docs": 12}, limit=40, seed=7)
+    play(other, "oracle")
+    with pytest.raises(RunMismatch, match="have different content"):
+        comparison.compare([*opened(home, "oracle"), Run(other / "oracle")], ["a", "b"])
+    with pytest.raises(UsageError, match="two runs"):
+        comparison.compare(opened(home, "oracle"), ["a"])
+    scored = play(home, "oracle", "scored", "eval.scorers=[f1]")
+    with pytest.raises(RunMismatch, match="not scored with em"):
+        comparison.compare([*opened(home, "oracle"), Run(scored)], ["a", "b"])
+
+
+def test_an_unfinished_run_an_older_one_and_no_run_are_refused(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "oracle", tmp_path / "cut")
+    lines = (tmp_path / "cut" / "episodes.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut" / "episodes.jsonl").write_bytes(b"".join(lines[:-3]))
+    said = complaint("compare", str(home / "oracle"), str(tmp_path / "cut"), cwd=tmp_path)
+    assert "37 of 40 episodes" in said
+    shutil.copytree(home / "oracle", tmp_path / "old")
+    identity = json.loads((tmp_path / "old" / "run.json").read_text())
+    (tmp_path / "old" / "run.json").write_text(json.dumps({**identity, "schema": 0}))
+    said = complaint("compare", str(home / "oracle"), str(tmp_path / "old"), cwd=tmp_path)
+    assert "schema version 0" in said
+    said = complaint("compare", str(home / "oracle"), str(tmp_path), cwd=tmp_path)
+    assert "not the folder of an `atommem eval` run" in said
+
+
+def test_a_run_that_broke_its_budget_is_invalid(home: Path, tmp_path: Path) -> None:
+    """It cannot happen to a policy that counts right: so a journal in which a server wrote more than it was allowed."""
+    shutil.copytree(home / "append_only", tmp_path / "greedy")
+    for name in ("run.json", "recipe.yaml"):
+        text = (tmp_path / "greedy" / name).read_text()
+        changed = text.replace('"new_tokens": null', '"new_tokens": 20').replace("new_tokens: null", "new_tokens: 20")
+        assert changed != text
+        (tmp_path / "greedy" / name).write_text(changed)
+    found = comparison.compare([*opened(home, "oracle"), Run(tmp_path / "greedy"), *opened(home, "mute")], list("abc"))
+    side = found.sides[1]
+    assert "used more than budget.new_tokens = 20" in side.invalid
+    assert (side.difference, side.holm, side.efficient) == (None, None, False)
+    assert found.sides[2].holm == found.sides[2].difference.p, "the invalid run is in no family"  # type: ignore[union-attr]
+    assert "INVALID" in contrasts.main(found).markdown()
+    assert "INVALID" in contrasts.says(found, side, "It")
+    turned = comparison.compare([Run(tmp_path / "greedy"), *opened(home, "oracle")], list("ab"))
+    assert turned.sides[1].difference is None, "an invalid base compares with nothing"
+
+
+def test_other_scorers(home: Path) -> None:
+    runs = opened(home, "oracle", "append_only", "mute")
+    panel = comparison.panel(runs, list("abc"), "em")
+    golds = [q.answers for line in runs[1].episodes.values() for q in runs[1].task(line["task"]).questions]
+    said = [Answer(a["text"]) for line in runs[1].episodes.values() for a in line["answers"]]
+    assert panel.means["em"][1] == sum(em(a, g) for a, g in zip(said, golds, strict=True)) / 80
+    assert panel.swaps == []
+    assert panel.taus["f1"] == pytest.approx(1)
+    turned = Panel(("a", "b"), {"em": (0.6, 0.5), "f1": (0.6, 0.7)}, {"em": 1.0, "f1": -1.0}, "em")
+    assert turned.swaps == [("f1", "a", "b")]
+    assert "f1 puts b above a" in contrasts.scorers(turned)[1]
+
+
+def test_sentences_say_what_is_and_what_is_not_supported(home: Path) -> None:
+    found = comparison.compare(opened(home, "oracle", "oracle", "mute"), list("abc"))
+    same = contrasts.says(found, found.sides[1], "Nothing")
+    assert "no effect is shown" in same
+    assert "would often have been missed" in same
+    assert "an effect, for this policy" in contrasts.says(found, found.sides[2], "Silence")
+
+
+def test_files(home: Path, tmp_path: Path) -> None:
+    runs = [str(home / name) for name in ("oracle", "append_only", "mute")]
+    done = atommem("compare", *runs, "--out", "found", "--json", cwd=tmp_path)
+    values = json.loads(done.stdout)
+    assert [side["label"] for side in values["runs"]] == ["oracle", "append_only", "mute"]
+    rows = list(csv.DictReader((tmp_path / "found" / "table.csv").open()))
+    whole = {row["run"]: row for row in rows if not row["kind"]}
+    assert float(whole["append_only"]["delta"]) == values["runs"][1]["difference"]["delta"]
+    assert json.loads((tmp_path / "found" / "table.json").read_text())["runs"] == values["runs"]
+    latex = (tmp_path / "found" / "table.tex").read_text()
+    assert latex.count(r"\\") == 4, "a heading and three runs"
+    assert r"append\_only" in latex
+    assert "| append_only |" in (tmp_path / "found" / "table.md").read_text()
+    for figure in ("differences", "costs"):
+        assert (tmp_path / "found" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / "found" / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_names_tell_folders_apart(tmp_path: Path) -> None:
+    assert publication.folder_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
+    assert publication.folder_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
