@@ -38,7 +38,7 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 unit: $(VENV)/ready
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 smoke: $(VENV)/ready  ## the command line, end to end, in a folder of its own
 	$(BIN)/python tests/smoke.py $(abspath $(BIN)/atommem)
