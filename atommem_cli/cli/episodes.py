@@ -21,7 +21,10 @@ def why(
     runs: Annotated[list[Path], typer.Argument(help="Run folders of eval.")],
     as_json: AsJson = False,
 ) -> None:
-    """Why questions were missed, and how clean the memory was kept; from gold facts and journal, without a judge."""
+    """Why were questions missed?
+
+    From gold facts and journal, without a judge; and how clean the memory was kept.
+    """
     from atommem_cli.evidence import causes, hygiene
     from atommem_cli.evidence.runs import open_all
     from atommem_cli.reporting.publication import folder_names
@@ -45,7 +48,10 @@ def replay(
     retrieve: Annotated[bool, typer.Option("--retrieve", help="Embed and retrieve again, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Play a run again without a model: everything must come out as it is written. Or look into one episode."""
+    """Play a run again without a model.
+
+    Everything must come out as it is written; exit status 1 where something does not. With --episode: look into one.
+    """
     from atommem_cli.evidence import replay as replays
     from atommem_cli.evidence import stepbook
     from atommem_cli.evidence.runs import Run
@@ -75,7 +81,10 @@ def what_if(
     leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Every operation in turn.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What an operation was worth: the episode again without it, or with another one."""
+    """What was an operation worth?
+
+    The episode is played again without it, or with another one in its place.
+    """
     from atommem_cli.evidence import counterfactual, whatif
     from atommem_cli.evidence.runs import Run
 

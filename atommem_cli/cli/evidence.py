@@ -67,7 +67,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Where to write tables and figures; default: nowhere.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Is a difference between runs real, and what does it cost? Of ablations under several seeds: do they agree?"""
+    """Is a difference between runs real?
+
+    With what it costs, and whether other scorers agree. Given ablations under several seeds: do they agree?
+    """
     from atommem_cli import ablation
     from atommem_cli.evidence.runs import open_all
     from atommem_cli.reporting import publication
@@ -90,7 +93,10 @@ def report(
     pdf: Annotated[bool, typer.Option("--pdf", help="The figures also as PDF.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """One HTML file for a colleague, and its figures: scores, why questions were missed, every step of an episode."""
+    """Draw runs or trainings: one HTML file, and its figures.
+
+    Of evaluations: scores, why questions were missed, and every step of an episode.
+    """
     from atommem_cli import ablation
     from atommem_cli.reporting import publication
     from atommem_cli.reporting import report as reports
