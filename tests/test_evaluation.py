@@ -131,6 +131,14 @@ def test_plan_bounds_what_really_happens(home: Path, monkeypatch: pytest.MonkeyP
     assert cost.tokens > 12 * 30
 
 
+def test_full_context_shows_what_the_chunks_leave_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = {}
+    for agent in ("atommem", "full_context"):
+        cut[agent] = run(home, f"agent.name={agent}", "chunk.most=1", monkeypatch=monkeypatch)["truncated_tokens"]
+    assert cut["atommem"] > 0
+    assert cut["full_context"] == 0
+
+
 # --- as a process
 
 

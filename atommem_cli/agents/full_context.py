@@ -28,6 +28,7 @@ class FullContext(Speaker):
 
     def play(self, episode: Episode) -> Play:
         whole, _ = text.render(episode.task.documents)
+        episode.truncated_tokens = 0  # what the chunks leave out is shown all the same
         for question in range(len(episode.task.questions)):
             documents = whole
             if episode.limits.window is not None:
