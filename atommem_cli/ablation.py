@@ -18,13 +18,14 @@ from atommem_cli import evaluation, sessions
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
 from atommem_cli.evaluation import Progress, evaluate
+from atommem_cli.evidence.comparison import names_of
 from atommem_cli.evidence.runs import Run
 from atommem_cli.jsonlines import Lines, read_json, whole_lines
 from atommem_cli.plugins import did_you_mean
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import Folder
 from atommem_cli.reporting import pooling, published
-from atommem_cli.reporting.publication import Findings, findings, folder_names, publish
+from atommem_cli.reporting.publication import Findings, findings, publish
 from atommem_cli.retraining import retrain
 from atommem_cli.sections import How
 from atommem_cli.tables import Cost
@@ -245,7 +246,7 @@ def agree(folders: Sequence[Path]) -> Findings:
         UsageError, SourceError: see `finished`.
         RunMismatch: they have no arm in common.
     """
-    names = folder_names(folders)
+    names = names_of(folders)
     found = {name: conclude(folder) for name, folder in zip(names, folders, strict=True)}
     comparisons = [one.comparisons[0] for one in found.values()]
     tables = pooling.pool(comparisons, names)

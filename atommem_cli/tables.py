@@ -202,10 +202,18 @@ def _label(described: Mapping[str, str]) -> str:
     return f"{name}: {last}" if last else name
 
 
+def percent(mean: float, low: float, high: float) -> str:
+    """A score in [0, 1] with its interval, in %."""
+    return f"{100 * mean:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def points(delta: float, low: float, high: float) -> str:
+    """A difference in [-1, 1] with its interval, in points of %."""
+    return f"{100 * delta:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
 def _score(cell: Mapping[str, Any]) -> str:
-    if not cell["n"]:
-        return "-"
-    return f"{100 * cell['mean']:.1f} [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
+    return percent(cell["mean"], cell["low"], cell["high"]) if cell["n"] else "-"
 
 
 def _number(value: float) -> str:

@@ -26,11 +26,11 @@ def why(
     From gold facts and journal, without a judge; and how clean the memory was kept.
     """
     from atommem_cli.evidence import causes, hygiene
+    from atommem_cli.evidence.comparison import names_of
     from atommem_cli.evidence.runs import open_all
-    from atommem_cli.reporting.publication import folder_names
 
     opened = open_all(runs)
-    names = folder_names([run.path for run in opened])
+    names = names_of([run.path for run in opened])
     missed = {name: causes.summarize(run) for name, run in zip(names, opened, strict=True)}
     clean = {name: hygiene.inspect(run) for name, run in zip(names, opened, strict=True)}
     shown = [causes.table(tallies, f"{name}: {causes.TITLE}") for name, tallies in missed.items()]

@@ -72,6 +72,7 @@ def compare(
     With what it costs, and whether other scorers agree. Given ablations under several seeds: do they agree?
     """
     from atommem_cli import ablation
+    from atommem_cli.evidence.comparison import names_of
     from atommem_cli.evidence.runs import open_all
     from atommem_cli.reporting import publication
 
@@ -79,7 +80,7 @@ def compare(
         found = ablation.agree(runs)
     else:
         opened = open_all(runs)
-        found = publication.findings(opened, publication.folder_names([run.path for run in opened]), scorer)
+        found = publication.findings(opened, names_of([run.path for run in opened]), scorer)
     for path in publication.publish(out, found) if out else []:
         terminal.say(f"{path}: written")
     conclude(found, as_json)
@@ -110,6 +111,6 @@ def report(
 
 def conclude(found: Findings, as_json: bool) -> None:
     """Print a comparison: tables, and what they say in sentences."""
-    show(found.tables, [{**found.values, "sentences": found.sentences}], as_json)
+    show(found.shown, [{**found.values, "sentences": found.sentences}], as_json)
     if not as_json:
         print(*found.sentences, sep="\n")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -57,8 +58,6 @@ class Comparison:
     sides: tuple[Side, ...]
     source: str
     """Of the tasks."""
-    differing: Mapping[str, tuple[str, ...]]
-    """Recipe keys in which the runs differ, with one value per run."""
 
     @property
     def base(self) -> Side:
@@ -112,7 +111,7 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
             )
         )
     source = runs[0].task(next(iter(scores[0]))).source
-    return Comparison(scorer, tuple(sides), source, differing([run.recipe.content for run in runs]))
+    return Comparison(scorer, tuple(sides), source)
 
 
 def insist_comparable(runs: Sequence[Run]) -> None:
@@ -151,7 +150,16 @@ def broken_budget(run: Run) -> str:
     return "; ".join(faults)
 
 
-def differing(contents: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder: its own, with as many parents as it takes to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    depth = 1
+    while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
+        depth += 1
+    return ["/".join(each[-depth:]) for each in parts]
+
+
+def differing(contents: Sequence[Any]) -> dict[str, tuple[str, ...]]:
     """The recipe keys in which some contents differ, with one value each ("-" where a key is not there)."""
     flat = [dict(_flat(content)) for content in contents]
     keys = dict.fromkeys(key for one in flat for key in one)

@@ -31,7 +31,7 @@ from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.jsonlines import Lines, whole_lines, write_whole
 from atommem_cli.records import Folder
 from atommem_cli.statistics import mean_interval
-from atommem_cli.tables import Table
+from atommem_cli.tables import Table, percent, points
 from atommem_cli.types import Finish
 
 SCHEMA = 1
@@ -174,11 +174,11 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
         told = ("", "", "", "")
         if step is not None:
             counts = f"{step['wins']} / {step['losses']} / {step['ties']}"
-            told = (_points(step["delta"], step["low"], step["high"]), f"{step['p']:.3g}", counts, step["of"])
+            told = (points(step["delta"], step["low"], step["high"]), f"{step['p']:.3g}", counts, step["of"])
         more = (_percent(rung["scores"][name]) for name in others)
         rows.append((rung["rung"], _percent(rung["scores"][leading]), *told, *more))
     top = rungs[-1]["scores"][leading]
-    missing = _points(1 - top["mean"], 1 - top["high"], 1 - top["low"])
+    missing = points(1 - top["mean"], 1 - top["high"], 1 - top["low"])
     rows.append(("all right", "100", missing, "", "", "reading and reasoning", *("" for _ in others)))
     title = (
         f"Ladder of {result['run']}: scores in % with 95 % intervals clustered by task; steps are paired, in points; "
@@ -211,8 +211,4 @@ def _facts(result: Mapping[str, Any]) -> Table:
 
 
 def _percent(cell: Mapping[str, Any]) -> str:
-    return f"{100 * cell['mean']:.1f} [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
-
-
-def _points(delta: float, low: float, high: float) -> str:
-    return f"{100 * delta:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return percent(cell["mean"], cell["low"], cell["high"])

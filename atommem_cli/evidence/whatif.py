@@ -41,12 +41,7 @@ from atommem_cli.evidence.runs import Run, failed
 from atommem_cli.evidence.stepbook import Operation, book, described, find, shortened
 from atommem_cli.evidence.tape import Tape
 from atommem_cli.tables import Table
-from atommem_cli.types import (
-    OpResult,
-    Outcome,
-    StopReason,
-    Trajectory,
-)
+from atommem_cli.types import OpResult, Outcome, StopReason, Trajectory
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from math import isnan
 
 from atommem_cli.evidence.comparison import SIGNIFICANT, Comparison, Panel, Side
 from atommem_cli.evidence.paired import Difference
-from atommem_cli.tables import Table
+from atommem_cli.tables import Table, percent, points
 
 THEIRS = "AtomMem v3 (theirs)"
 """Heading of published numbers."""
@@ -41,11 +41,11 @@ def main(comparison: Comparison, theirs: Mapping[str, str] | None = None) -> Tab
             middle = ("base" if base and not side.invalid else "INVALID", "", "", "")
         else:
             d = side.difference
-            middle = (points(d), _p(d.p), _p(side.holm), f"{d.wins} / {d.losses} / {d.ties}")
+            middle = (_points(d), _p(d.p), _p(side.holm), f"{d.wins} / {d.losses} / {d.ties}")
         rows.append(
             (
                 side.label,
-                f"{100 * score.mean:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]",
+                percent(score.mean, score.low, score.high),
                 *middle,
                 f"{score.n} in {score.clusters} tasks",
                 f"{100 * side.difference.visible:.1f}" if side.difference else "",
@@ -75,21 +75,12 @@ def by_kind(comparison: Comparison) -> Table | None:
         cells = []
         for label in labels:
             mean, difference = side.groups[label]
-            cells.append(points(difference) if difference else f"{100 * mean:.1f}")
+            cells.append(_points(difference) if difference else f"{100 * mean:.1f}")
         rows.append((side.label, *cells))
     title = (
         f"{comparison.scorer} by kind of question: {comparison.base.label} scores, the others differ by (not adjusted)"
     )
     return Table(title, ("run", *labels), tuple(rows))
-
-
-def differing(comparison: Comparison) -> Table | None:
-    """The recipe keys in which the runs differ."""
-    if not comparison.differing:
-        return None
-    keys = comparison.differing
-    rows = [(side.label, *(keys[key][number] for key in keys)) for number, side in enumerate(comparison.sides)]
-    return Table("Keys in which the recipes differ", ("run", *keys), tuple(rows))
 
 
 def scorers(panel: Panel) -> tuple[Table, str]:
@@ -135,9 +126,8 @@ def says(comparison: Comparison, side: Side, what: str, caveat: str = "") -> str
     return f"{text} {caveat}".rstrip()
 
 
-def points(d: Difference) -> str:
-    """A difference with its interval."""
-    return f"{100 * d.delta:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+def _points(d: Difference) -> str:
+    return points(d.delta, d.low, d.high)
 
 
 def _p(value: float | None, *, equals: bool = False) -> str:

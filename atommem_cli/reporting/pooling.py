@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 from atommem_cli.errors import RunMismatch
 from atommem_cli.evidence.comparison import SIGNIFICANT, Comparison, Side
-from atommem_cli.tables import Table
+from atommem_cli.tables import Table, points
 
 
 def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Table]:
@@ -70,4 +70,4 @@ def _spread(deltas: Sequence[float]) -> str:
 
     mean = fmean(deltas)
     half = float(stdtrit(len(deltas) - 1, 0.975)) * stdev(deltas) / sqrt(len(deltas)) if len(deltas) > 1 else nan
-    return f"{100 * mean:+.1f} [{100 * (mean - half):+.1f}, {100 * (mean + half):+.1f}]"
+    return points(mean, mean - half, mean + half)

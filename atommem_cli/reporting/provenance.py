@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from atommem_cli.evidence.comparison import differing
 from atommem_cli.jsonlines import whole_lines
 from atommem_cli.tables import Table
 
@@ -27,11 +27,10 @@ def made(runs: Sequence[tuple[str, Path, Mapping[str, Any]]]) -> Table:
     return Table("Made with", ("run", "commit", "versions"), tuple(row for row in rows if any(row[1:])))
 
 
-def differences(recipes: Sequence[tuple[str, Any]]) -> Table:
-    """The recipe keys in which runs differ, given the name and the recipe of each."""
-    flat = [dict(_flat(recipe)) for _, recipe in recipes]
-    keys = [k for k in dict.fromkeys(k for one in flat for k in one) if len({one.get(k, "-") for one in flat}) > 1]
-    rows = [(name, *(one.get(k, "-") for k in keys)) for (name, _), one in zip(recipes, flat, strict=True)]
+def differences(names: Sequence[str], recipes: Sequence[Any]) -> Table:
+    """The recipe keys in which runs differ, given the name and the recipe of each; no row where there are none."""
+    keys = differing(recipes)
+    rows = [(name, *(values[number] for values in keys.values())) for number, name in enumerate(names)]
     return Table("Keys in which the recipes differ", ("run", *keys), tuple(rows) if keys else ())
 
 
@@ -49,11 +48,3 @@ def _versions(session: Mapping[str, Any]) -> str:
     packages = session.get("packages")
     own = {name: session[name] for name in ("atommem", "python") if name in session}
     return ", ".join(f"{name} {v}" for name, v in (own | (packages if isinstance(packages, dict) else {})).items())
-
-
-def _flat(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{at}.{key}" if at else str(key))
-    else:
-        yield at, json.dumps(value, ensure_ascii=False)

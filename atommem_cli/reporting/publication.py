@@ -13,10 +13,10 @@ from typing import Any
 
 from atommem_cli.errors import UsageError
 from atommem_cli.evidence import comparison
-from atommem_cli.evidence.comparison import Comparison, compare
+from atommem_cli.evidence.comparison import Comparison, compare, differing, names_of
 from atommem_cli.evidence.runs import STEPS, Run, open_all
 from atommem_cli.jsonlines import write_whole
-from atommem_cli.reporting import contrasts, forest
+from atommem_cli.reporting import contrasts, forest, provenance
 from atommem_cli.reporting.curves import save
 from atommem_cli.tables import Table
 
@@ -31,7 +31,7 @@ def beside(folders: Sequence[Path]) -> tuple[Table, ...]:
         return ()
     runs = open_all(folders)
     try:
-        found = findings(runs, folder_names([run.path for run in runs]))
+        found = findings(runs, names_of([run.path for run in runs]))
     except UsageError as error:
         return (Table("The runs are not compared", ("why",), ((str(error),),)),)
     return (*found.tables, Table("What the differences say", ("",), tuple((said,) for said in found.sentences)))
@@ -46,15 +46,13 @@ class Findings:
     sentences: tuple[str, ...]
     values: Mapping[str, Any]
     """Everything as JSON values, in [0, 1]; what is not known is null."""
+    keys: Table | None = None
+    """The recipe keys in which the runs differ."""
 
-
-def folder_names(folders: Sequence[Path]) -> list[str]:
-    """A name for each folder: its own, with as many parents as it takes to tell them apart."""
-    parts = [folder.resolve().parts for folder in folders]
-    depth = 1
-    while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
-        depth += 1
-    return ["/".join(each[-depth:]) for each in parts]
+    @property
+    def shown(self) -> tuple[Table, ...]:
+        """Every table, in the order in which they are read."""
+        return (*self.tables, *([self.keys] if self.keys is not None and self.keys.rows else []))
 
 
 def findings(
@@ -86,16 +84,18 @@ def findings(
         for number, side in enumerate(compared.sides)
         if number
     ]
-    tables = (contrasts.main(compared, theirs), contrasts.by_kind(compared), contrasts.differing(compared), other)
+    tables = (contrasts.main(compared, theirs), contrasts.by_kind(compared), other)
+    keys = provenance.differences(names, [run.recipe.content for run in runs])
     values = {
         "scorer": compared.scorer,
         "source": compared.source,
         "runs": [asdict(side) for side in compared.sides],
-        "differing": compared.differing,
+        "differing": differing([run.recipe.content for run in runs]),
         "scorers": asdict(panel),
         **({"theirs": theirs} if theirs else {}),
     }
-    return Findings((compared,), tuple(table for table in tables if table), (*sentences, order), _plain(values))
+    shown = tuple(table for table in tables if table)
+    return Findings((compared,), shown, (*sentences, order), _plain(values), keys)
 
 
 def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = None) -> list[Path]:
@@ -110,7 +110,7 @@ def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = 
     said = "".join(f"- {sentence}\n" for sentence in found.sentences)
     values = {**found.values, "sentences": list(found.sentences)}
     files: dict[str, str | bytes] = {
-        "table.md": "\n".join([*(table.markdown() for table in found.tables), said]),
+        "table.md": "\n".join([*(table.markdown() for table in found.shown), said]),
         "table.csv": _csv(found.values),
         "table.tex": found.tables[0].latex(),
         "table.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atommem_cli.errors import UsageError
+from atommem_cli.evidence.comparison import names_of
 from atommem_cli.evidence.runs import EPISODES as LINES
 from atommem_cli.evidence.runs import STEPS, Run, open_all
 from atommem_cli.jsonlines import read_json, write_whole
@@ -88,7 +89,9 @@ def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
 
 def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int, extra: Sequence[Table]) -> Report:
     target = _target([run.path for run in runs], out)
-    surveys = [survey.take(run, label, episodes) for run, label in zip(runs, _labels(runs), strict=True)]
+    surveys = [
+        survey.take(run, label, episodes) for run, label in zip(runs, names_of([run.path for run in runs]), strict=True)
+    ]
     results = [standing.standing(one.run, one.scorers, one.questions) for one in surveys]
     drawn = {
         name: {theme: figure for theme in THEMES if (figure := draw(surveys, theme))}
@@ -143,12 +146,3 @@ def _evaluation(folder: Path) -> str | None:
     if command == "eval" and not any((folder / name).is_file() for name in (STEPS, LINES)):
         return None
     return str(command)
-
-
-def _labels(runs: Sequence[Run]) -> list[str]:
-    """Names that tell the runs apart: a folder's, with those above it where that does not."""
-    for depth in range(1, max(len(run.path.resolve().parts) for run in runs) + 1):
-        labels = ["/".join(run.path.resolve().parts[-depth:]) for run in runs]
-        if len(set(labels)) == len(labels):
-            return labels
-    return labels

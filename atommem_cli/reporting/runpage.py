@@ -81,7 +81,7 @@ def page(
     rooms = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     labels = [survey.label for survey in surveys]
     made = provenance.made([(survey.label, survey.run.path, survey.run.identity) for survey in surveys])
-    recipes = [(survey.label, survey.run.identity["recipe"]) for survey in surveys]
+    recipes = [survey.run.identity["recipe"] for survey in surveys]
     tables, gaps = _why(surveys)
     style, script = _template("run.css"), "\n".join(map(_template, ("run.js", "find.js", "keys.js")))
     packed, left_out = casebook.pack([survey.cases for survey in surveys])
@@ -95,7 +95,7 @@ def page(
         extra=[_shown(table) for table in extra],
         ran=_shown(_ran(labels, results)),
         made=_shown(made),
-        differences=_shown(_turned(provenance.differences(recipes))),
+        differences=_shown(_turned(provenance.differences(labels, recipes))),
         gaps=[visible(gap) for survey in surveys for gap in survey.gaps] + gaps,
         images=[{**image, **dict(zip(("title", "caption"), CAPTIONS[image["name"]], strict=True))} for image in images],
         tables=[_shown(table) for table in (*scoreboard.details(labels, results), *tables)],

@@ -29,7 +29,7 @@ def page(histories: Sequence[History], images: Sequence[Mapping[str, Any]]) -> s
         several=several,
         runs=_runs(histories),
         made=provenance.made([(h.name, h.folder, h.identity) for h in histories]),
-        differences=provenance.differences([(h.name, h.identity.get("recipe")) for h in histories])
+        differences=provenance.differences([h.name for h in histories], [h.identity.get("recipe") for h in histories])
         if several
         else None,
         together=progress.table(histories),

@@ -18,7 +18,7 @@ from atommem_cli.evidence import comparison
 from atommem_cli.evidence.comparison import Panel
 from atommem_cli.evidence.runs import Run
 from atommem_cli.metrics import em
-from atommem_cli.reporting import contrasts, publication
+from atommem_cli.reporting import contrasts
 from atommem_cli.types import Answer
 
 
@@ -183,5 +183,5 @@ def test_files(home: Path, tmp_path: Path) -> None:
 
 
 def test_names_tell_folders_apart(tmp_path: Path) -> None:
-    assert publication.folder_names([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
-    assert publication.folder_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
+    assert comparison.names_of([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
+    assert comparison.names_of([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
