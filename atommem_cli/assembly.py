@@ -114,7 +114,8 @@ def assemble(
 
     Args:
         playing: a policy that is there already (a trainer's); the recipe's own is then not built.
-        lent: parts of another recipe; policy, store and embedder that both name alike are taken from there.
+        lent: parts of another recipe; the policy, and the store with its embedder, that both name alike are taken
+            from there.
         where: the run folder. With this machine's name it stamps the run's entries in a store that others
             share: the same run finds its own leftovers again, and nobody else's.
 
@@ -127,14 +128,14 @@ def assemble(
     if "run" in type(store_options).model_fields:
         place = (platform.node(), str(where.resolve())) if where else (recipe.digest, os.getpid())
         store_options = store_options.model_copy(update={"run": f"{seeds.derive(0, *place):016x}"})
+    # A store holds the vectors of one embedder.
+    shared = lent if lent and (lent.recipe.store, lent.recipe.embedder) == (recipe.store, recipe.embedder) else None
     return Parts(
         recipe,
         agent.build(agent_options),
         playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else _policy(recipe)),
-        lent.store if lent and lent.recipe.store == recipe.store else store.build(store_options),
-        lent.vectors
-        if lent and lent.recipe.embedder == recipe.embedder
-        else CachedEmbedder(embedder.build(embedder_options)),
+        shared.store if shared else store.build(store_options),
+        shared.vectors if shared else CachedEmbedder(embedder.build(embedder_options)),
     )
 
 

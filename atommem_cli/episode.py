@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from atommem_cli.memory import Memory
 from atommem_cli.text import Tokenizer
-from atommem_cli.types import Answer, Chunk, Expects, Generation, MemoryOp, Observation, OpResult, Task
+from atommem_cli.types import Answer, Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class Agent(Protocol):
     """Whether it asks the policy about every chunk; else only about every question."""
     reads_again: bool
     """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
+    operations: tuple[OpKind, ...]
+    """The operations that it may run, its own and those that it takes from replies."""
 
     def play(self, episode: Episode) -> Play:
         """Play the episode to its end."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atommem_cli import recipe as recipes
-from atommem_cli.errors import UsageError
+from atommem_cli.errors import RecipeError, UsageError
 from atommem_cli.evaluation import Progress, evaluate
 from atommem_cli.evidence.runs import Run
 from atommem_cli.jsonlines import read_json
@@ -46,19 +46,29 @@ def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progres
     return recipe.changed([f"policy.model={json.dumps(policy)}"])
 
 
-def newest(recipe: Recipe) -> Path | None:
-    """The newest finished training of a recipe under `results/`, where the recipe's own policy is untrained.
+def untrained(recipe: Recipe) -> bool:
+    """Whether the policy is a fresh model. What such a one loses with a component says nothing about the component."""
+    return (recipe.policy.model_extra or {}).get("model") == TINY
 
-    What an untrained policy loses with a component says nothing about the component.
-    """
-    if (recipe.policy.model_extra or {}).get("model") != TINY:
-        return None
+
+def newest(recipe: Recipe) -> Path | None:
+    """The newest finished training of a recipe of that name under `results/`."""
     finished = []
     for inside in Path("results").glob(f"*/{checkpoints.MODEL}/recipe.yaml"):
         summary = inside.parents[1] / "summary.json"
-        if summary.is_file() and recipes.load(str(inside)).name == recipe.name:
-            finished.append((summary.stat().st_mtime, summary.parent))
+        try:
+            if summary.is_file() and recipes.load(str(inside)).name == recipe.name:
+                finished.append((summary.stat().st_mtime, summary.parent))
+        except RecipeError:
+            continue  # of another version, or somebody's own
     return max(finished)[1] if finished else None
+
+
+def remark(recipe: Recipe, trained: Path | None) -> str:
+    """What a user must know who named no policy."""
+    if trained is None:
+        return f"the policy of recipe {recipe.name} is untrained: its numbers say nothing; name a trained one: --policy"
+    return f"policy: {trained}, the newest training of recipe {recipe.name} here"
 
 
 def lineage(recipe: Recipe) -> list[tuple[str, Recipe]]:

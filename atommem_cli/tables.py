@@ -1,4 +1,4 @@
-"""Tables of evaluations, as plain headers and rows; Markdown is made here, the terminal's in `cli.py`."""
+"""Tables of evaluations, as plain headers and rows; `terminal` draws them, here they become Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Table:
         from pandas import DataFrame
 
         body: str = DataFrame(self.rows, columns=self.headers).to_latex(index=False, escape=True)
+        body = body.replace("< ", "$<$ ")  # in text mode it is another character
         return f"% {' '.join(self.title.split())}\n{body}"
 
 
@@ -94,9 +95,9 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
     return Table(title, headers, tuple(rows))
 
 
-def costs(planned: Sequence[tuple[str, Cost]]) -> Table:
-    """One row per agent: what an evaluation would take."""
-    headers = ("agent", "tasks", "questions", "episodes", "chunks", "tokens", "calls", "new tokens")
+def costs(planned: Sequence[tuple[str, Cost]], what: str = "agent") -> Table:
+    """One row per agent, or whatever `what` says: what an evaluation would take."""
+    headers = (what, "tasks", "questions", "episodes", "chunks", "tokens", "calls", "new tokens")
     rows = tuple(
         (
             agent,

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,11 +18,15 @@ from commands import ATOMMEM, atommem, complaint
 from training import _demos as demos
 
 from atommem_cli import ablation, plugins, preparation, retraining
+from atommem_cli import arms as grid
 from atommem_cli import recipe as recipes
+from atommem_cli.arms import Arm
 from atommem_cli.errors import UsageError
+from atommem_cli.evidence import ablations
+from atommem_cli.evidence.ablations import Played
 from atommem_cli.evidence.runs import Run
 from atommem_cli.recipe import Recipe
-from atommem_cli.reporting import published
+from atommem_cli.reporting import published, worth
 from atommem_cli.types import OpKind, Outcome
 
 EXACT = ("--set", "store={name: exact}")
@@ -39,8 +44,12 @@ def recipe(home: Path, script: str, *changes: str) -> Recipe:
     return recipes.load("tiny", [policy, "store={name: exact}", f"task.folder={home / 'data' / 'stream'}", *changes])
 
 
+def played(arm: Arm) -> Played:
+    return Played(arm.name, arm.kind, arm.how, arm.component, SimpleNamespace(recipe=arm.recipe))  # type: ignore[arg-type]
+
+
 def arms(*changes: str) -> dict[str, Recipe]:
-    found = ablation.arms(recipes.load("8b", list(changes)))
+    found = grid.arms(recipes.load("8b", list(changes)))
     return {arm.name: arm.recipe for arm in found}
 
 
@@ -65,18 +74,18 @@ def test_a_cell_that_is_the_base_is_not_played_twice() -> None:
 
 
 def test_published_numbers_stand_beside_matching_settings_only() -> None:
-    found = [(arm.name, arm.component, arm.recipe) for arm in ablation.arms(recipes.load("8b"))]
-    theirs = published.beside(found, "2wikimultihopqa", 200)
+    found = [played(arm) for arm in grid.arms(recipes.load("8b"))]
+    theirs = published.matching(found, "2wikimultihopqa", 200)
     assert theirs["base"] == (67.5, 0.0)
     assert theirs["without-scratchpad-storage"] == (27.1, pytest.approx(-40.4))
     assert theirs["chunk-8192-k-3"] == (65.2, pytest.approx(-2.3))
-    assert published.beside(found, "stream", 200) == {}
+    assert published.matching(found, "stream", 200) == {}
     section = "ablate={drop: [], chunk_tokens: [], retrieve_k: [], embedders: [{name: random}]}"
-    control = [(arm.name, arm.component, arm.recipe) for arm in ablation.arms(recipes.load("8b", [section]))]
-    assert published.beside(control, "musique", 200)["embedder-random"] == (46.1, pytest.approx(-9.0))
-    assert published.beside(found, "hotpotqa", 400) == {}
-    small = [(name, gone, one.changed(["memory.retrieve_k=5"])) for name, gone, one in found[:2]]
-    assert published.beside(small, "hotpotqa", 200) == {}
+    control = [played(arm) for arm in grid.arms(recipes.load("8b", [section]))]
+    assert published.matching(control, "musique", 200)["embedder-random"] == (46.1, pytest.approx(-9.0))
+    assert published.matching(found, "hotpotqa", 400) == {}
+    small = [played(arm) for arm in grid.arms(recipes.load("8b", ["memory.retrieve_k=5"])) if arm.kind != "size"]
+    assert published.matching(small, "hotpotqa", 200) == {}
 
 
 @pytest.mark.parametrize(("drop", "hinge"), [("update", "update"), ("delete", "delete")])
@@ -85,7 +94,7 @@ def test_what_hinges_on_an_operation_is_what_its_loss_costs_the_oracle(home: Pat
     out = home / f"hinge-{drop}"
     chosen = recipe(home, "oracle", f"ablate={{drop: [{drop}], chunk_tokens: [], retrieve_k: []}}")
     ablation.play(chosen, out)
-    side = ablation.conclude(out).comparisons[0].sides[1]
+    side = worth.worth(ablations.read(out)).comparisons[0].sides[1]
     for kind in {"create", "update", "delete", "none"} & side.groups.keys():
         difference = side.groups[kind][1]
         assert difference is not None
@@ -100,7 +109,7 @@ def test_nothing_is_left_without_storage_and_scratchpad(home: Path) -> None:
     out = home / "nothing"
     chosen = recipe(home, "oracle", "ablate={drop: ['storage,scratchpad'], chunk_tokens: [], retrieve_k: []}")
     ablation.play(chosen, out)
-    groups = ablation.conclude(out).comparisons[0].sides[1].groups
+    groups = worth.worth(ablations.read(out)).comparisons[0].sides[1].groups
     assert groups["create"][0] == groups["update"][0] == 0.0
     run = Run(out / "arms" / "without-scratchpad-storage")
     outcomes = {op["outcome"] for name in run.episodes for step in run.steps(name) for op in step["ops"]}
@@ -114,9 +123,9 @@ def test_noop_leaves_the_prompts_as_they_are_and_prompt_does_not(home: Path) -> 
         out = home / f"how-{how}"
         section = f"ablate={{drop: [scratchpad], chunk_tokens: [], retrieve_k: [], how: {how}}}"
         ablation.play(recipe(home, "oracle", section, "task.limit=3"), out)
-        for _, _, run in ablation.finished(out):
-            name = next(iter(run.episodes))
-            first[how, run.name] = run.steps(name)[0]["prompt"]
+        for arm in ablations.read(out).arms:
+            name = next(iter(arm.run.episodes))
+            first[how, arm.name] = arm.run.steps(name)[0]["prompt"]
     assert first["noop", "base"] == first["prompt", "base"] == first["noop", "without-scratchpad-noop"]
     assert first["prompt", "without-scratchpad"] != first["prompt", "base"]
 
@@ -134,13 +143,72 @@ def test_arms_share_policy_store_and_embedder(home: Path, monkeypatch: pytest.Mo
     section = "ablate={drop: [update], chunk_tokens: [8, 16], retrieve_k: [2, 4]}"
     ablation.play(recipe(home, "oracle", section, "task.limit=2"), home / "shared")
     assert sorted(built) == ["embedders", "policies", "stores"]
-    assert [name for name, _, _ in ablation.finished(home / "shared")] == [
+    assert [arm.name for arm in ablations.read(home / "shared").arms] == [
         "base",
         "without-update",
         "chunk-8-k-2",
         "chunk-16-k-2",
         "chunk-16-k-4",
     ]
+
+
+def test_an_embedder_of_another_size_is_played_on_the_default_store(home: Path) -> None:
+    words = ("--policy", "scripted:oracle", "--limit", "4", "--embedder", "random", "--out", "embedders", "--json")
+    labels = [side["label"] for side in json.loads(atommem("ablate", *words, cwd=home).stdout)["runs"]]
+    assert labels == ["base", "embedder-random"]
+
+
+def test_the_same_arm_asked_for_twice_is_one(home: Path) -> None:
+    words = ("ablate", "--policy", "scripted:oracle", "--limit", "4", *EXACT, "--out", "twice", "--json")
+    done = atommem(*words, "--drop", "delete", "--drop", "delete", "--retrieve-k", "2", "2", cwd=home)
+    assert [side["label"] for side in json.loads(done.stdout)["runs"]] == ["base", "without-delete", "chunk-8-k-2"]
+    assert len((home / "twice" / "arms.jsonl").read_text().splitlines()) == 3
+
+
+def test_arms_that_an_agent_cannot_notice_are_left_out(home: Path) -> None:
+    for agent, left in (
+        ("memagent", ["base", "without-scratchpad", "without-scratchpad-storage", "chunk-4-k-2", "chunk-16-k-2"]),
+        ("rag", ["base", "without-storage", "chunk-4-k-2", "chunk-8-k-2", "chunk-16-k-2"]),
+    ):
+        changes = [
+            f"agent.name={agent}",
+            "ablate.retrieve_k=[2]",
+            "ablate.drop=[update, scratchpad, storage, 'storage,scratchpad']",
+        ]
+        names = [arm.name for arm in grid.arms(recipe(home, "oracle", *changes))]
+        assert set(left) <= set(names)
+        assert "without-update" not in names
+    with pytest.raises(UsageError, match="the agent closed_book makes no use of"):
+        grid.arms(recipe(home, "oracle", "agent.name=closed_book"))
+    said = complaint("ablate", "--policy", "scripted:oracle", "--chunk-size", "8", *EXACT, cwd=home)
+    assert "nothing to ablate" in said
+
+
+def test_what_is_not_finished_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    words = ("--policy", "scripted:oracle", "--limit", "4", *EXACT, "--out", "cut")
+    atommem("ablate", "--drop", "delete", "update", *words, cwd=home)
+    (home / "cut" / "arms" / "without-update" / "summary.json").unlink()
+    assert ablations.read(home / "cut").missing == ("without-update",)
+    said = worth.worth(ablations.read(home / "cut")).sentences
+    assert said[-1] == "Not finished, and in no figure here: without-update."
+    (home / "cut" / "arms.jsonl").write_text('{"x":1}\n')
+    assert "arms.jsonl: line 1 is damaged" in complaint("compare", "cut", "cut", cwd=home)
+
+
+def test_a_report_of_an_ablation_keeps_its_caveats(home: Path) -> None:
+    atommem(
+        "ablate", "--drop", "delete", "--policy", "scripted:mute", "--limit", "4", *EXACT, "--out", "drawn", cwd=home
+    )
+    atommem("report", "drawn", cwd=home)
+    page = (home / "drawn" / "report.html").read_text()
+    assert "The base never used it with effect, so this says nothing about its worth." in page
+
+
+def test_a_stopped_arm_says_so(home: Path) -> None:
+    words = ("--policy", "scripted:oracle", "--limit", "6", *EXACT, "--set", "budget.calls=3", "--out", "stopped")
+    done = atommem("ablate", "--drop", "delete", *words, cwd=home)
+    assert "A budget stopped 6 episodes of base and 6 episodes of without-delete" in done.stdout
 
 
 def test_later_arms_join_the_earlier_ones(home: Path) -> None:
@@ -177,10 +245,10 @@ def test_the_command_says_what_a_result_supports(home: Path) -> None:
     words = ("--policy", "scripted:oracle", *EXACT, "--out", "said")
     done = atommem("ablate", "--drop", "delete", "scratchpad", *words, cwd=home)
     sentence = next(line for line in done.stdout.splitlines() if line.startswith("Dropping delete"))
-    assert "an effect, for this policy" in sentence
-    assert "a policy trained without it might do better or worse" in sentence
+    assert "a real difference, for this policy" in sentence
+    assert "a policy trained without might do better or worse" in sentence
     sentence = next(line for line in done.stdout.splitlines() if line.startswith("Dropping scratchpad"))
-    assert "no effect is shown" in sentence
+    assert "no difference is shown" in sentence
     for name in ("table.md", "table.csv", "table.tex", "table.json", "differences.png", "differences.pdf"):
         assert (home / "said" / name).stat().st_size > 100
 
@@ -191,7 +259,7 @@ def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
         data = home / f"seed{seed}" / "stream"
         preparation.prepare("stream", out=data, split="validation", limit=30, seed=seed)
         words = ["--policy", "scripted:append_only", "--drop", "create", "--set", f"task.folder={data}", *EXACT]
-        done = atommem("ablate", *words, "--out", f"pool/{seed}", "--json", cwd=home)
+        done = atommem("ablate", *words, "--set", f"seed={seed}", "--out", f"pool/{seed}", "--json", cwd=home)
         deltas.append(json.loads(done.stdout)["runs"][1]["difference"]["delta"])
     done = atommem("compare", "pool/1", "pool/2", "pool/3", "--out", "pooled", cwd=home)
     row = next(line for line in done.stdout.splitlines() if line.startswith("| without-create"))
@@ -204,6 +272,16 @@ def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
     atommem("ablate", *words[:2], "--drop", "read", *words[4:], "--out", "pool/other", cwd=home)
     said = complaint("compare", "pool/1", "pool/other", cwd=home)
     assert "no valid arm is in all of them" in said
+    again = [word.replace("seed3", "seed1") for word in words]
+    atommem("ablate", *again, "--set", "seed=1", "--out", "pool/again", cwd=home)
+    assert "the same tasks, policy and seed: that is one" in complaint("compare", "pool/1", "pool/again", cwd=home)
+    assert "two at least" in complaint("compare", "pool/1", "pool/1", cwd=home)
+    atommem("ablate", *words, "--set", "memory.retrieve_k=2", "--out", "pool/k", cwd=home)
+    assert "their recipes differ in memory.retrieve_k" in complaint("compare", "pool/1", "pool/k", cwd=home)
+    assert "--scorer is for runs" in complaint("compare", "pool/1", "pool/2", "--scorer", "f1", cwd=home)
+    before = {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}
+    atommem("compare", "pool/1", "pool/2", cwd=home)
+    assert before == {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}
 
 
 def test_an_untrained_policy_gives_way_to_the_newest_training(home: Path) -> None:
@@ -244,7 +322,7 @@ def test_mistakes_are_one_sentence(home: Path) -> None:
     said = complaint("ablate", "--embedder", "hshing", "--policy", "scripted:oracle", cwd=home)
     assert "hashing" in said
     with pytest.raises(UsageError, match="has no"):
-        ablation.finished(home)
+        ablations.read(home)
 
 
 def test_an_arm_is_trained_again_the_way_its_policy_was(tmp_path: Path) -> None:
@@ -255,7 +333,8 @@ def test_an_arm_is_trained_again_the_way_its_policy_was(tmp_path: Path) -> None:
     base = recipes.meant(None, str(tmp_path / "sft"), {"task.limit": 2}, [])
     assert [command for command, _ in retraining.lineage(base)] == ["sft"]
     section = "ablate={drop: [update], chunk_tokens: [], retrieve_k: [], how: train}"
-    found = {name: run for name, _, run in ablation.play(base.changed([section]), tmp_path / "out")}
+    ablation.play(base.changed([section]), tmp_path / "out")
+    found = {arm.name: arm.run for arm in ablations.read(tmp_path / "out").arms}
     assert list(found) == ["base", "without-update-retrained"]
     again = tmp_path / "out" / "training" / "without-update-retrained"
     run = Run(again / "demonstrations-0")
@@ -265,4 +344,8 @@ def test_an_arm_is_trained_again_the_way_its_policy_was(tmp_path: Path) -> None:
     assert found["without-update-retrained"].recipe.policy.model_extra["model"] == str(again / "sft" / "model")  # type: ignore[index]
     weights = [run.identity["policy"]["weights"] for run in found.values()]
     assert weights[0] != weights[1]
-    assert ablation.conclude(tmp_path / "out").sentences[0].startswith("Dropping update and training again without it")
+    assert (
+        worth.worth(ablations.read(tmp_path / "out"))
+        .sentences[0]
+        .startswith("Dropping update and training again without")
+    )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from atommem_cli import dialect
 from atommem_cli.episode import Episode, Request, ask
-from atommem_cli.types import Expects, MemoryOp, Observation
+from atommem_cli.types import Expects, MemoryOp, Observation, OpKind
 
 
 class Options(BaseModel):
@@ -27,6 +27,7 @@ class Speaker:
     name: str
     calls_per_chunk = False
     reads_again = False
+    operations: tuple[OpKind, ...] = ()
 
     def __init__(self, options: Options) -> None:
         self.dialect = dialect.load(options.dialect)

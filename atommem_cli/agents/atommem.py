@@ -29,6 +29,7 @@ class AtomMem(Speaker):
     name = "atommem"
     calls_per_chunk = True
     reads_again = True
+    operations = tuple(OpKind)
 
     def play(self, episode: Episode) -> Play:
         for chunk in episode.chunks:

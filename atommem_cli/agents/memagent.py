@@ -19,6 +19,7 @@ class MemAgent(Speaker):
 
     name = "memagent"
     calls_per_chunk = True
+    operations = (OpKind.SCRATCHPAD,)
 
     def play(self, episode: Episode) -> Play:
         for chunk in episode.chunks:

@@ -18,6 +18,7 @@ class Rag(Speaker):
     """Stores every document that the chunks show, then retrieves per question."""
 
     name = "rag"
+    operations = (OpKind.CREATE, OpKind.READ)
 
     def play(self, episode: Episode) -> Play:
         read = sorted({i for chunk in episode.chunks for i in chunk.documents})

@@ -31,9 +31,13 @@ def why(
 
     opened = open_all(runs)
     names = names_of([run.path for run in opened])
-    missed = {name: causes.summarize(run) for name, run in zip(names, opened, strict=True)}
-    clean = {name: hygiene.inspect(run) for name, run in zip(names, opened, strict=True)}
-    shown = [causes.table(tallies, f"{name}: {causes.TITLE}") for name, tallies in missed.items()]
+    told = {name: hygiene.why(run) for name, run in zip(names, opened, strict=True)}
+    missed = {name: tallies for name, (tallies, _) in told.items()}
+    clean = {name: kept for name, (_, kept) in told.items()}
+    shown = [
+        causes.table(missed[name], f"{name}{run.extent}: {causes.TITLE}")
+        for name, run in zip(names, opened, strict=True)
+    ]
     values = {
         name: {"causes": {kind: asdict(tally) for kind, tally in missed[name].items()}, "hygiene": asdict(clean[name])}
         for name in names

@@ -41,21 +41,27 @@ def ablate(
     """What each memory component, chunk size, k and embedder is worth."""
     from atommem_cli import ablation, retraining, tables
     from atommem_cli import recipe as recipes
+    from atommem_cli.arms import asked
+    from atommem_cli.evidence import ablations
+    from atommem_cli.reporting import publication, worth
 
     given = {"task.limit": limit, "eval.repeats": repeats}
-    asked = ablation.asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
-    chosen = recipes.meant(recipe, policy, {**given, **asked}, change or [])
-    if policy is None and (trained := retraining.newest(chosen)):
-        terminal.say(f"policy: {trained}, the newest training of recipe {chosen.name} here")
-        chosen = recipes.meant(recipe, str(trained), {**given, **asked}, change or [])
+    given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
+    chosen = recipes.meant(recipe, policy, given, change or [])
+    if policy is None and retraining.untrained(chosen):
+        trained = retraining.newest(chosen)
+        terminal.say(retraining.remark(chosen, trained))
+        chosen = recipes.meant(recipe, str(trained), given, change or []) if trained else chosen
     if plan:
         costs = ablation.plan(chosen)
-        show([tables.costs(costs)], [{"arm": name, **asdict(cost)} for name, cost in costs], as_json)
+        show([tables.costs(costs, "arm")], [{"arm": name, **asdict(cost)} for name, cost in costs], as_json)
         return
     path = ablation.run_path(chosen, out)
     with terminal.progress("episodes") as tell:
         ablation.play(chosen, path, command=sys.argv, progress=tell)
-    found = ablation.conclude(path)
+    read = ablations.read(path)
+    found = worth.worth(read)
+    publication.publish(path, found, {name: points for name, (_, points) in worth.theirs(read).items()})
     terminal.say(f"{path}: written")
     conclude(found, as_json)
 
@@ -71,13 +77,13 @@ def compare(
 
     With what it costs, and whether other scorers agree. Given ablations under several seeds: do they agree?
     """
-    from atommem_cli import ablation
+    from atommem_cli.evidence import ablations
     from atommem_cli.evidence.comparison import names_of
     from atommem_cli.evidence.runs import open_all
-    from atommem_cli.reporting import publication
+    from atommem_cli.reporting import publication, worth
 
-    if all((folder / ablation.ARMS).is_file() for folder in runs):
-        found = ablation.agree(runs)
+    if all(map(ablations.is_one, runs)):
+        found = worth.agree(runs, scorer)
     else:
         opened = open_all(runs)
         found = publication.findings(opened, names_of([run.path for run in opened]), scorer)
@@ -98,12 +104,12 @@ def report(
 
     Of evaluations: scores, why questions were missed, and every step of an episode.
     """
-    from atommem_cli import ablation
-    from atommem_cli.reporting import publication
+    from atommem_cli.evidence import ablations
     from atommem_cli.reporting import report as reports
+    from atommem_cli.reporting import worth
 
-    drawn, target = ablation.opened(folders, out)
-    done = reports.report(drawn, target, pdf=pdf, episodes=episodes, extra=publication.beside(drawn))
+    target = out or (folders[0] if len(folders) == 1 else None)
+    done = reports.report(ablations.drawn(folders), target, pdf=pdf, episodes=episodes, extra=worth.beside(folders))
     for path in done.paths:
         terminal.say(f"{path}: written")
     show([done.table], [asdict(one) for one in done.progress] or list(done.results), as_json)

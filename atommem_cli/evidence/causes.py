@@ -44,7 +44,7 @@ from enum import StrEnum
 
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.evidence.runs import Line, Run
-from atommem_cli.evidence.tracing import Trail, follow, material
+from atommem_cli.evidence.tracing import Traced, Trail, follow, trace
 from atommem_cli.metrics import normalise
 from atommem_cli.tables import Table
 from atommem_cli.types import Chunk, Finish, Question, StopReason, Task
@@ -116,14 +116,19 @@ def explain(
     Raises:
         SourceError: the episode has no such score.
     """
+    return explain_traced(Traced(task, chunks, steps, follow(task, chunks, steps, agent)), line, scorer)
+
+
+def explain_traced(traced: Traced, line: Line, scorer: str) -> tuple[Explanation, ...]:
+    """`explain` of an episode that was followed already."""
     if scorer not in line["scores"]:
         raise SourceError(f"{line['episode']} has no score {scorer!r}")
     by_question: dict[int, list[Trail]] = defaultdict(list)
-    for trail in follow(task, chunks, steps, agent):
+    for trail in traced.trails:
         by_question[trail.question].append(trail)
     return tuple(
-        _explanation(question, number, by_question[number], line, steps, line["scores"][scorer][number])
-        for number, question in enumerate(task.questions)
+        _explanation(question, number, by_question[number], line, traced.steps, line["scores"][scorer][number])
+        for number, question in enumerate(traced.task.questions)
     )
 
 
@@ -193,9 +198,7 @@ def explain_episode(run: Run, episode: str) -> tuple[Explanation, ...]:
     if episode not in run.episodes:
         raise UsageError(f"{run.path}: there is no episode {episode}")
     line = run.episodes[episode]
-    task = run.task(line["task"])
-    chunks = material(run, task, line)
-    return explain(task, chunks, line, run.steps(episode), leading(run), agent=run.identity["agent"]["name"])
+    return explain_traced(trace(run, line), line, leading(run))
 
 
 def explain_run(run: Run) -> Iterator[tuple[Line, Task, tuple[Explanation, ...]]]:
@@ -204,10 +207,10 @@ def explain_run(run: Run) -> Iterator[tuple[Line, Task, tuple[Explanation, ...]]
     Raises:
         UsageError, SourceError, RunMismatch: as `explain_episode`.
     """
-    scorer, agent = leading(run), run.identity["agent"]["name"]
-    for name, line in run.episodes.items():
-        task = run.task(line["task"])
-        yield line, task, explain(task, material(run, task, line), line, run.steps(name), scorer, agent=agent)
+    scorer = leading(run)
+    for line in run.episodes.values():
+        traced = trace(run, line)
+        yield line, traced.task, explain_traced(traced, line, scorer)
 
 
 def leading(run: Run) -> str:
@@ -264,8 +267,13 @@ def summarize(run: Run) -> dict[str, Tally]:
     Raises:
         UsageError, SourceError, RunMismatch: as `explain_episode`.
     """
+    return by_kind((task, explanations) for _, task, explanations in explain_run(run))
+
+
+def by_kind(episodes: Iterable[tuple[Task, Sequence[Explanation]]]) -> dict[str, Tally]:
+    """The tallies of `summarize` of some episodes."""
     groups: dict[str, Tally] = defaultdict(Tally)
-    for _, task, explanations in explain_run(run):
+    for task, explanations in episodes:
         for explanation in explanations:
             question = task.questions[explanation.question]
             for group in filter(None, ("all", question.hinge or question.kind)):

@@ -20,8 +20,9 @@ from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.summary import labels
-from atommem_cli.types import Answer
+from atommem_cli.types import Answer, StopReason
 
+_STOPPED = (StopReason.BUDGET, StopReason.STEP_LIMIT)
 SIGNIFICANT = 0.05
 """Two-sided, after Holm."""
 
@@ -44,6 +45,8 @@ class Side:
     """Prompt and new tokens per question, mean."""
     failed: int
     """Episodes that ended in an error; they count as wrong."""
+    stopped: int
+    """Episodes that a budget ended; questions that were not asked count as wrong."""
     efficient: bool
     """No other valid run scores at least as high for at most as many tokens (one of them better)."""
     groups: Mapping[str, tuple[float, Difference | None]]
@@ -62,6 +65,10 @@ class Comparison:
     @property
     def base(self) -> Side:
         return self.sides[0]
+
+    def against(self, label: str) -> Side | None:
+        """The run of that name, where it has a difference."""
+        return next((side for side in self.sides if side.label == label and side.difference is not None), None)
 
 
 def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None) -> Comparison:
@@ -84,8 +91,11 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
     asked = kinds(runs[0])
     scores = [by_task(run, scorer) for run in runs]
     invalid = [broken_budget(run) for run in runs]
+    tests = max(1, sum(not fault for fault in invalid[1:]))
     differences = [
-        paired(list(mine.values()), list(scores[0].values())) if number and not fault and not invalid[0] else None
+        paired(list(mine.values()), list(scores[0].values()), tests=tests)
+        if number and not fault and not invalid[0]
+        else None
         for number, (mine, fault) in enumerate(zip(scores, invalid, strict=True))
     ]
     valid = [d.p for d in differences if d is not None]
@@ -106,6 +116,7 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
                 calls=costs[number][0],
                 tokens=costs[number][1],
                 failed=sum(map(failed, run.episodes.values())),
+                stopped=sum(line["stop"] in _STOPPED for line in run.episodes.values()),
                 efficient=not invalid[number] and not any(_dominates(rival, mine) for rival in rivals),
                 groups=_by_group(scores[number], scores[0], asked, compared=difference is not None),
             )
@@ -268,6 +279,8 @@ def _flat(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from _flat(inner, f"{at}.{key}" if at else str(key))
     else:
+        if isinstance(value, str) and Path(value).is_absolute():
+            value = str(Path("…", *Path(value).parts[-2:]))  # a table travels further than a machine
         yield at, json.dumps(value, ensure_ascii=False)
 
 

@@ -101,6 +101,7 @@ class Edited:
         """What became of the operations that were put there."""
         self.calls_per_chunk = inner.calls_per_chunk
         self.reads_again = inner.reads_again
+        self.operations = inner.operations
         self._inner = inner
         self._edit = edit
 

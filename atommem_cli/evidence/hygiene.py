@@ -17,10 +17,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from atommem_cli.evidence import causes
+from atommem_cli.evidence.causes import Explanation, Tally
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Told
-from atommem_cli.evidence.tracing import Trail, follow, material
+from atommem_cli.evidence.tracing import Traced, Trail, follow, trace
 from atommem_cli.metrics import normalise
 from atommem_cli.tables import Table
 from atommem_cli.types import Chunk, Finish, OpKind, Outcome, Task
@@ -79,18 +81,33 @@ def inspect(run: Run) -> Hygiene:
     Raises:
         SourceError, RunMismatch: the tasks are not those that were played, or a file is damaged; as `Run`.
     """
-    count = _Count()
-    agent = run.identity["agent"]["name"]
-    for name, line in run.episodes.items():
-        task = run.task(line["task"])
-        count.add(task, material(run, task, line), run.steps(name), agent)
+    count = Count()
+    for line in run.episodes.values():
+        count.add(trace(run, line))
     return count.result()
+
+
+def why(run: Run) -> tuple[dict[str, Tally], Hygiene]:
+    """`causes.summarize` and `inspect` of a run in one pass.
+
+    Raises:
+        UsageError, SourceError, RunMismatch: as these.
+    """
+    count, scorer = Count(), causes.leading(run)
+
+    def episodes() -> Iterator[tuple[Task, Sequence[Explanation]]]:
+        for line in run.episodes.values():
+            traced = trace(run, line)
+            count.add(traced)
+            yield traced.task, causes.explain_traced(traced, line, scorer)
+
+    return causes.by_kind(episodes()), count.result()
 
 
 def inspect_episode(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: str = "") -> Hygiene:
     """The same of one episode; arguments as those of `causes.explain`."""
-    count = _Count()
-    count.add(task, chunks, steps, agent)
+    count = Count()
+    count.add(Traced(task, chunks, steps, follow(task, chunks, steps, agent)))
     return count.result()
 
 
@@ -126,7 +143,7 @@ def _survived(hygiene: Hygiene, age: int) -> str:
     return _of(held, looked)
 
 
-class _Count:
+class Count:
     """Sums over episodes."""
 
     def __init__(self) -> None:
@@ -137,12 +154,13 @@ class _Count:
         self._timed = False
         """Whether outdated entries can be told."""
 
-    def add(self, task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: str) -> None:
+    def add(self, traced: Traced) -> None:
         """One episode."""
         self._sums["episodes"] += 1
-        if steps:
-            self._facts(follow(task, chunks, steps, agent), [line["step"] for line in steps])
-            self._entries(task, chunks, steps)
+        if traced.steps:
+            self._facts(traced.trails, [line["step"] for line in traced.steps])
+            self._entries(traced.chunks, traced.steps)
+            self._views(traced.task, traced.chunks, traced.steps)
 
     def result(self) -> Hygiene:
         """The sums."""
@@ -179,7 +197,7 @@ class _Count:
                 self._looked[age] += 1
                 self._held[age] += held
 
-    def _entries(self, task: Task, chunks: Sequence[Chunk], steps: Sequence[Line]) -> None:
+    def _entries(self, chunks: Sequence[Chunk], steps: Sequence[Line]) -> None:
         updated: Counter[int] = Counter()
         live: Mapping[int, str] = {}
         for moment, evidence in _with_evidence(chunks, steps):
@@ -200,7 +218,6 @@ class _Count:
         same, near = _doubles(live.values())
         self._sums["duplicates"] += same
         self._sums["near"] += near
-        self._views(task, chunks, steps)
 
     def _views(self, task: Task, chunks: Sequence[Chunk], steps: Sequence[Line]) -> None:
         """Entries that prompts showed, and which of them were outdated by then."""
@@ -221,16 +238,19 @@ class _Count:
 
 
 def _with_evidence(chunks: Sequence[Chunk], steps: Sequence[Line]) -> Iterator[tuple[Moment, str]]:
-    """Every operation, and what its prompt showed besides the entry that it changes: chunk, scratchpad, entries."""
+    """Every operation; of an Update what its prompt showed besides the entry: chunk, scratchpad, other entries."""
     text_of: dict[int | None, str] = {chunk.index: chunk.text for chunk in chunks}
     lines = {line["step"]: line for line in steps}
     step, notes, before = None, "", ""
     for moment in moments(steps):
         if moment.step != step:
             step, before = moment.step, notes
-        line = lines[moment.step]
-        others = [text for entry, text in line.get("shown", ()) if entry != moment.entry]
-        yield moment, "\n".join([text_of.get(line.get("chunk"), ""), before, *others])
+        if moment.kind is OpKind.UPDATE:
+            line = lines[moment.step]
+            others = [text for entry, text in line.get("shown", ()) if entry != moment.entry]
+            yield moment, "\n".join([text_of.get(line.get("chunk"), ""), before, *others])
+        else:
+            yield moment, ""
         notes = moment.scratchpad
 
 
@@ -259,15 +279,18 @@ def _doubles(texts: Iterable[str]) -> tuple[int, int]:
             same += 1
             continue
         seen.add(plain)
-        words = frozenset(plain.split())
-        # Two sets that share that much share one of these words; longer words are in fewer texts.
-        telling = sorted(words, key=lambda word: (-len(word), word))[: int((1 - NEAR) * len(words) + 1e-9) + 1]
-        alike = any(_jaccard(words, other) >= NEAR for word in telling for other in by_word[word])
-        near += alike and len(plain.split()) >= FEW
-        for word in telling:
+        in_order = plain.split()
+        words = frozenset(in_order)
+        # A set that shares so much has one of any so many of these words; the rarest ones have the fewest texts.
+        telling = sorted(words, key=lambda word: len(by_word[word]))[: int((1 - NEAR) * len(words) + 1e-9) + 1]
+        alike = any(_near(words, other) for word in telling for other in by_word[word])
+        near += alike and len(in_order) >= FEW
+        for word in words:
             by_word[word].append(words)
     return same, near
 
 
-def _jaccard(ours: frozenset[str], theirs: frozenset[str]) -> float:
-    return len(ours & theirs) / (len(ours | theirs) or 1)
+def _near(ours: frozenset[str], theirs: frozenset[str]) -> bool:
+    if min(len(ours), len(theirs)) < NEAR * max(len(ours), len(theirs)):
+        return False  # sizes that differ so much leave no room for it
+    return len(ours & theirs) / (len(ours | theirs) or 1) >= NEAR

@@ -23,9 +23,10 @@ two are no independent figures. It errs towards "does not carry": bare nationali
 
 from __future__ import annotations
 
+import functools
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from atommem_cli.metrics import normalise
 from atommem_cli.types import Question, Support
@@ -35,18 +36,52 @@ RECALL = 0.4
 
 _WORD = re.compile(r"\d[\d,]*|[^\W\d_]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-_PLAIN = re.compile(
-    r"(?:a|an|the|and|or|but|not|of|to|in|on|at|by|as|for|with|from|into|onto|over|under|about|after|before|between|"
-    r"during|is|are|was|were|be|been|being|has|had|have|will|would|can|could|may|might|he|she|it|they|you|him|them|"
-    r"his|her|its|their|your|our|that|this|which|who|whom|whose|what|when|where|than|then|also|one|two|other|such|"
-    r"some|any|all|each|most|more|many)"
-)
+_PLAIN = """
+    a an the and or but not of to in on at by as for with from into onto over under about after before between during
+    is are was were be been being has had have will would can could may might he she it they you him them his her its
+    their your our that this which who whom whose what when where than then also one two other such some any all each
+    most more many
+"""
+_PLAIN_WORDS = frozenset(_PLAIN.split())
 _ASKS_NUMBER = re.compile(
     r"\d|\b(?:when|older|younger|oldest|youngest|old|age|born|died|year|date|many|much|earlier|later|longer|larger|"
     r"first|last|before|after|number|population)\b",
     re.IGNORECASE,
 )
 _DENIES = re.compile(r"\b(?:not|never|no longer)\b(?!\s+(?:yet|known|sure|clear|only))|n't\b", re.IGNORECASE)
+_ECHO = 0.8
+"""Share of a question's content words from which a sentence says it again."""
+
+
+class _Sentence:
+    """A sentence of the memory and its words."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.stems = _stems(text)
+
+
+class _Wording:
+    """A text of the memory as it is looked at."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.plain = " ".join(text.split())
+        self._lower = html.unescape(text).lower()
+
+    def may_have(self, stems: Iterable[str]) -> set[str]:
+        """Its words are among these; which costs no telling of words apart. Numbers may have commas in it."""
+        return {stem for stem in stems if stem in self._lower or stem[0].isdigit()}
+
+    @functools.cached_property
+    def sentences(self) -> list[_Sentence]:
+        """Most texts are never asked for them."""
+        return [_sentence(sentence) for sentence in _SENTENCE.split(self._text)]
+
+
+# All facts of an episode look at one text after the other, and a scratchpad is its old sentences and a few more.
+_wording = functools.lru_cache(maxsize=64)(_Wording)
+_sentence = functools.lru_cache(maxsize=2048)(_Sentence)
 
 
 class Passage:
@@ -69,11 +104,13 @@ class Passage:
         sentences = [s for s in _SENTENCE.split(support.text.strip()) if s]
         core = [s for s in sentences if self._led(_stems(s)) and (answers or self._links)] or sentences
         self._verbatim = [" ".join(s.split()) for s in core]
-        self._words = [words for s in core if (words := _content(s) - self._name)]
+        contents = [content for s in core if (content := _content(s) - self._name)]
+        self._weights = [{word: 2 if word in self._asked else 1 for word in content} for content in contents]
         numbers = {n for s in core for n in _numbers(s)}
         years = {n for n in numbers if len(n) == 4}
         asks = _ASKS_NUMBER.search(question.text) and not (answers or self._links)
         self._figures = (years or numbers) if asks else set()
+        self._vital = self._name.union(*self._answers, *self._links)
         self._denied = _DENIES.search(support.text) is not None
         self._cache = {"": False}
 
@@ -85,33 +122,43 @@ class Passage:
 
     def quoted(self, text: str) -> bool:
         """Whether a text holds it word for word."""
-        plain = " ".join(text.split())
+        plain = _wording(text).plain
         return all(sentence in plain for sentence in self._verbatim)
 
     def _carried(self, text: str) -> bool:
         if self.quoted(text):
             return True
-        sentences = [sentence for sentence in _SENTENCE.split(text) if not self._echo(sentence)]
-        stems = [_stems(sentence) for sentence in sentences]
+        wording = _wording(text)
+        vital = wording.may_have(self._vital)
+        if not self._named(vital) or not self._led(vital):  # nor does any part of it
+            return False
+        echoes = len(wording.may_have(self._question)) >= _ECHO * len(self._question)
+        sentences = [s for s in wording.sentences if not (echoes and self._echo(s))]
+        named = 0  # how many more sentences have one with a word of the name among them and the two before
         for last, sentence in enumerate(sentences):
-            if self._told(set().union(*stems[max(0, last - 2) : last + 1])) and (
-                self._denied or not _DENIES.search(sentence)
-            ):
-                return True
+            named = 3 if not self._name.isdisjoint(sentence.stems) else named - 1
+            if named > 0 or not self._name:
+                said = set().union(*(s.stems for s in sentences[max(0, last - 2) : last + 1]))
+                if self._told(said) and (self._denied or not _DENIES.search(sentence.text)):
+                    return True
         return False
 
-    def _echo(self, sentence: str) -> bool:
+    def _echo(self, sentence: _Sentence) -> bool:
         """Whether it is the question said again: most of its words, and no others."""
-        said = _content(sentence)
-        return bool(said) and said <= self._question and len(said) >= 0.8 * len(self._question)
+        said = _content(sentence.text)
+        return bool(said) and said <= self._question and len(said) >= _ECHO * len(self._question)
+
+    # These say yes to more words if they say it to some.
 
     def _told(self, stems: set[str]) -> bool:
-        named = 2 * len(self._name & stems) > len(self._name) or not self._name
-        if not named or not self._led(stems) or (self._figures and not self._figures & stems):
+        if not self._named(stems) or not self._led(stems) or (self._figures and not self._figures & stems):
             return False
         if self._name and (self._answers or self._links or self._figures):
             return True
-        return any(self._share(words, stems) >= RECALL for words in self._words)
+        return any(_share(weights, stems) >= RECALL for weights in self._weights)
+
+    def _named(self, stems: set[str]) -> bool:
+        return 2 * len(self._name & stems) > len(self._name) or not self._name
 
     def _led(self, stems: set[str]) -> bool:
         """Whether words name the answer and the links, as far as the fact does."""
@@ -119,9 +166,9 @@ class Passage:
             2 * len(link & stems) > len(link) for link in self._links
         )
 
-    def _share(self, words: set[str], stems: set[str]) -> float:
-        weights = {word: 2 if word in self._asked else 1 for word in words}
-        return sum(weight for word, weight in weights.items() if word in stems) / sum(weights.values())
+
+def _share(weights: Mapping[str, int], stems: set[str]) -> float:
+    return sum(weight for word, weight in weights.items() if word in stems) / sum(weights.values())
 
 
 def _named(title: str) -> frozenset[str]:
@@ -131,7 +178,7 @@ def _named(title: str) -> frozenset[str]:
 
 
 def _stems(text: str) -> set[str]:
-    return {_stem(word) for word in _WORD.findall(html.unescape(text).lower())}
+    return {_stem(word) for word in set(_WORD.findall(html.unescape(text).lower()))}
 
 
 def _stem(word: str) -> str:
@@ -140,7 +187,7 @@ def _stem(word: str) -> str:
 
 def _content(text: str) -> set[str]:
     words = _WORD.findall(html.unescape(text).lower())
-    return {word[:5] for word in words if not _PLAIN.fullmatch(word) and not word[0].isdigit() and len(word) > 1}
+    return {word[:5] for word in words if word not in _PLAIN_WORDS and not word[0].isdigit() and len(word) > 1}
 
 
 def _numbers(text: str) -> set[str]:

@@ -61,7 +61,7 @@ class Run:
         Raises:
             SourceError: a line is damaged.
         """
-        return {line["episode"]: line for line in latest(line for _, line in whole_lines(self.path / EPISODES))}
+        return {line["episode"]: line for line in latest(line for _, line in _shaped(self.path / EPISODES))}
 
     @property
     def planned(self) -> int:
@@ -73,6 +73,11 @@ class Run:
     def complete(self) -> bool:
         """Whether every planned episode has a line; a failed one counts, as wrong."""
         return len(self.episodes) == self.planned
+
+    @property
+    def extent(self) -> str:
+        """How far an unfinished run is, to stand behind its name; empty for a complete one."""
+        return "" if self.complete else f" (unfinished, {len(self.episodes):,} of {self.planned:,} episodes)"
 
     @property
     def scorers(self) -> tuple[str, ...]:
@@ -135,6 +140,9 @@ class Run:
         """The journal of one episode by step; -1 is what the agent did before its first call.
 
         Empty for an episode that is not there. An episode that was played again has its last lines.
+
+        Raises:
+            SourceError: a line is damaged, of whatever episode.
         """
         offsets = self._offsets.get(episode, array("q"))
         lines: dict[int, Line] = {}
@@ -149,7 +157,7 @@ class Run:
     def _offsets(self) -> dict[str, array[int]]:
         """Where the steps of each episode lie, in bytes; 8 bytes a step."""
         offsets: dict[str, array[int]] = {}
-        for offset, line in whole_lines(self.path / STEPS):
+        for offset, line in _shaped(self.path / STEPS):
             offsets.setdefault(line["episode"], array("q")).append(offset)
         return offsets
 
@@ -160,6 +168,27 @@ class Run:
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
         return self._tasks.numbers
+
+
+_EPISODE = {"episode": str, "task": str, "stop": str, "answers": list, "scores": dict, "usage": dict, "chunks": int}
+_OPENING = {"episode": str, "step": int, "ops": list}
+_CALL = {"finish": str, "shown": list, "reply": str, "entries": int}
+
+
+def _shaped(path: Path) -> Iterator[tuple[int, Line]]:
+    """`whole_lines` that have what is read of them."""
+    for number, (offset, line) in enumerate(whole_lines(path), start=1):
+        if path.name == EPISODES:
+            shaped = _has(line, _EPISODE)
+        else:
+            shaped = _has(line, _OPENING) and (line["step"] < 0 or _has(line, _CALL))
+        if not shaped:
+            raise SourceError(f"{path}: line {number} is damaged: it is not what `atommem eval` writes")
+        yield offset, line
+
+
+def _has(line: object, shape: Mapping[str, type]) -> bool:
+    return isinstance(line, dict) and all(isinstance(line.get(key), kind) for key, kind in shape.items())
 
 
 def failed(line: Mapping[str, Any]) -> bool:

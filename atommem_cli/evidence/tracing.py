@@ -11,12 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from atommem_cli import recipe as recipes
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.matching import Passage
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Statements, key_of, statements
-from atommem_cli.text import Span, render
+from atommem_cli.evidence.viewing import View, material
 from atommem_cli.types import Chunk, Event, Finish, OpKind, Outcome, Question, Support, Task
 
 NOTES = 0
@@ -96,7 +95,8 @@ class Trail:
 
 def trails(task: Task) -> list[Trail]:
     """Every supporting fact of every question, in order, not yet followed."""
-    return [trail for number, question in enumerate(task.questions) for trail in _of_question(task, number, question)]
+    whole = {f"{document.title}\n{document.text}" for document in task.documents}
+    return [t for number, question in enumerate(task.questions) for t in _of_question(task, number, question, whole)]
 
 
 def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: str = "") -> list[Trail]:
@@ -108,10 +108,10 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: st
     happened: dict[int, list[Moment]] = defaultdict(list)
     for moment in moments(steps):
         happened[moment.step].append(moment)
-    view = _View(task, chunks)
+    view = View(task, chunks)
     if steps and steps[0]["step"] < 0:
         for trail in found:
-            trail.shown = steps[0]["step"] if view.lists(trail) else None
+            trail.shown = steps[0]["step"] if view.lists(trail.documents) else None
     notes = ""
     for line in steps:
         _prompt(line, notes, view, found, by_question)
@@ -129,14 +129,36 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: st
     return found
 
 
+class Traced(NamedTuple):
+    """One episode, followed: causes and hygiene are both told from this."""
+
+    task: Task
+    chunks: Sequence[Chunk]
+    steps: Sequence[Line]
+    trails: Sequence[Trail]
+
+
+def trace(run: Run, line: Line) -> Traced:
+    """Follow one episode, with everything taken from the run.
+
+    Raises:
+        SourceError, RunMismatch: the tasks are not those that were played; as `Run`.
+    """
+    task = run.task(line["task"])
+    chunks, steps = material(run, task, line), run.steps(line["episode"])
+    return Traced(task, chunks, steps, follow(task, chunks, steps, run.identity["agent"]["name"]))
+
+
 def _prompt(
-    line: Line, notes: str, view: _View, found: Sequence[Trail], by_question: Mapping[int, Sequence[Trail]]
+    line: Line, notes: str, view: View, found: Sequence[Trail], by_question: Mapping[int, Sequence[Trail]]
 ) -> None:
     """What the prompt of a step showed."""
     seen = line.get("finish") not in (Finish.OVERFLOW, Finish.ERROR)
     if seen and line.get("chunk") is not None:
-        for trail in view.show(line["chunk"], found):
-            trail.shown = line["step"]
+        new = view.show(line["chunk"])
+        for trail in found:
+            if trail.shown is None and not new.isdisjoint(trail.documents) and _complete(view, trail):
+                trail.shown = line["step"]
     if line.get("question") is not None:
         texts = [notes, *(text for _, text in line["shown"])]
         for trail in by_question.get(line["question"], ()):
@@ -153,50 +175,26 @@ def _write(found: Sequence[Trail], moment: Moment) -> None:
         trail.settle(moment.step)
 
 
-def _at_once(view: _View, found: Sequence[Trail], steps: Sequence[Line]) -> None:
+def _at_once(view: View, found: Sequence[Trail], steps: Sequence[Line]) -> None:
     """The prompt of every question showed the chunks themselves."""
     asked = {line["question"]: line for line in steps}
-    for trail in view.show_all(found):
+    view.show_all()
+    for trail in [trail for trail in found if _complete(view, trail)]:
         line = asked.get(trail.question)
         if line is not None and line["finish"] not in (Finish.OVERFLOW, Finish.ERROR):
             trail.shown = trail.retrieved = line["step"]
         trail.answered = True, None, ()
 
 
-# --- what the agent saw -------------------------------------------------------------------------------
-
-
-def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
-    """What the agent read or showed of a task.
-
-    Of full_context: the stream without the middle that did not fit the window. The journal has one number for
-    that, of the task's longest question, and of `chunk.most` where that would have cut more: others may have
-    been shown a few tokens more than this.
-    """
-    agent = run.identity["agent"]["name"]
-    if agent != "full_context":
-        return () if agent == "closed_book" else run.chunks(task)
-    whole, spans = render(task.documents)
-    module, options = recipes.plugin("policies", run.recipe.policy)
-    pieces = [(0, len(whole))]
-    if line["truncated_tokens"] and module.window(options) is not None:
-        tokens = run.tokenizer.spans(whole)
-        room = max(0, len(tokens) - line["truncated_tokens"])
-        head, tail = room - room // 2, room // 2
-        ends = (tokens[head - 1][1] if head else 0, tokens[-tail][0] if tail else len(whole))
-        pieces = [(0, ends[0]), (ends[1], len(whole))]
-    return tuple(
-        Chunk(index, whole[a:b], 0, tuple(i for i, (x, y) in enumerate(spans) if x < b and y > a))
-        for index, (a, b) in enumerate(pieces)
-    )
+def _complete(view: View, trail: Trail) -> bool:
+    return any(view.covers(document, trail.support.text) for document in trail.documents)
 
 
 # --- which facts, and how a text is read --------------------------------------------------------------
 
 
-def _of_question(task: Task, number: int, question: Question) -> Iterator[Trail]:
+def _of_question(task: Task, number: int, question: Question, whole: Collection[str]) -> Iterator[Trail]:
     titles = [task.documents[support.document].title for support in question.supporting]
-    whole = {f"{document.title}\n{document.text}" for document in task.documents}
     for support, title in zip(question.supporting, titles, strict=True):
         event = task.documents[support.document].event
         if event is None:
@@ -227,64 +225,3 @@ def _stating(world: Statements, event: Event) -> Callable[[str], Reading]:
         return Reading(wanted in said, others)
 
     return read
-
-
-# --- what the chunks show ---------------------------------------------------------------------------------
-
-
-class _View:
-    """Which characters of the stream have been seen so far."""
-
-    def __init__(self, task: Task, chunks: Sequence[Chunk]) -> None:
-        self._task = task
-        self._chunks = {chunk.index: chunk for chunk in chunks}
-        self._text, self._documents = render(task.documents)
-        self._spans: Mapping[int, Span] = dict(self._placed(chunks))
-        self._seen: list[Span] = []
-
-    def lists(self, trail: Trail) -> bool:
-        """Whether some chunk shows a part of its document."""
-        return any(i in chunk.documents for chunk in self._chunks.values() for i in trail.documents)
-
-    def show(self, chunk: int, found: Iterable[Trail]) -> Iterator[Trail]:
-        """A chunk is shown; yields the facts that are complete with it."""
-        if chunk in self._spans and self._spans[chunk] not in self._seen:
-            self._seen.append(self._spans[chunk])
-            documents = set(self._chunks[chunk].documents)
-            for trail in found:
-                if trail.shown is None and not documents.isdisjoint(trail.documents) and self._complete(trail):
-                    yield trail
-
-    def show_all(self, found: Iterable[Trail]) -> list[Trail]:
-        """Every chunk is shown; the facts that are complete with them."""
-        self._seen = list(self._spans.values())
-        return [trail for trail in found if self._complete(trail)]
-
-    def _complete(self, trail: Trail) -> bool:
-        return any(self._covered(i, trail.support.text) for i in trail.documents)
-
-    def _covered(self, document: int, text: str) -> bool:
-        whole = self._task.documents[document].text
-        at = max(whole.find(text), 0) if text in whole else 0
-        length = len(text) if text in whole else len(whole)
-        start = self._documents[document][1] - len(whole) + at
-        end = start + length
-        for a, b in sorted(self._seen):
-            if a > start and self._text[start:a].strip():
-                return False
-            start = max(start, b)
-            if start >= end:
-                return True
-        return not self._text[start:end].strip()
-
-    def _placed(self, chunks: Sequence[Chunk]) -> Iterator[tuple[int, Span]]:
-        """Where each chunk lies. Chunks begin one after the other, inside their first document."""
-        before = -1
-        for chunk in chunks:
-            if chunk.documents:
-                start, end = self._documents[chunk.documents[0]]
-                at = self._text.find(chunk.text, max(start, before + 1))
-                if not 0 <= at < end:
-                    at = self._text.find(chunk.text, start)
-                before = at
-                yield chunk.index, (at, at + len(chunk.text))

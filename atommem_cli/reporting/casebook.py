@@ -7,16 +7,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atommem_cli.errors import AtommemError
 from atommem_cli.evidence import replay
+from atommem_cli.evidence.causes import MISSED_BELOW, Explanation
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.glyphs import cut, visible
 from atommem_cli.types import Chunk, Question, Task
-
-if TYPE_CHECKING:
-    from atommem_cli.evidence.causes import Explanation
 
 EPISODES = 50
 """Of one run, unless the reader of the report asks for others."""
@@ -64,6 +62,7 @@ def case(
             "answer": Prose(answer["text"]),
             "tagged": answer["tagged"],
             "scores": [line["scores"][scorer][number] for scorer in scorers],
+            "missed": line["scores"][scorers[0]][number] < MISSED_BELOW,
             **(_why(explained[number]) if explained else {}),
         }
         for number, answer in enumerate(line["answers"])

@@ -28,41 +28,44 @@ def main(comparison: Comparison, theirs: Mapping[str, str] | None = None) -> Tab
         "won / lost / tied",
         "n",
         "visible",
-        "calls",
-        "tokens",
-        "failed",
-        "Pareto",
         *([THEIRS] if theirs else []),
     )
     rows = []
     for side in comparison.sides:
-        score, base = side.score, side is comparison.base
-        if base or side.difference is None:
-            middle = ("base" if base and not side.invalid else "INVALID", "", "", "")
-        else:
-            d = side.difference
-            middle = (_points(d), _p(d.p), _p(side.holm), f"{d.wins} / {d.losses} / {d.ties}")
-        rows.append(
-            (
-                side.label,
-                percent(score.mean, score.low, score.high),
-                *middle,
-                f"{score.n} in {score.clusters} tasks",
-                f"{100 * side.difference.visible:.1f}" if side.difference else "",
-                f"{side.calls:.1f}",
-                f"{side.tokens:,.0f}",
-                str(side.failed),
-                "yes" if side.efficient else "",
-                *([theirs.get(side.label, "")] if theirs else []),
-            )
-        )
+        score, d = side.score, side.difference
+        role = "INVALID" if side.invalid else "base" if side is comparison.base else "-"
+        cells = (role, "", "", "", str(score.n), "")
+        if d is not None:
+            counts = f"{d.wins} / {d.losses} / {d.ties}"
+            cells = (_points(d), _p(d.p), _p(side.holm), counts, str(d.n), f"{100 * d.visible:.1f}")
+        score_cell = percent(score.mean, score.low, score.high)
+        rows.append((side.label, score_cell, *cells, *([theirs.get(side.label, "")] if theirs else [])))
     title = (
-        f"{comparison.scorer} in % on {comparison.source}; differences to {comparison.base.label} are paired by "
-        "question and clustered by task; p is exact (sign flips of tasks), Holm goes over the rows; visible: the true "
-        "difference that would have shown four times in five; calls per episode, tokens per question as each policy "
-        "counts them"
+        f"{comparison.scorer} in % on {comparison.source}, {comparison.base.score.clusters} tasks. Differences to "
+        f"{comparison.base.label}: paired by question, clustered by task; exact p (sign flips of tasks), Holm over the "
+        "rows; visible: the true difference that shows four times in five after that"
     )
     return Table(title, headers, tuple(rows))
+
+
+def costs(comparison: Comparison) -> Table:
+    """What each run took, and whether any other gave more for less."""
+    rows = tuple(
+        (
+            side.label,
+            f"{side.calls:.1f}",
+            f"{side.tokens:,.0f}",
+            str(side.failed),
+            str(side.stopped),
+            "yes" if side.efficient else "",
+        )
+        for side in comparison.sides
+    )
+    title = (
+        "Cost: calls per episode, tokens per question as each policy counts them; failed episodes, and those that a "
+        "budget stopped, count as wrong; Pareto: no other run scores as high for as little"
+    )
+    return Table(title, ("run", "calls", "tokens", "failed", "stopped", "Pareto"), rows)
 
 
 def by_kind(comparison: Comparison) -> Table | None:
@@ -102,27 +105,33 @@ def scorers(panel: Panel) -> tuple[Table, str]:
     return table, f"The order under {panel.leading} depends on the scorer: {'; '.join(swaps)}."
 
 
-def says(comparison: Comparison, side: Side, what: str, caveat: str = "") -> str:
+def says(comparison: Comparison, side: Side, what: str = "", caveat: str = "") -> str:
     """What a difference supports, and what it does not.
 
     Args:
-        what: the change, as the subject of a sentence.
+        what: the change, as the subject of a sentence; empty where the runs are just two.
         caveat: what it does not say in any case.
     """
-    d = side.difference
+    d, scorer, base = side.difference, comparison.scorer, comparison.base.label
     if side.invalid or d is None:
-        return f"{what}: INVALID, a budget was broken ({side.invalid or f'in the base: {comparison.base.invalid}'})."
+        reason = side.invalid or f"in {base}: {comparison.base.invalid}"
+        return f"{what or side.label}: INVALID, a budget was broken ({reason})."
+    size = f"{100 * d.delta:+.1f} points"
+    told = f"{what} changes {scorer} by {size}" if what else f"{side.label} differs from {base} by {size} of {scorer}"
     text = (
-        f"{what} changes {comparison.scorer} by {100 * d.delta:+.1f} points on {d.n} questions of {d.clusters} tasks "
-        f"(95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}, p {_p(side.holm, equals=True)} after Holm): "
+        f"{told} on {d.n} questions of {d.clusters} tasks (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}, "
+        f"p {_p(side.holm, equals=True)} after Holm): "
     )
     if side.holm is not None and side.holm <= SIGNIFICANT:
-        text += "an effect, for this policy on tasks like these."
+        text += f"a real difference{', for this policy' if what else ''} on tasks like these."
     else:
         text += (
-            "no effect is shown, and none is ruled out within that interval; a true one below "
+            "no difference is shown, and none is ruled out within that interval; a true one below "
             f"{100 * d.visible:.1f} points would often have been missed."
         )
+    stops = [f"{one.stopped} episodes of {one.label}" for one in (comparison.base, side) if one.stopped]
+    if stops:
+        text += f" A budget stopped {' and '.join(stops)}: that, too, is in the difference."
     return f"{text} {caveat}".rstrip()
 
 

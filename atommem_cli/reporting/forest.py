@@ -37,7 +37,7 @@ def differences(
     from matplotlib.figure import Figure
 
     first = comparisons[0]
-    names = [side.label for side in first.sides[1:] if any(_side(c, side.label) for c in comparisons)]
+    names = [side.label for side in first.sides[1:] if any(c.against(side.label) for c in comparisons)]
     if not names:
         return None
     kinds = list(first.base.groups)
@@ -47,7 +47,7 @@ def differences(
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for axis, kind in zip(axes, panels, strict=True):
             for row, name in enumerate(names):
-                found = [side for c in comparisons if (side := _side(c, name))]
+                found = [side for c in comparisons if (side := c.against(name))]
                 _mark(axis, row, found, kind, theme, alone=len(comparisons) == 1)
                 if not kind and theirs and name in theirs:
                     axis.plot(theirs[name], row, "D", markersize=6, markerfacecolor="none", color=INK[theme])
@@ -102,11 +102,6 @@ def costs(comparison: Comparison, theme: Theme = "light") -> Figure | None:
         size = f"n = {score.n} questions in {score.clusters} tasks; 95 % intervals; filled: Pareto set"
         figure.suptitle(f"Cost against quality on {comparison.source}\n{size}", x=0.012, ha="left")
     return figure
-
-
-def _side(comparison: Comparison, name: str) -> Side | None:
-    """The run of that name, where it has a difference."""
-    return next((s for s in comparison.sides if s.label == name and s.difference is not None), None)
 
 
 def _hinges(kinds: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import nan, sqrt
+from math import sqrt
 from statistics import fmean, stdev
 
 from atommem_cli.errors import RunMismatch
@@ -11,11 +11,14 @@ from atommem_cli.evidence.comparison import SIGNIFICANT, Comparison, Side
 from atommem_cli.tables import Table, points
 
 
-def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Table]:
+def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> tuple[list[Table], list[str]]:
     """Differences of the arms that all comparisons have, over the comparisons, in points; each counts the same.
 
     Args:
         names: one per comparison.
+
+    Returns:
+        Tables, and a sentence per arm.
 
     Raises:
         RunMismatch: they have no arm in common, or other scorers.
@@ -23,7 +26,7 @@ def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Table]
     first = comparisons[0]
     if {c.scorer for c in comparisons} != {first.scorer}:
         raise RunMismatch("these ablations cannot be pooled: their leading scorers differ")
-    sides = {side.label: [_valid(c, side.label) for c in comparisons] for side in first.sides[1:]}
+    sides = {side.label: [c.against(side.label) for c in comparisons] for side in first.sides[1:]}
     common = {label: [s for s in each if s] for label, each in sides.items() if all(each)}
     if not common:
         raise RunMismatch("these ablations cannot be pooled: no valid arm is in all of them")
@@ -43,7 +46,18 @@ def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Table]
     kinds = [kind for kind in first.base.groups if all(kind in c.base.groups for c in comparisons)]
     if len(kinds) > 1:
         tables.append(_by_kind(comparisons, common, kinds))
-    return tables
+    return tables, [_says(first.scorer, label, each) for label, each in common.items()]
+
+
+def _says(scorer: str, label: str, sides: Sequence[Side]) -> str:
+    deltas = [side.difference.delta for side in sides if side.difference]
+    sure = sum(side.holm is not None and side.holm <= SIGNIFICANT for side in sides)
+    signs = {delta > 0 for delta in deltas if delta}
+    agree = "all in one direction" if len(signs) == 1 and all(deltas) else "not all in one direction"
+    return (
+        f"{label}: {_spread(deltas)} points of {scorer} over {len(deltas)} ablations, {agree}, significant in {sure} "
+        "of them; the interval is for the mean of such seeds, from these few alone."
+    )
 
 
 def _by_kind(comparisons: Sequence[Comparison], common: dict[str, list[Side]], kinds: Sequence[str]) -> Table:
@@ -60,14 +74,12 @@ def _by_kind(comparisons: Sequence[Comparison], common: dict[str, list[Side]], k
     return Table(title, ("run", *kinds), tuple(rows))
 
 
-def _valid(comparison: Comparison, label: str) -> Side | None:
-    return next((side for side in comparison.sides if side.label == label and side.difference), None)
-
-
 def _spread(deltas: Sequence[float]) -> str:
-    """Mean with Student's interval over the values."""
+    """Mean with Student's interval over the values; without one where they do not differ, which proves nothing."""
     from scipy.special import stdtrit
 
     mean = fmean(deltas)
-    half = float(stdtrit(len(deltas) - 1, 0.975)) * stdev(deltas) / sqrt(len(deltas)) if len(deltas) > 1 else nan
-    return points(mean, mean - half, mean + half)
+    if len(set(deltas)) == 1:
+        return f"{100 * mean:+.1f} [-]"
+    half = float(stdtrit(len(deltas) - 1, 0.975)) * stdev(deltas) / sqrt(len(deltas))
+    return points(mean, max(-1.0, mean - half), min(1.0, mean + half))

@@ -6,35 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.errors import UsageError
 from atommem_cli.evidence import comparison
-from atommem_cli.evidence.comparison import Comparison, compare, differing, names_of
-from atommem_cli.evidence.runs import STEPS, Run, open_all
+from atommem_cli.evidence.comparison import Comparison, compare, differing
+from atommem_cli.evidence.runs import Run
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.reporting import contrasts, forest, provenance
 from atommem_cli.reporting.curves import save
 from atommem_cli.tables import Table
-
-
-def beside(folders: Sequence[Path]) -> tuple[Table, ...]:
-    """For a report of several evaluations: the comparison with the first one, or why there is none.
-
-    Raises:
-        SourceError: a file is damaged.
-    """
-    if len(folders) < 2 or any(not (folder / STEPS).is_file() for folder in folders):
-        return ()
-    runs = open_all(folders)
-    try:
-        found = findings(runs, names_of([run.path for run in runs]))
-    except UsageError as error:
-        return (Table("The runs are not compared", ("why",), ((str(error),),)),)
-    return (*found.tables, Table("What the differences say", ("",), tuple((said,) for said in found.sentences)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +37,14 @@ class Findings:
         """Every table, in the order in which they are read."""
         return (*self.tables, *([self.keys] if self.keys is not None and self.keys.rows else []))
 
+    def saying(self, sentence: str) -> Findings:
+        """These, and one sentence more."""
+        return replace(self, sentences=(*self.sentences, sentence))
+
+    def beside(self) -> list[Table]:
+        """For a report of the same runs, which has the keys: tables, and the sentences as one more."""
+        return [*self.tables, Table("What the differences say", ("",), tuple((said,) for said in self.sentences))]
+
 
 def findings(
     runs: Sequence[Run],
@@ -69,7 +60,7 @@ def findings(
     Args:
         names: one per run.
         scorer: None is the base's leading one.
-        what: per run, what it changes, as the subject of a sentence; none: its name.
+        what: per run, what it changes, as the subject of a sentence; none: the runs are just several.
         caveats: per run, what its difference does not say in any case.
         theirs: published numbers by name.
 
@@ -80,11 +71,11 @@ def findings(
     panel = comparison.panel(runs, names, compared.scorer)
     other, order = contrasts.scorers(panel)
     sentences = [
-        contrasts.says(compared, side, (what or names)[number], (caveats or [""] * len(names))[number])
+        contrasts.says(compared, side, what[number] if what else "", caveats[number] if caveats else "")
         for number, side in enumerate(compared.sides)
         if number
     ]
-    tables = (contrasts.main(compared, theirs), contrasts.by_kind(compared), other)
+    tables = (contrasts.main(compared, theirs), contrasts.by_kind(compared), contrasts.costs(compared), other)
     keys = provenance.differences(names, [run.recipe.content for run in runs])
     values = {
         "scorer": compared.scorer,
@@ -130,20 +121,21 @@ def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = 
 def _csv(values: Mapping[str, Any]) -> str:
     """One row per run, and per run and kind of question; plain numbers in [0, 1]."""
     difference = ("delta", "low", "high", "p", "wins", "losses", "ties", "visible")
-    rest = ("holm", "calls", "tokens", "failed", "invalid")
+    rest = ("holm", "calls", "tokens", "failed", "stopped", "invalid")
     rows: list[dict[str, Any]] = []
     for name, one in values.get("ablations", {"": values}).items():
         for side in one["runs"]:
             score, about = side["score"], {"ablation": name, "run": side["label"], "scorer": one["scorer"]}
             whole = {"n": score["n"], "clusters": score["clusters"], "mean": score["mean"]}
+            whole |= {"mean_low": score["low"], "mean_high": score["high"]}
             rows.append(
                 {**about, "kind": "", **whole, **(side["difference"] or {}), **{key: side[key] for key in rest}}
             )
             for kind, (mean, found) in side["groups"].items():
                 rows.append({**about, "kind": kind, "mean": mean, **(found or {})})
     file = io.StringIO()
-    columns = ["ablation", "run", "kind", "scorer", "n", "clusters", "mean", *difference, *rest]
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    columns = ("ablation", "run", "kind", "scorer", "n", "clusters", "mean", "mean_low", "mean_high")
+    writer = csv.DictWriter(file, [*columns, *difference, *rest], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from atommem_cli.recipe import Recipe
+from atommem_cli.evidence.ablations import Played
 
 DOCUMENTS = 200
 """Per task, in the tables below."""
@@ -51,13 +51,12 @@ EMBEDDERS: Mapping[str, tuple[float, float, float]] = {
 """Table 4, by plug-in or model."""
 
 
-def beside(
-    arms: Iterable[tuple[str, tuple[str, ...], Recipe]], source: str, documents: int
-) -> dict[str, tuple[float, float]]:
+def matching(arms: Iterable[Played], source: str, documents: int) -> dict[str, tuple[float, float]]:
     """Published score, and difference to the published base in points, by the name of an arm whose setting matches.
 
+    Their components were ignored while playing (`how: noop`); an arm that was trained again has no counterpart.
+
     Args:
-        arms: name, dropped components (sorted) and recipe of each; the base has the default setting.
         source: of the tasks.
         documents: per task, all tasks alike; 0 where they are not.
     """
@@ -65,16 +64,17 @@ def beside(
         return {}
     column = _COLUMNS.index(source)
     found = {}
-    for name, gone, recipe in arms:
-        if recipe.agent.name != "atommem" or recipe.chunk.by != "tokens":
+    for arm in arms:
+        recipe = arm.run.recipe
+        if recipe.agent.name != "atommem" or recipe.chunk.by != "tokens" or arm.how == "train":
             continue
         tokens, k = recipe.chunk.tokens, recipe.memory.retrieve_k
         row, base = GRID.get((tokens, k)), GRID[4096, 6]
-        if name.startswith("embedder-"):
+        if arm.kind == "embedder":
             model = str((recipe.embedder.model_extra or {}).get("model", recipe.embedder.name))
             row = EMBEDDERS.get(model.rpartition("/")[2])
         elif (tokens, k) in DEFAULT:
-            row, base = COMPONENTS.get(gone), BASE
+            row, base = COMPONENTS.get(arm.component), BASE
         if row is not None:
-            found[name] = (row[column], row[column] - base[column])
+            found[arm.name] = (row[column], row[column] - base[column])
     return found

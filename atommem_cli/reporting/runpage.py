@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from atommem_cli.errors import AtommemError
 from atommem_cli.evidence import causes, hygiene
 from atommem_cli.glyphs import visible
 from atommem_cli.reporting import casebook, provenance, scoreboard
@@ -82,7 +81,6 @@ def page(
     labels = [survey.label for survey in surveys]
     made = provenance.made([(survey.label, survey.run.path, survey.run.identity) for survey in surveys])
     recipes = [survey.run.identity["recipe"] for survey in surveys]
-    tables, gaps = _why(surveys)
     style, script = _template("run.css"), "\n".join(map(_template, ("run.js", "find.js", "keys.js")))
     packed, left_out = casebook.pack([survey.cases for survey in surveys])
     kept = Counter(episode["run"] for episode in packed["episodes"])
@@ -96,9 +94,9 @@ def page(
         ran=_shown(_ran(labels, results)),
         made=_shown(made),
         differences=_shown(_turned(provenance.differences(labels, recipes))),
-        gaps=[visible(gap) for survey in surveys for gap in survey.gaps] + gaps,
+        gaps=[visible(gap) for survey in surveys for gap in survey.gaps],
         images=[{**image, **dict(zip(("title", "caption"), CAPTIONS[image["name"]], strict=True))} for image in images],
-        tables=[_shown(table) for table in (*scoreboard.details(labels, results), *tables)],
+        tables=[_shown(table) for table in (*scoreboard.details(labels, results), *_why(surveys))],
         recipes=[(survey.label, visible(survey.run.recipe.dump())) for survey in surveys],
         chosen=[
             *(_chosen(survey, kept[number], len(surveys) > 1) for number, survey in enumerate(surveys)),
@@ -112,21 +110,15 @@ def page(
     )
 
 
-def _why(surveys: Sequence[Survey]) -> tuple[list[Table], list[str]]:
-    """Causes of misses and hygiene of the memory, as tables; and why some are missing."""
+def _why(surveys: Sequence[Survey]) -> list[Table]:
+    """Causes of misses and hygiene of the memory, as far as they are known."""
     known = [survey for survey in surveys if survey.causes]
     if len(surveys) == 1:
         tallies = known[0].causes if known else {}
     else:
         tallies = {survey.label: survey.causes["all"] for survey in known}
-    tables = [causes.table(tallies)] if tallies else []
-    inspected, gaps = {}, []
-    for survey in surveys:
-        try:
-            inspected[survey.label] = hygiene.inspect(survey.run)
-        except AtommemError as error:
-            gaps.append(visible(f"How clean the memory was kept cannot be told: {error}."))
-    return [*tables, *([hygiene.table(inspected)] if inspected else [])], gaps
+    inspected = {survey.label: survey.hygiene for survey in surveys if survey.hygiene}
+    return [*([causes.table(tallies)] if tallies else []), *([hygiene.table(inspected)] if inspected else [])]
 
 
 def _ran(labels: Sequence[str], results: Sequence[Result]) -> Table:

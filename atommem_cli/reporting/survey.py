@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from atommem_cli.errors import AtommemError, UsageError
-from atommem_cli.evidence import causes
-from atommem_cli.evidence.causes import Explanation, Tally
+from atommem_cli.evidence import causes, hygiene
+from atommem_cli.evidence.causes import MISSED_BELOW, Tally
+from atommem_cli.evidence.hygiene import Hygiene
 from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.evidence.tracing import trace
 from atommem_cli.jsonlines import whole_lines
 from atommem_cli.reporting import casebook
 from atommem_cli.reporting.casebook import Case
@@ -57,6 +59,8 @@ class Survey:
     """By task; empty where the tasks are gone."""
     causes: dict[str, Tally] = field(default_factory=dict)
     """Why questions were missed: all, then by label; empty where tasks or tokenizer are gone."""
+    hygiene: Hygiene | None = None
+    """How clean the memory was kept; None where tasks or tokenizer are gone."""
     cases: list[Case] = field(default_factory=list)
     """Those to show, best first."""
     gaps: list[str] = field(default_factory=list)
@@ -77,27 +81,30 @@ def take(run: Run, label: str, most: int = casebook.EPISODES) -> Survey:
     if not lines or not scorers:
         raise UsageError(f"{run.path}: has no scored episode yet: its own command goes on where it stopped")
     survey = Survey(run, label, scorers)
-    tasks = _there(survey, run.check, "Questions, gold answers and causes cannot be shown")
-    chunks = tasks and _there(survey, lambda: run.tokenizer, "The text of the chunks and causes cannot be shown")
-    missed = {name: any(score < 1 for score in line["scores"][scorers[0]]) for name, line in lines.items()}
+    tasks = _there(survey, run.check, "Questions, gold answers, causes and hygiene cannot be shown")
+    chunks = tasks and _there(survey, lambda: run.tokenizer, "Chunks, causes and hygiene cannot be shown")
+    missed = {name: any(score < MISSED_BELOW for score in line["scores"][scorers[0]]) for name, line in lines.items()}
     chosen: dict[str, Case] = {name: {} for name in casebook.choose(missed, most)}
-    explanations: dict[str, list[Explanation]] = defaultdict(list)
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    inspected = hygiene.Count()
     for name, line in lines.items():
-        task = run.task(line["task"]) if tasks else None
-        pieces = run.chunks(task) if task and chunks else None
-        steps = run.steps(name)
+        traced = trace(run, line) if chunks else None
+        task = traced.task if traced else run.task(line["task"]) if tasks else None
+        steps = traced.steps if traced else run.steps(name)
         explained = None
-        if task and pieces is not None:
-            explained = causes.explain(task, pieces, line, steps, scorers[0], agent=run.recipe.agent.name)
-            for question, one in zip(task.questions, explained, strict=True):
+        if traced:
+            explained = causes.explain_traced(traced, line, scorers[0])
+            for question, one in zip(traced.task.questions, explained, strict=True):
                 for group in ("all", *casebook.labels(question)):
-                    explanations[group].append(one)
+                    tallies[group].add(one)
+            inspected.add(traced)
         _count(survey, line, task, steps)
         if name in chosen:
+            pieces = run.chunks(task) if task and chunks else None
             chosen[name] = casebook.case(line, steps, scorers, task, pieces, explained)
     survey.cases = list(chosen.values())
-    by_group = sorted(explanations.items(), key=lambda item: (item[0] != "all", item[0]))
-    survey.causes = {group: causes.tally(found) for group, found in by_group}
+    survey.causes = {group: tallies[group] for group in sorted(tallies, key=lambda name: (name != "all", name))}
+    survey.hygiene = inspected.result() if chunks else None
     if chunks and (why := casebook.add_prompts(run, survey.cases)):
         survey.gaps.append(why)
     return survey

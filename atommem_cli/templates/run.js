@@ -88,7 +88,7 @@ function ledger(episode) {
 
 // --- one step
 
-const missed = (episode) => episode.questions.some((question) => question.scores[0] < 1);
+const missed = (episode) => episode.questions.some((question) => question.missed);
 const chip = (words, kind = "") => make("span", { className: `chip ${kind}` }, words);
 const heading = (words) => make("h4", {}, words);
 const none = (words) => make("p", { className: "none" }, words);
@@ -204,7 +204,7 @@ function lamps(fact) {
 
 function drawQuestion(episode, question, number) {
   const scorers = data.runs[episode.run].scorers;
-  const right = question.scores[0] >= 1;
+  const right = !question.missed;
   const node = make("details", { className: "question", open: episode.questions.length <= 3 });
   const mark = make("span", { className: right ? "right" : "wrong", ariaHidden: "true" }, right ? "✓ " : "✗ ");
   const asked = question.text === undefined ? "" : prose(text(question.text));

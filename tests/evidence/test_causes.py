@@ -18,7 +18,7 @@ from atommem_cli.assembly import assemble
 from atommem_cli.episode import Call
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.evaluation import evaluate
-from atommem_cli.evidence import causes, replay
+from atommem_cli.evidence import causes, matching, replay
 from atommem_cli.evidence.causes import Cause, Explanation
 from atommem_cli.evidence.matching import Passage
 from atommem_cli.evidence.runs import Line, Run
@@ -655,6 +655,37 @@ def test_without_a_title_the_words_decide() -> None:
     assert not passage.carried("Velt is a town.")
 
 
+def in_full(passage: Passage, text: str) -> bool:
+    """The rule of `matching` without its short cuts."""
+    sentences = [s for s in map(matching._Sentence, matching._SENTENCE.split(text)) if not passage._echo(s)]
+    for last, sentence in enumerate(sentences):
+        said = set().union(*(s.stems for s in sentences[max(0, last - 2) : last + 1]))
+        if passage._told(said) and (passage._denied or not matching._DENIES.search(sentence.text)):
+            return True
+    return passage.quoted(text)
+
+
+def test_short_cuts_change_nothing() -> None:
+    dice, seen = Random(3), {True: 0, False: 0}
+    odd = ["not", "never", "&amp;", "&#39;", "&am", "ΑΣ", "²", "1,950", "1950", "\u2003", "\x00", "İ", "\n"]
+    for case in map(json.loads, GOLDEN.read_text(encoding="utf-8").splitlines()):
+        answers = (case["answer"] if dice.random() < 0.7 else "yes",)
+        question = Question("q", case["question"], answers)
+        title = case["title"] if dice.random() < 0.8 else ""
+        passage = Passage(Support(0, case["fact"]), title, question, case["others"])
+        pool = [case["fact"], case["memory"], case["question"], f"{case['title']}: {case['answer']}", *case["others"]]
+        for _ in range(100):
+            parts = []
+            for _ in range(dice.choice((1, 2, 3, 6, 12))):
+                words = [word for word in dice.choice(pool).split() if dice.random() < 0.85]
+                words.insert(dice.randint(0, len(words)), dice.choice((*odd, "", "", "")))
+                parts.append(" ".join(words))
+            text = dice.choice((" ", "\n", ". ", "! ")).join(parts)
+            assert passage.carried(text) == in_full(passage, text), text
+            seen[passage.carried(text)] += 1
+    assert min(seen.values()) > 1000
+
+
 REAL = Path("/work/shared/data/hotpotqa/validation.jsonl")
 
 
@@ -753,3 +784,31 @@ def test_a_run_that_is_torn_or_only_judged(closed: Path, tmp_path: Path) -> None
     (run.path / "episodes.jsonl").write_bytes(lines[0].replace(b'"task":"stream-validation-00000"', b'"task":"x"'))
     with pytest.raises(RunMismatch, match="holds no task x"):
         list(causes.explain_run(Run(run.path)))
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("episodes.jsonl", "[]"),
+        ("episodes.jsonl", "{}"),
+        ("episodes.jsonl", '{"episode":[]}'),
+        ("episodes.jsonl", '{"episode":"x#0","task":"x"}'),
+        ("steps.jsonl", "3"),
+        ("steps.jsonl", "{}"),
+        ("steps.jsonl", '{"episode":[],"step":0,"ops":[]}'),
+        ("steps.jsonl", '{"episode":"x#0","step":"0","ops":[]}'),
+        ("steps.jsonl", '{"episode":"x#0","step":0,"ops":[]}'),
+    ],
+)
+def test_a_line_of_another_shape_is_named(file: str, line: str, closed: Path, tmp_path: Path) -> None:
+    run = play(tmp_path / "run", closed, failing, task={"limit": 2})
+    with (run.path / file).open("a") as end:
+        end.write(f"{line}\n")
+    number = len((run.path / file).read_bytes().splitlines())
+    with pytest.raises(SourceError, match=rf"{file}: line {number} is damaged"):
+        list(causes.explain_run(Run(run.path)))
+
+
+def test_what_an_agent_did_before_its_first_call_is_a_line_of_its_own_shape(closed: Path, tmp_path: Path) -> None:
+    run = play(tmp_path / "run", closed, lambda _: WRONG, "rag", task={"limit": 2})
+    assert run.steps(next(iter(run.episodes)))[0].keys() == {"episode", "step", "ops"}

@@ -159,9 +159,10 @@ def test_other_scorers(home: Path) -> None:
 def test_sentences_say_what_is_and_what_is_not_supported(home: Path) -> None:
     found = comparison.compare(opened(home, "oracle", "oracle", "mute"), list("abc"))
     same = contrasts.says(found, found.sides[1], "Nothing")
-    assert "no effect is shown" in same
+    assert "no difference is shown" in same
     assert "would often have been missed" in same
-    assert "an effect, for this policy" in contrasts.says(found, found.sides[2], "Silence")
+    assert "a real difference, for this policy on tasks like these" in contrasts.says(found, found.sides[2], "Silence")
+    assert contrasts.says(found, found.sides[2]).startswith("c differs from a by -100.0 points of em on 80 questions")
 
 
 def test_files(home: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from atommem_cli import preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.evaluation import evaluate
-from atommem_cli.evidence import hygiene
+from atommem_cli.evidence import causes, hygiene
 from atommem_cli.evidence.hygiene import inspect, inspect_episode
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.text import WordTokenizer, chunk_documents
@@ -283,3 +283,14 @@ def test_a_run_that_still_goes_on(data: Path, tmp_path: Path) -> None:
     lines = (run.path / "episodes.jsonl").read_bytes().splitlines(keepends=True)
     (run.path / "episodes.jsonl").write_bytes(b"".join(lines[:2]) + b'{"episode"')
     assert inspect(Run(run.path)).episodes == 2
+
+
+@pytest.mark.parametrize("agent", ["atommem", "memagent", "rag", "full_context", "closed_book"])
+def test_one_pass_tells_causes_and_hygiene(agent: str, data: Path, tmp_path: Path) -> None:
+    run = play(tmp_path / "run", data, "sloppy", agent, eval={"repeats": 2}, task={"folder": str(data), "limit": 20})
+    tallies, found = hygiene.why(run)
+    assert tallies == causes.summarize(run)
+    assert next(iter(tallies)) == "all"
+    assert tallies["all"].missed > 0
+    assert found == inspect(run)
+    assert found.episodes == 40

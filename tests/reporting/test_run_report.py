@@ -16,6 +16,8 @@ import report_runs
 import training_runs
 
 from atommem_cli.errors import SourceError, UsageError
+from atommem_cli.evidence import causes, hygiene
+from atommem_cli.evidence.causes import MISSED_BELOW
 from atommem_cli.evidence.runs import Run
 from atommem_cli.glyphs import cut, visible
 from atommem_cli.reporting import casebook, standing, survey
@@ -271,6 +273,34 @@ def test_a_run_that_was_never_judged_is_scored_by_the_others(home: Path, tmp_pat
     assert {play.scores for play in taken.plays} == {(1.0,)}
 
 
+def test_a_question_is_missed_by_one_rule_everywhere(home: Path, tmp_path: Path) -> None:
+    """Of a score with values between 0 and 1, too: half right is right."""
+    folder = copy(home / "append", tmp_path / "partly")
+    identity = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**identity, "scorers": ["f1", "em"]}))
+    given = [0.0, 0.49, 0.5, 0.7, 1.0]
+    lines = list(map(json.loads, (folder / "episodes.jsonl").read_text().splitlines()))
+    for number, line in enumerate(lines):
+        line["scores"]["f1"] = [given[number % len(given)]]
+    (folder / "episodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    taken = survey.take(Run(folder), "partly", 3)
+    shown = survey.take(Run(folder), "partly").cases
+    wrong = sum(line["scores"]["f1"][0] < 0.5 for line in lines)
+    assert 0 < wrong < 12
+    assert taken.causes["all"].missed == wrong
+    assert [one["questions"][0]["missed"] for one in taken.cases] in ([True, False, False], [False, True, False])
+    for one in shown:
+        (question,) = one["questions"]
+        assert question["missed"] == (question["scores"][0] < MISSED_BELOW) == bool(question["cause"])
+    assert sum(one["questions"][0]["missed"] for one in shown) == wrong
+
+
+def test_a_survey_knows_hygiene_from_the_same_pass(home: Path) -> None:
+    run = Run(home / "sloppy")
+    assert survey.take(run, "sloppy", 1).hygiene == hygiene.inspect(run)
+    assert survey.take(run, "sloppy", 1).causes["all"] == causes.summarize(run)["all"]
+
+
 def test_without_its_tasks_a_run_shows_its_journal_and_says_so(tmp_path: Path) -> None:
     folder = report_runs.tasks(tmp_path, 3)
     out = report_runs.run(folder, tmp_path / "run", "append_only")
@@ -278,7 +308,7 @@ def test_without_its_tasks_a_run_shows_its_journal_and_says_so(tmp_path: Path) -
     shutil.move(split, tmp_path / "away")
     report([out])
     page = Page(out / "report.html")
-    assert "Questions, gold answers and causes cannot be shown: " in page.words
+    assert "Questions, gold answers, causes and hygiene cannot be shown: " in page.words
     assert page.data["episodes"][0]["chunks"] is None
     assert page.data["episodes"][0]["steps"][0]["ops"]
     report_runs.tasks(tmp_path, 2)

@@ -1,0 +1,89 @@
+"""What an agent was shown of the documents, chunk by chunk."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from atommem_cli import recipe as recipes
+from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.text import Span, render
+from atommem_cli.types import Chunk, Task
+
+
+def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
+    """What the agent read or showed of a task.
+
+    Of full_context: the stream without the middle that did not fit the window. The journal has one number for
+    that, of the task's longest question, and of `chunk.most` where that would have cut more: others may have
+    been shown a few tokens more than this.
+    """
+    agent = run.identity["agent"]["name"]
+    if agent != "full_context":
+        return () if agent == "closed_book" else run.chunks(task)
+    whole, spans = render(task.documents)
+    module, options = recipes.plugin("policies", run.recipe.policy)
+    pieces = [(0, len(whole))]
+    if line["truncated_tokens"] and module.window(options) is not None:
+        tokens = run.tokenizer.spans(whole)
+        room = max(0, len(tokens) - line["truncated_tokens"])
+        head, tail = room - room // 2, room // 2
+        ends = (tokens[head - 1][1] if head else 0, tokens[-tail][0] if tail else len(whole))
+        pieces = [(0, ends[0]), (ends[1], len(whole))]
+    return tuple(
+        Chunk(index, whole[a:b], 0, tuple(i for i, (x, y) in enumerate(spans) if x < b and y > a))
+        for index, (a, b) in enumerate(pieces)
+    )
+
+
+class View:
+    """Which characters of the stream have been seen so far."""
+
+    def __init__(self, task: Task, chunks: Sequence[Chunk]) -> None:
+        self._task = task
+        self._chunks = {chunk.index: chunk for chunk in chunks}
+        self._text, self._documents = render(task.documents)
+        self._spans: Mapping[int, Span] = dict(self._placed(chunks))
+        self._seen: list[Span] = []
+
+    def lists(self, documents: Collection[int]) -> bool:
+        """Whether some chunk shows a part of one of them."""
+        return any(not set(chunk.documents).isdisjoint(documents) for chunk in self._chunks.values())
+
+    def show(self, chunk: int) -> frozenset[int]:
+        """A chunk is shown; the documents in it, or none if it was shown before."""
+        if chunk not in self._spans or self._spans[chunk] in self._seen:
+            return frozenset()
+        bisect.insort(self._seen, self._spans[chunk])
+        return frozenset(self._chunks[chunk].documents)
+
+    def show_all(self) -> None:
+        """Every chunk is shown."""
+        self._seen = sorted(self._spans.values())
+
+    def covers(self, document: int, text: str) -> bool:
+        """Whether all of a text of a document has been shown; of the whole document, if that does not hold it."""
+        whole = self._task.documents[document].text
+        at = max(whole.find(text), 0) if text in whole else 0
+        length = len(text) if text in whole else len(whole)
+        start = self._documents[document][1] - len(whole) + at
+        end = start + length
+        for a, b in self._seen:
+            if a > start and self._text[start:a].strip():
+                return False
+            start = max(start, b)
+            if start >= end:
+                return True
+        return not self._text[start:end].strip()
+
+    def _placed(self, chunks: Sequence[Chunk]) -> Iterator[tuple[int, Span]]:
+        """Where each chunk lies. Chunks begin one after the other, inside their first document."""
+        before = -1
+        for chunk in chunks:
+            if chunk.documents:
+                start, end = self._documents[chunk.documents[0]]
+                at = self._text.find(chunk.text, max(start, before + 1))
+                if not 0 <= at < end:
+                    at = self._text.find(chunk.text, start)
+                before = at
+                yield chunk.index, (at, at + len(chunk.text))
