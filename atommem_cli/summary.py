@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from atommem_cli import jsonlines, records
-from atommem_cli.statistics import mean_interval
+from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.types import Question, StopReason
 
 _BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
@@ -71,7 +71,11 @@ def _interval(
         if questions is not None:
             scores = [s for i, s in enumerate(scores) if i in questions.get(line["task"], ())]
         clusters[line["task"]] += scores
-    interval = mean_interval([scores for scores in clusters.values() if scores])
+    return cell(mean_interval([scores for scores in clusters.values() if scores]))
+
+
+def cell(interval: Interval) -> dict[str, Any]:
+    """An interval as the files of a run hold it."""
     return {
         "mean": interval.mean if interval.n else None,
         "low": interval.low,

@@ -84,7 +84,7 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
                 *(_score(result["scores"][name]) if name in result["scores"] else "" for name in names),
                 f"{first['n']} in {first['tasks']} tasks",
                 str(len(result["failed"])),
-                *(_number(budget[name]["median"]) for name in ("calls", "prompt_tokens", "new_tokens")),
+                *(number(budget[name]["median"]) for name in ("calls", "prompt_tokens", "new_tokens")),
             )
         )
     setting = results[0]["setting"]
@@ -101,9 +101,9 @@ def costs(planned: Sequence[tuple[str, Cost]], what: str = "agent") -> Table:
     rows = tuple(
         (
             agent,
-            *(_number(n) for n in (cost.tasks, cost.questions, cost.episodes, cost.chunks, cost.tokens)),
-            f"{_number(cost.calls_low)} to {_number(cost.calls_high)}",
-            f"up to {_number(cost.new_tokens_high)}",
+            *(number(n) for n in (cost.tasks, cost.questions, cost.episodes, cost.chunks, cost.tokens)),
+            f"{number(cost.calls_low)} to {number(cost.calls_high)}",
+            f"up to {number(cost.new_tokens_high)}",
         )
         for agent, cost in planned
     )
@@ -118,8 +118,8 @@ def prepared(manifests: Sequence[Manifest]) -> Table:
     rows = tuple(
         (
             manifest.split,
-            _number(manifest.tasks),
-            _number(manifest.questions_used),
+            number(manifest.tasks),
+            number(manifest.questions_used),
             _range(manifest.documents),
             _range(manifest.tokens),
             _counts(manifest.questions_skipped),
@@ -138,7 +138,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _range(spread: Spread) -> str:
-    return f"{_number(spread.min)} / {_number(spread.median)} / {_number(spread.max)}"
+    return f"{number(spread.min)} / {number(spread.median)} / {number(spread.max)}"
 
 
 def details(result: Mapping[str, Any]) -> list[Table]:
@@ -158,7 +158,7 @@ def details(result: Mapping[str, Any]) -> list[Table]:
     title = f"Memory operations ({result['steps']['reading']} reading steps)"
     tables.append(Table(title, ("operation", "per reading step", *outcomes), rows))
     rows = tuple(
-        (name, *(_number(spread[key]) for key in ("min", "median", "max"))) for name, spread in result["budget"].items()
+        (name, *(number(spread[key]) for key in ("min", "median", "max"))) for name, spread in result["budget"].items()
     )
     tables.append(Table("Use per episode", ("what", "min", "median", "max"), rows))
     tables.append(_facts(result))
@@ -217,7 +217,8 @@ def _score(cell: Mapping[str, Any]) -> str:
     return percent(cell["mean"], cell["low"], cell["high"]) if cell["n"] else "-"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """With separators; one digit behind the point unless it is whole."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,13 +24,43 @@ def show(tables: Sequence[Table]) -> None:
     from rich.text import Text
 
     console = Console()
-    for table in tables:
+    for table in (piece for whole in tables for piece in pieces(whole, console.width)):
         drawn = Drawn(title=Text(table.title), title_justify="left", header_style="bold")
         for header in table.headers:
             drawn.add_column(header, overflow="fold")
         for row in table.rows:
             drawn.add_row(*map(Text, row))
         console.print(drawn)
+
+
+def pieces(table: Table, width: int) -> list[Table]:
+    """A table that is too wide as several, each with the first column; cells are not broken as long as one fits.
+
+    Args:
+        width: of the terminal, in characters.
+    """
+    needed = [
+        min(_LONGEST, max(map(len, (*header.split(), *(row[at] for row in table.rows))), default=0)) + 3
+        for at, header in enumerate(table.headers)
+    ]
+    groups: list[list[int]] = [[]]
+    for at in range(1, len(needed)):
+        if groups[-1] and needed[0] + sum(needed[i] for i in groups[-1]) + needed[at] + 1 > width:
+            groups.append([])
+        groups[-1].append(at)
+    return [
+        replace(
+            table,
+            title=table.title if number == 0 else "",
+            headers=tuple(table.headers[at] for at in (0, *group)),
+            rows=tuple(tuple(row[at] for at in (0, *group)) for row in table.rows),
+        )
+        for number, group in enumerate(groups)
+    ]
+
+
+_LONGEST = 40
+"""Characters of a cell that is worth a line of its own; longer ones are folded."""
 
 
 def show_lines(lines: Iterable[str]) -> None:

@@ -63,7 +63,7 @@ def learn(run: Callable[..., str], folder: Path) -> None:
     assert played["ladder"]["rungs"][0]["rung"] == "closed book"
     ablated = json.loads(run("ablate", "--policy", "results/grpo", "--json", "--out", "results/ablated"))
     assert [side["label"] for side in ablated["runs"]] == ["base", "without-delete"]
-    for name in ("table.md", "table.csv", "table.tex", "table.json", "costs.png"):
+    for name in ("table.md", "table.csv", "table.tex", "table.json", "pareto.png"):
         assert (folder / "results" / "ablated" / name).stat().st_size > 100, name
     print(run("compare", "results/played", "results/ablated/arms/without-delete"))
     print(run("why", "results/played"))

@@ -35,7 +35,8 @@ class Spread(TyperCommand):
         option = None
         for word in args:
             if word.startswith("-"):
-                option = word if word in many else None
+                name = word.partition("=")[0]
+                option = name if name in many else None
             elif option is not None and spread[-1] != option:
                 spread.append(option)
             spread.append(word)

@@ -8,7 +8,7 @@ them broke is the cause**:
                          its call failed) before the chunk that completes it
     shown, not written   neither an entry nor the scratchpad ever held it
     written, then lost   none held it any more when the question was last asked: deleted, overwritten by an
-                         Update, or the scratchpad rewritten
+                         Update, the scratchpad rewritten; a retraction also by a value that was invented after it
     kept, not retrieved  the memory held it, but no prompt of the question showed it
 
 If every fact was in view in some call for the question, or the question needs none, the answer itself failed:

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
-from atommem_cli import judging, records, sessions
+from atommem_cli import judging, records, sessions, summary
 from atommem_cli.errors import Interrupted, UsageError
 from atommem_cli.evaluation import Progress
 from atommem_cli.evidence.climbing import Climbing, Sheet, ask, assemble, name_of
@@ -40,7 +40,7 @@ JOURNAL = "ladder.jsonl"
 
 _STAGES = {
     Rung.NO_MEMORY: "the agent's prompt",
-    Rung.OWN_MEMORY: "memory",
+    Rung.OWN_MEMORY: "memory, or what the agent shows instead",
     Rung.ORACLE_RETRIEVAL: "retrieval",
     Rung.GOLD_FACTS: "writing and keeping",
 }
@@ -111,7 +111,7 @@ def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) 
     steps = []
     for lower, upper in pairwise(present):
         difference = paired(scores[upper][leading], scores[lower][leading])
-        stages = " + ".join(stage for rung, stage in _STAGES.items() if rung in _above(lower, upper))
+        stages = " + ".join(_STAGES[rung] for rung in _above(lower, upper) if rung not in why)
         steps.append({"from": lower, "to": upper, "of": stages, **asdict(difference)})
     whole = [json.dumps(latest[key], sort_keys=True) for key in sorted(latest)]
     return {
@@ -144,14 +144,7 @@ def _above(lower: Rung, upper: Rung) -> list[Rung]:
 
 
 def _interval(scores: Sequence[Sequence[float]]) -> dict[str, Any]:
-    interval = mean_interval(scores)
-    return {
-        "mean": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "n": interval.n,
-        "tasks": interval.clusters,
-    }
+    return summary.cell(mean_interval(scores))
 
 
 def _use(lines: Sequence[Line]) -> dict[str, int]:
@@ -181,8 +174,8 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
     missing = points(1 - top["mean"], 1 - top["high"], 1 - top["low"])
     rows.append(("all right", "100", missing, "", "", "reading and reasoning", *("" for _ in others)))
     title = (
-        f"Ladder of {result['run']}: scores in % with 95 % intervals clustered by task; steps are paired, in points; "
-        f"{top['n']} questions in {top['tasks']} tasks"
+        f"Ladder of {result['run']}: scores in % with 95 % intervals clustered by task; steps are paired, in points, "
+        f"p is not adjusted; {top['n']} questions in {top['tasks']} tasks"
     )
     return [Table(title, headers, tuple(rows)), _facts(result)]
 
@@ -190,13 +183,14 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
 def _facts(result: Mapping[str, Any]) -> Table:
     rungs, failed_episodes, failed_calls = result["rungs"], result["failed_episodes"], result["failed_calls"]
     asked = [rung for rung in rungs if rung["calls"]]
+    retrieved = [result["retrieve_k"] for rung in rungs if rung["rung"] == Rung.ORACLE_RETRIEVAL]
     rows = [
         (
             "asked again",
             "; ".join(f"{r['rung']} {r['calls']} calls, {r['prompt_tokens']} prompt tokens" for r in asked),
         ),
         ("own memory", "what the run scored; while it answered it may have read again, on the other rungs it may not"),
-        ("oracle retrieval", f"at most {result['retrieve_k']} own entries, those that carry gold facts and no others"),
+        *(("oracle retrieval", f"at most {k} own entries, those that carry gold facts, no others") for k in retrieved),
         *((f"left out: {rung}", why) for rung, why in result["left_out"].items()),
     ]
     if over := sum(rung["overflowed"] for rung in rungs):

@@ -127,6 +127,8 @@ def table(found: Replayed) -> Table:
         *(("FINDING", str(finding)) for finding in found.findings),
     ]
     verdict = f"{len(found.findings)} findings" if found.findings else "everything comes out as it is written"
+    if found.episodes + found.failed < found.planned:
+        verdict += f", as far as the run is: {found.episodes + found.failed} of {found.planned} episodes"
     return Table(f"Replay: {verdict}", ("what", "value"), tuple(rows))
 
 

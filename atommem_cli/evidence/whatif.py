@@ -76,6 +76,8 @@ class WhatIf:
     """Calls that the run's replies answered."""
     asked: int
     """Calls that the policy answered anew."""
+    left: int
+    """Calls of the run that were not made any more."""
     before: End
     after: End
     error: str
@@ -161,6 +163,7 @@ def _play(
             if progress:
                 progress(len(ends), len(episodes), "")
     scorers = [scorer for scorer in run.scorers if scorer in metrics.SCORERS] or metrics.default_scorers(task.source)
+    calls = run.episodes[name]["usage"]["calls"]
     return [
         WhatIf(
             episode=name,
@@ -170,6 +173,7 @@ def _play(
             changed=replies.changed.get(episode.id),
             replayed=replies.replayed[episode.id],
             asked=replies.asked[episode.id],
+            left=max(0, calls - replies.replayed[episode.id] - replies.asked[episode.id]),
             before=_end(*before, scorers),
             after=_end(episode, ends[episode.id], scorers),
             error=ends[episode.id].error if ends[episode.id].stop is StopReason.ERROR else "",
@@ -271,7 +275,8 @@ def comparison(found: WhatIf) -> Table:
     rows += [("only now", "", shortened(text, _TEXT)) for text in found.gained]
     prompt = "no prompt changed" if found.changed is None else f"the prompt of step {found.changed} changed first"
     title = (
-        f"{found.episode}: {told(found)}; {prompt}, {found.replayed} replies are the run's and {found.asked} are new"
+        f"{found.episode}: {told(found)}; {prompt}, {found.replayed} replies are the run's, {found.asked} are new, "
+        f"{found.left} of the run's calls were not made any more"
     )
     return Table(title, ("what", "as it was", "what if"), tuple(rows))
 

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from atommem_cli.episode import Call, Episode
+from atommem_cli.errors import UsageError
 from atommem_cli.policies._oracle import Oracle, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 from atommem_cli.text import Tokenizer, WordTokenizer
@@ -74,7 +75,10 @@ class Scripted:
     def _reply(self, call: Call) -> Generation:
         if call.episode is None:
             return Generation("")
-        text = _SCRIPTS[self.options.script](call.episode, call.observation, random.Random(call.seed))
+        script = self.options.script
+        if script in _OF_STREAM and not all(question.path for question in call.episode.task.questions):
+            raise UsageError(f"policy.script: {script} knows tasks of `stream` alone, not {call.episode.task.source}")
+        text = _SCRIPTS[script](call.episode, call.observation, random.Random(call.seed))
         spans = self.tokenizer.spans
         prompt = sum(len(spans(message.content)) for message in call.observation.messages)
         return Generation(text, prompt_tokens=prompt, new_tokens=len(spans(text)))
@@ -154,6 +158,8 @@ _SPICE = (
     "<think>", "</think>", "<", ">", "</", "Memory 0: ", "Memory -1", "Memory 999999999999: x", "\x00", "\ud83d",
     "\u202e", "\x1b[31m", "<script>alert(1)</script>", "$questions ${x}", "\\boxed{", "}" * 50, "<answer>", "١",
 )  # fmt: skip
+
+_OF_STREAM = ("sloppy", "careful")
 
 _SCRIPTS = {
     "oracle": _oracle,

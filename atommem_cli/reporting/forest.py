@@ -44,7 +44,9 @@ def differences(
     panels = ["", *(kinds if 1 < len(kinds) <= MOST_PANELS else _hinges(kinds))]
     with themed(theme):
         figure = Figure(figsize=(2.6 + 2.1 * len(panels), 1.5 + 0.36 * len(names)), layout="constrained")
-        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axis in axes[2:]:
+            axis.sharex(axes[1])  # all questions together differ by less, and have a scale of their own
         for axis, kind in zip(axes, panels, strict=True):
             for row, name in enumerate(names):
                 found = [side for c in comparisons if (side := c.against(name))]

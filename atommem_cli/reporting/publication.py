@@ -108,7 +108,7 @@ def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = 
     }
     figures = {
         "differences": forest.differences(found.comparisons, theirs),
-        "costs": forest.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
+        "pareto": forest.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
     }
     for name, figure in figures.items():
         if figure is not None:

@@ -65,6 +65,11 @@ def report(
         SourceError: a file of a run is damaged.
         BackendError: `out` cannot be written.
     """
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder")
+        if not any((folder / name).is_file() for name in ("run.json", "metrics.jsonl")):
+            raise UsageError(f"{folder}: neither a run of eval, nor a training, nor an ablation")
     commands = [_evaluation(folder) for folder in folders]
     if "eval" not in commands:
         return _training(folders, out, pdf)

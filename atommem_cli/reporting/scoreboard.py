@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from atommem_cli import tables
-from atommem_cli.tables import Table
+from atommem_cli.tables import Table, number
 
 ROWS = 50
 """Of a table; a run may have ten thousand failed episodes."""
@@ -38,7 +38,7 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     tried = _side_by_side(labels, [_operations(result) for result in results])
     use = _side_by_side(
         labels,
-        [{what: _number(spread["median"]) for what, spread in result["budget"].items()} for result in results],
+        [{what: number(spread["median"]) for what, spread in result["budget"].items()} for result in results],
     )
     facts = _side_by_side(labels, [_facts(result) for result in results])
     titled: list[tuple[str, str, tuple[tuple[str, ...], ...]]] = [
@@ -70,9 +70,9 @@ def cards(result: Result) -> list[tuple[str, str, str]]:
     return [
         *shown,
         ("failed episodes", f"{failed:,}", f"of {result['evaluated']:,}, counted as wrong"),
-        ("calls", _number(budget["calls"]["median"]), "per episode, median"),
-        ("prompt tokens", _number(budget["prompt_tokens"]["median"]), "per episode, median"),
-        ("new tokens", _number(budget["new_tokens"]["median"]), "per episode, median"),
+        ("calls", number(budget["calls"]["median"]), "per episode, median"),
+        ("prompt tokens", number(budget["prompt_tokens"]["median"]), "per episode, median"),
+        ("new tokens", number(budget["new_tokens"]["median"]), "per episode, median"),
     ]
 
 
@@ -101,7 +101,3 @@ def _score(cell: Mapping[str, Any]) -> str:
     if not cell["n"]:
         return "-"
     return f"{100 * cell['mean']:.1f} [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}] {cell['n']}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"

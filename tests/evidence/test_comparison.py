@@ -178,7 +178,7 @@ def test_files(home: Path, tmp_path: Path) -> None:
     assert latex.count(r"\\") == 4, "a heading and three runs"
     assert r"append\_only" in latex
     assert "| append_only |" in (tmp_path / "found" / "table.md").read_text()
-    for figure in ("differences", "costs"):
+    for figure in ("differences", "pareto"):
         assert (tmp_path / "found" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert (tmp_path / "found" / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
 

@@ -162,8 +162,8 @@ def test_rungs_that_make_no_sense_for_an_agent_are_left_out_with_a_reason(
     if agent == "memagent":
         assert [step["of"] for step in result["steps"]] == [
             "the agent's prompt",
-            "memory",
-            "retrieval + writing and keeping",
+            "memory, or what the agent shows instead",
+            "writing and keeping",
         ]
         line = next(line for line in journal(run).values() if line["rung"] == "gold facts" and line["scratchpad"])
         assert line["shown"] == []

@@ -411,7 +411,9 @@ def test_each_error_is_one_sentence(home: Path, tmp_path: Path) -> None:
         f"{good} is an evaluation and {training} a run of grpo: report them apart"
     )
     missing = tmp_path / "none"
-    assert "not the folder of an `atommem eval` run" in sentence(good, missing, out=tmp_path)
+    assert sentence(good, missing, out=tmp_path) == f"{missing}: no such folder"
+    missing.mkdir()
+    assert sentence(good, missing, out=tmp_path) == f"{missing}: neither a run of eval, nor a training, nor an ablation"
     empty = copy(good, tmp_path / "empty")
     (empty / "episodes.jsonl").write_text("")
     assert sentence(empty) == f"{empty}: has no scored episode yet: its own command goes on where it stopped"
