@@ -54,6 +54,7 @@ def _says(scorer: str, label: str, sides: Sequence[Side]) -> str:
     sure = sum(side.holm is not None and side.holm <= SIGNIFICANT for side in sides)
     signs = {delta > 0 for delta in deltas if delta}
     agree = "all in one direction" if len(signs) == 1 and all(deltas) else "not all in one direction"
+    agree = "the same in all" if len(set(deltas)) == 1 else agree
     return (
         f"{label}: {_spread(deltas)} points of {scorer} over {len(deltas)} ablations, {agree}, significant in {sure} "
         "of them; the interval is for the mean of such seeds, from these few alone."
