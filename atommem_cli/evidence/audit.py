@@ -43,8 +43,9 @@ def identity(run: Run) -> Iterator[Finding]:
         return
     agents, options = recipes.plugin("agents", run.recipe.agent)
     scorers = run.recipe.eval.scorers or metrics.default_scorers(manifest.source)
+    planned = min(run.recipe.task.limit or manifest.tasks, manifest.tasks) * run.recipe.eval.repeats
     expected = {
-        "episodes": min(run.recipe.task.limit or manifest.tasks, manifest.tasks) * run.recipe.eval.repeats,
+        **({"episodes": planned} if known["command"] == "eval" else {}),  # kept rollouts are of a few tasks
         "scorers": list(scorers),
         "agent": agents.build(options).describe(),
         **({"judge": judging.prompt_digest()} if judging.NAME in scorers else {}),

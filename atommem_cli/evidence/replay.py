@@ -165,11 +165,14 @@ def verify(run: Run, *, retrieve: bool = False, progress: Callable[[int, int, st
     parts = retrieving(run, policy) if retrieve else _blind(run, policy, Shown(checked))
     rollout = parts.rollout(checked)
     questions: dict[str, tuple[Question, ...]] = {}
+    kept = run.identity["command"] == "grpo"
     names, missing, ended, done = journal.names, 0, Counter[str](), 0
     if retrieve and parts.vectors.describe() != run.identity["embedder"]:
         found.append(Finding(audit.RUN, "the embedder is another one now", field="embedder"))
     try:
         for task in planned_tasks(run.recipe):
+            if kept and not journal.lines(f"{task.id}#0"):
+                continue  # of an update's tasks alone
             questions[task.id] = task.questions
             chunks, cut = chunks_of(run.recipe, task, policy.tokenizer)
             for sample in range(run.recipe.eval.repeats):

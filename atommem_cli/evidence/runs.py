@@ -21,6 +21,9 @@ from atommem_cli.types import Chunk, StopReason, Task
 
 EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
 
+_COMMANDS = ("eval", "grpo")
+"""Whose episodes are read: evaluations, and the rollouts that a training keeps."""
+
 Line = dict[str, Any]
 """One line of a run folder's files; `records` says what is in it."""
 
@@ -38,7 +41,7 @@ class Run:
             if not (path / name).is_file():
                 raise UsageError(f"{path}: not the folder of an `atommem eval` run (it has no {name})")
         identity = read_json(path / "run.json")
-        if identity.get("command") != "eval":
+        if identity.get("command") not in _COMMANDS:
             raise UsageError(f"{path}: not the folder of an `atommem eval` run (it is of {identity.get('command')})")
         if identity.get("schema") != SCHEMA:
             raise UsageError(

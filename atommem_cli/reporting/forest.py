@@ -146,7 +146,7 @@ def _title(comparisons: Sequence[Comparison], *, published: bool) -> str:
     if len(comparisons) == 1:
         how = "95 % intervals, filled: significant after Holm"
     else:
-        how = f"{len(comparisons)} seeds, a colour each; bar: their mean"
+        how = f"each of {len(comparisons)} seeds, in its colour; bar: their mean"
     diamond = "; diamond: AtomMem v3's own (theirs)" if published else ""
     return (
         f"Difference to {first.base.label} on {first.source} (its score in brackets)\n"

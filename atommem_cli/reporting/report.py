@@ -148,6 +148,8 @@ def _evaluation(folder: Path) -> str | None:
         return None
     content: object = read_json(known)
     command = content.get("command") if isinstance(content, dict) else None
+    if command == "grpo" and (folder / STEPS).is_file():
+        return "eval"  # rollouts that a training kept
     if command == "eval" and not any((folder / name).is_file() for name in (STEPS, LINES)):
         return None
     return str(command)

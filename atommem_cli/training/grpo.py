@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from atommem_cli.assembly import Parts, assemble
 from atommem_cli.errors import SourceError
 from atommem_cli.jsonlines import read_json
 from atommem_cli.recipe import Recipe
-from atommem_cli.taskfiles import Manifest, TaskFile, verify
+from atommem_cli.taskfiles import Manifest, TaskFile, read_manifest, verify
 from atommem_cli.training import checkpoints, ranks, running, settings, student
 from atommem_cli.training.rollouts import LearningPolicy, Played
 from atommem_cli.training.student import Student
@@ -101,7 +102,7 @@ def _train(
             policy,
             tasks.train,
             tasks.validation,
-            _Keeper(recipe, out, parts, policy),
+            _Keeper(recipe, out, parts, policy, config.num_generations),
             model=running.rooted(learner, out),
             args=config,
             processing_class=learner.tokenizer,
@@ -176,6 +177,8 @@ class _Keeper:
     out: Path
     parts: Parts
     policy: LearningPolicy
+    group: int
+    """Rollouts of a task."""
 
     def __call__(self, update: int, played: Played) -> None:
         every = self.recipe.grpo.keep_rollouts
@@ -186,16 +189,20 @@ class _Keeper:
             return
         path = self.out / "rollouts" / f"step-{update:05d}"
         scorers = self.recipe.eval.scorers or metrics.default_scorers(everything[0][0].source)
+        section = self.recipe.grpo
+        changes = {"task.split": section.split, "task.limit": section.limit, "eval.repeats": self.group}
+        recipe = self.recipe.changed([f"{key}={json.dumps(value)}" for key, value in changes.items()])
         identity = {
             "command": "grpo",
-            "recipe": self.recipe.content,
+            "recipe": recipe.content,
+            "tasks": read_manifest(Path(recipe.task.folder) / recipe.task.split).sha256,
             "episodes": len(everything),
             "scorers": scorers,
             "agent": self.parts.agent.describe(),
             "policy": self.policy.describe(),
             "embedder": self.parts.vectors.describe(),
         }
-        with records.RunFolder(path, identity, self.recipe.dump()) as folder:
+        with records.RunFolder(path, identity, recipe.dump()) as folder:
             for task, trajectory in everything:
                 for number, step in enumerate(trajectory.transitions):
                     folder.step(trajectory.episode, number, step)

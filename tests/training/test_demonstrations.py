@@ -290,8 +290,8 @@ def test_without_a_run_the_way_to_one_is_told(tiny_words: Words) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, run: Path, tiny_words: Words) -> None:
     assert "it has no run.json" in refusal(UsageError, demos.recipe(run=tmp_path / "no such"), tiny_words)
     identity = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**identity, "command": "grpo"}))
-    assert "(it is of grpo)" in refusal(UsageError, demos.recipe(run=run), tiny_words)
+    (run / "run.json").write_text(json.dumps({**identity, "command": "sft"}))
+    assert "(it is of sft)" in refusal(UsageError, demos.recipe(run=run), tiny_words)
     (run / "steps.jsonl").unlink()
     assert "it has no steps.jsonl" in refusal(UsageError, demos.recipe(run=run), tiny_words)
 

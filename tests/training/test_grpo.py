@@ -147,7 +147,13 @@ def test_checkpoints_play_by_themselves_and_kept_rollouts_are_runs(tmp_path: Pat
         played = json.loads(atommem("eval", "--policy", str(policy), "--json", "--limit", "2", cwd=tmp_path).stdout)
         assert played["evaluated"] == 2
         assert played["setting"]["chunk"] == "9 tokens by tokens"  # from the recipe inside
-    kept = json.loads((out / "rollouts" / "step-00001" / "summary.json").read_text())
+    rollouts = out / "rollouts" / "step-00001"
+    found = json.loads(atommem("replay", str(rollouts), "--retrieve", "--json", cwd=tmp_path).stdout)
+    assert (found["episodes"], found["findings"]) == (8, [])
+    assert "why questions were missed" in atommem("why", str(rollouts), cwd=tmp_path).stdout
+    atommem("report", str(rollouts), cwd=tmp_path)
+    assert (rollouts / "report.html").stat().st_size > 10_000
+    kept = json.loads((rollouts / "summary.json").read_text())
     assert kept["evaluated"] == kept["planned"] == 8
     lines = [line for line in metrics(out) if line["kind"] == "train"]
     assert kept["steps"]["all"] / 8 == pytest.approx(lines[1]["trajectory/rows"])
