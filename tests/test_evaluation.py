@@ -186,14 +186,12 @@ def _replies(folder: Path) -> list[tuple[Any, ...]]:
 
 def test_interrupting_saves_what_had_finished_and_exits_130(tmp_path: Path) -> None:
     preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=600)
+    # A job that a shell started in the background ignores the signal, and so would every process it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        [*ATOMMEM, *eval_command("mine")],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        [*ATOMMEM, *eval_command("mine")], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     while (
         not (tmp_path / "mine" / "episodes.jsonl").exists() or not (tmp_path / "mine" / "episodes.jsonl").stat().st_size
     ):
