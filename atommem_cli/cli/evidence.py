@@ -54,6 +54,10 @@ def ablate(
         chosen = recipes.meant(recipe, str(trained), given, change or []) if trained else chosen
     if plan:
         costs = ablation.plan(chosen)
+        if chosen.ablate.how == "train":
+            terminal.say(
+                "training is not in it; `atommem sft --plan` and `atommem grpo --plan` say what one arm's takes"
+            )
         show([tables.costs(costs, "arm")], [{"arm": name, **asdict(cost)} for name, cost in costs], as_json)
         return
     path = ablation.run_path(chosen, out)
