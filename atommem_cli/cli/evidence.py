@@ -63,9 +63,8 @@ def ablate(
     path = ablation.run_path(chosen, out)
     with terminal.progress("episodes") as tell:
         ablation.play(chosen, path, command=sys.argv, progress=tell)
-    read = ablations.read(path)
-    found = worth.worth(read)
-    publication.publish(path, found, {name: points for name, (_, points) in worth.theirs(read).items()})
+    found = worth.worth(ablations.read(path))
+    publication.publish(path, found)
     terminal.say(f"{path}: written")
     conclude(found, as_json)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from atommem_cli import evaluation, judging, metrics, taskfiles
 from atommem_cli import recipe as recipes
 from atommem_cli.episode import Episode
-from atommem_cli.evidence.journal import VERDICTS, Attempt, Finding, Journal, differences, digest
-from atommem_cli.evidence.runs import EPISODES, STEPS, Line, Run
-from atommem_cli.evidence.tape import END, unasked, without_end
+from atommem_cli.evidence.journal import Attempt, Finding, Journal, differences, digest
+from atommem_cli.evidence.runs import EPISODES, STEPS, VERDICTS, Line, Run
+from atommem_cli.evidence.tape import END, ids, unasked, without_end
 from atommem_cli.jsonlines import read_json
 from atommem_cli.memory import Memory, Text
 from atommem_cli.records import episode_line, op_line, prompt_hash, recorded_reply, step_line
@@ -91,7 +91,7 @@ class Audit:
         self._attempt, self._memory = attempt, episode.memory
         self._left = dict(attempt.steps)
         self._over, self._sound, self._cut = False, True, False
-        self.shown = self._shown_at(0)
+        self.shown = ids(self._left.get(0))
 
     def texts(self) -> Iterator[Text]:
         """What the attempt will want embedded."""
@@ -118,13 +118,13 @@ class Audit:
             return END
         assert self._memory is not None
         found = [entry.id for entry in self._memory.shown]
-        if found != (shown := [entry for entry, _ in line["shown"]]):
+        if found != (shown := ids(line)):
             self._find(STEPS, f"entries {_shown(shown)} stand there, and {_shown(found)} come out", step, "shown")
         elif line["prompt"] != prompt_hash(observation):
             self._find(STEPS, "another prompt comes out", step, "prompt")
         if self._over:
             return END
-        self.shown = self._shown_at(step + 1)
+        self.shown = ids(self._left.get(step + 1))
         return recorded_reply(line)
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
@@ -176,10 +176,6 @@ class Audit:
     def _find(self, file: str, text: str, step: int | None, field: str = "") -> None:
         self.findings.append(Finding(file, text, self._attempt.episode, step, field))
         self._over, self._sound = True, False
-
-    def _shown_at(self, step: int) -> list[int]:
-        line = self._left.get(step)
-        return [entry for entry, _ in line["shown"]] if line else []
 
 
 def verdicts(attempts: Sequence[Attempt], lines: Sequence[Line]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli import metrics
+from atommem_cli import judging, metrics
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
@@ -101,15 +101,16 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
     valid = [d.p for d in differences if d is not None]
     adjusted = iter(holm(valid) if valid else [])
     costs = [_cost(run) for run in runs]
+    intervals = [mean_interval(list(mine.values())) for mine in scores]
+    places = [(interval.mean, tokens) for interval, (_, tokens) in zip(intervals, costs, strict=True)]
+    rivals = [place for place, fault in zip(places, invalid, strict=True) if not fault]
     sides = []
     for number, run in enumerate(runs):
-        difference, interval = differences[number], mean_interval(list(scores[number].values()))
-        rivals = [(_mean(scores[i]), costs[i][1]) for i in range(len(runs)) if i != number and not invalid[i]]
-        mine = (interval.mean, costs[number][1])
+        difference = differences[number]
         sides.append(
             Side(
                 label=names[number],
-                score=interval,
+                score=intervals[number],
                 difference=difference,
                 holm=next(adjusted) if difference is not None else None,
                 invalid=invalid[number],
@@ -117,7 +118,7 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
                 tokens=costs[number][1],
                 failed=sum(map(failed, run.episodes.values())),
                 stopped=sum(line["stop"] in _STOPPED for line in run.episodes.values()),
-                efficient=not invalid[number] and not any(_dominates(rival, mine) for rival in rivals),
+                efficient=not invalid[number] and not any(_dominates(rival, places[number]) for rival in rivals),
                 groups=_by_group(scores[number], scores[0], asked, compared=difference is not None),
             )
         )
@@ -217,8 +218,9 @@ def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
     rescored = [_rescore(run) for run in runs]
     for scorer in metrics.SCORERS:
         means[scorer] = tuple(fmean(one[scorer]) for one in rescored)
-    if all("judge" in run.scorers for run in runs):
-        means["judge"] = tuple(_mean(by_task(run, "judge")) for run in runs)
+    if all(judging.NAME in run.scorers for run in runs):
+        judged = [by_task(run, judging.NAME) for run in runs]
+        means[judging.NAME] = tuple(fmean(score for task in one.values() for score in task) for one in judged)
     taus = {name: float(kendalltau(means[leading], each).statistic) for name, each in means.items()}
     return Panel(tuple(names), means, taus, leading)
 
@@ -268,10 +270,6 @@ def _cost(run: Run) -> tuple[float, float]:
 def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
     """Whether (score, tokens) is nowhere worse and somewhere better."""
     return one[0] >= other[0] and one[1] <= other[1] and one != other
-
-
-def _mean(scores: Mapping[str, list[float]]) -> float:
-    return fmean(score for task in scores.values() for score in task)
 
 
 def _flat(value: Any, at: str = "") -> Iterator[tuple[str, str]]:

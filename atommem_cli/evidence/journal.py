@@ -16,12 +16,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from atommem_cli.evidence.runs import EPISODES, STEPS, Line, failed
+from atommem_cli.evidence.runs import EPISODES, STEPS, VERDICTS, Line, failed
 from atommem_cli.glyphs import visible
 from atommem_cli.jsonlines import whole_lines
 from atommem_cli.types import Finish
-
-VERDICTS = "verdicts.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from atommem_cli import judging
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import chunks_of
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
@@ -19,7 +20,7 @@ from atommem_cli.taskfiles import TaskFile, verify
 from atommem_cli.text import Tokenizer
 from atommem_cli.types import Chunk, StopReason, Task
 
-EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
+EPISODES, STEPS, VERDICTS = "episodes.jsonl", "steps.jsonl", "verdicts.jsonl"
 
 _COMMANDS = ("eval", "grpo")
 """Whose episodes are read: evaluations, and the rollouts that a training keeps."""
@@ -65,6 +66,18 @@ class Run:
             SourceError: a line is damaged.
         """
         return {line["episode"]: line for line in latest(line for _, line in _shaped(self.path / EPISODES))}
+
+    @functools.cached_property
+    def verdicts(self) -> dict[str, list[float]]:
+        """The judge's verdicts on each episode, one per question; empty where none has judged.
+
+        Raises:
+            SourceError: a line is damaged.
+        """
+        path = self.path / VERDICTS
+        if judging.NAME not in self.scorers or not path.is_file():
+            return {}
+        return {line["episode"]: line["correct"] for _, line in whole_lines(path)}
 
     @property
     def planned(self) -> int:
@@ -214,9 +227,7 @@ def by_task(run: Run, scorer: str) -> dict[str, list[float]]:
     Raises:
         SourceError: an episode has no such score.
     """
-    judged = {}
-    if scorer == "judge":
-        judged = {line["episode"]: line["correct"] for _, line in whole_lines(run.path / "verdicts.jsonl")}
+    judged = run.verdicts if scorer == judging.NAME else {}
     scores: dict[str, list[float]] = {}
     for name, line in run.episodes.items():
         each = judged.get(name, line["scores"].get(scorer))
@@ -224,9 +235,3 @@ def by_task(run: Run, scorer: str) -> dict[str, list[float]]:
             raise SourceError(f"{run.path}: {name} has no score {scorer!r}")
         scores.setdefault(line["task"], []).extend(each)
     return scores
-
-
-def in_order(run: Run) -> Iterator[tuple[Line, Task, list[Line]]]:
-    """Every episode of a run with its task and its journal."""
-    for name, line in run.episodes.items():
-        yield line, run.task(line["task"]), run.steps(name)

@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from atommem_cli import judging
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.glyphs import visible
-from atommem_cli.jsonlines import whole_lines
 from atommem_cli.plugins import did_you_mean
 from atommem_cli.types import Outcome, Question, Task
 
@@ -196,10 +196,8 @@ def _changes(
 
 def _reckonings(run: Run, line: Line, task: Task) -> Iterator[Reckoning]:
     scores: dict[str, list[float]] = dict(line["scores"])
-    if "judge" in run.scorers and (run.path / "verdicts.jsonl").is_file():
-        for _, verdict in whole_lines(run.path / "verdicts.jsonl"):
-            if verdict["episode"] == line["episode"]:
-                scores["judge"] = verdict["correct"]
+    if line["episode"] in run.verdicts:
+        scores[judging.NAME] = run.verdicts[line["episode"]]
     for number, (question, answer) in enumerate(zip(task.questions, line["answers"], strict=True)):
         given = {name: values[number] for name, values in scores.items()}
         yield Reckoning(question, answer["text"], answer["tagged"], given)

@@ -44,7 +44,7 @@ class Tape:
     def begin(self, episode: str) -> None:
         """An episode starts to play."""
         self._steps = {line["step"]: line for line in self._run.steps(episode)}
-        self.shown = self._shown_at(0)
+        self.shown = ids(self._steps.get(0))
 
     def finished(self, episode: str) -> bool:
         """Whether it need not be played: those that have an end are."""
@@ -62,7 +62,7 @@ class Tape:
             return END
         if line is None or line["prompt"] != prompt_hash(observation):
             self._mismatch(episode, f"step {step} comes out with another prompt")
-        self.shown = self._shown_at(step + 1)
+        self.shown = ids(self._steps.get(step + 1))
         return recorded_reply(line)
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
@@ -88,9 +88,10 @@ class Tape:
             "tasks, dialect or program have changed since the run; collect it again"
         )
 
-    def _shown_at(self, step: int) -> list[int]:
-        line = self._steps.get(step)
-        return [entry for entry, _ in line["shown"]] if line else []
+
+def ids(line: Line | None) -> list[int]:
+    """The entries that the prompt of a step showed, best first; none where there is no such step."""
+    return [entry for entry, _ in line["shown"]] if line else []
 
 
 END = Generation("", Finish.ERROR, error="the recording ends here")

@@ -15,8 +15,7 @@ def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
     """What the agent read or showed of a task.
 
     Of full_context: the stream without the middle that did not fit the window. The journal has one number for
-    that, of the task's longest question, and of `chunk.most` where that would have cut more: others may have
-    been shown a few tokens more than this.
+    that, of the task's longest question: others may have been shown a few tokens more than this.
     """
     agent = run.identity["agent"]["name"]
     if agent != "full_context":

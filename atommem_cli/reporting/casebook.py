@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from atommem_cli import summary
 from atommem_cli.errors import AtommemError
 from atommem_cli.evidence import replay
 from atommem_cli.evidence.causes import MISSED_BELOW, Explanation
@@ -80,7 +81,7 @@ def case(
 
 def labels(question: Question) -> list[str]:
     """What a question is grouped by, as in `summary.json`: hinge and hops of `stream`, or its source's type."""
-    return [question.hinge, f"{len(question.path) - 1} hops"] if question.path else [question.kind or "other"]
+    return summary.labels(question) or ["other"]
 
 
 def add_prompts(run: Run, cases: Sequence[Case]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from atommem_cli.evidence.causes import Cause
 from atommem_cli.glyphs import visible
-from atommem_cli.reporting.pens import DASHES, shown
+from atommem_cli.reporting.pens import DASHES, MARKERS, shown
 from atommem_cli.reporting.survey import ANSWERS, TENTHS, Play, Survey
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
 from atommem_cli.statistics import Interval, mean_interval
@@ -141,7 +141,7 @@ def cost(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
             for index, survey in enumerate(surveys):
                 single = len(surveys) == 1
                 found = _groups(survey.plays, of) if single else [(sorted(map(of, survey.plays)), _score(survey.plays))]
-                style = _style(theme, index) | ({} if single else {"marker": "os^Dv"[index % 5]})
+                style = _style(theme, index) | ({} if single else {"marker": MARKERS[index % len(MARKERS)]})
                 _points(axes, found, _name(survey), style, across=not single)
             axes.set_xlabel(f"{unit} per episode ({'mean of each group' if single else 'median and quartiles'})")
             axes.locator_params(axis="x", nbins=6, integer=True)

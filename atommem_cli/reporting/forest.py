@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from atommem_cli.evidence.comparison import SIGNIFICANT, Comparison, Side
 from atommem_cli.evidence.paired import Difference
-from atommem_cli.reporting.pens import shown
+from atommem_cli.reporting.pens import MARKERS, shown
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKERS = "os^Dv"
 MOST_PANELS = 5
 """Kinds of question with a panel of their own, beside all together."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Pick = Callable[[History], Series]
 FAILURES = tuple(outcome for outcome in Outcome if outcome is not Outcome.OK)
 DASHES = ("-", "--", ":", "-.")
+MARKERS = "os^Dv"
 
 
 class Pen:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Findings:
     """Everything as JSON values, in [0, 1]; what is not known is null."""
     keys: Table | None = None
     """The recipe keys in which the runs differ."""
+    theirs: Mapping[str, float] = field(default_factory=dict)
+    """Published differences by name, in points."""
 
     @property
     def shown(self) -> tuple[Table, ...]:
@@ -89,11 +91,8 @@ def findings(
     return Findings((compared,), shown, (*sentences, order), _plain(values), keys)
 
 
-def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = None) -> list[Path]:
+def publish(folder: Path, found: Findings) -> list[Path]:
     """Write `table.md`, `table.csv`, `table.tex` (the first table), `table.json` (everything) and the figures.
-
-    Args:
-        theirs: published differences by name, in points, for the figure.
 
     Raises:
         BackendError: the disk is full or gone.
@@ -107,7 +106,7 @@ def publish(folder: Path, found: Findings, theirs: Mapping[str, float] | None = 
         "table.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
     }
     figures = {
-        "differences": forest.differences(found.comparisons, theirs),
+        "differences": forest.differences(found.comparisons, found.theirs),
         "pareto": forest.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
     }
     for name, figure in figures.items():

@@ -11,11 +11,11 @@ from typing import Any
 
 from atommem_cli import summary
 from atommem_cli.errors import SourceError
-from atommem_cli.evidence.runs import EPISODES, STEPS, Run
+from atommem_cli.evidence.runs import EPISODES, STEPS, VERDICTS, Run
 from atommem_cli.jsonlines import Lines
 from atommem_cli.types import Question
 
-SESSIONS, VERDICTS = "sessions.jsonl", "verdicts.jsonl"
+SESSIONS = "sessions.jsonl"
 
 
 def standing(run: Run, scorers: Sequence[str], questions: Mapping[str, Sequence[Question]]) -> dict[str, Any]:

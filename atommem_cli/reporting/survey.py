@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from atommem_cli import judging
 from atommem_cli.errors import AtommemError, UsageError
 from atommem_cli.evidence import causes, hygiene
 from atommem_cli.evidence.causes import MISSED_BELOW, Tally
 from atommem_cli.evidence.hygiene import Hygiene
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.tracing import trace
-from atommem_cli.jsonlines import whole_lines
 from atommem_cli.reporting import casebook
 from atommem_cli.reporting.casebook import Case
 from atommem_cli.types import OpKind, Outcome, Question, Task
@@ -116,12 +116,9 @@ def judged(run: Run) -> dict[str, Line]:
     Raises:
         SourceError: a line is damaged.
     """
-    path = run.path / "verdicts.jsonl"
-    if "judge" not in run.scorers or not path.exists():
-        return run.episodes
-    verdicts = {line["episode"]: line["correct"] for _, line in whole_lines(path)}
+    verdicts = run.verdicts
     return {
-        name: {**line, "scores": {**line["scores"], "judge": verdicts[name]}} if name in verdicts else line
+        name: {**line, "scores": {**line["scores"], judging.NAME: verdicts[name]}} if name in verdicts else line
         for name, line in run.episodes.items()
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from atommem_cli.arms import COMPONENTS
@@ -29,7 +30,7 @@ def worth(ablation: Ablation) -> Findings:
         SourceError: a file is damaged, or the tasks are gone.
     """
     played = ablation.arms
-    printed = theirs(ablation)
+    printed = _theirs(ablation)
     used = read_json(ablation.base.path / "summary.json")["operations"]
     found = findings(
         [arm.run for arm in played],
@@ -38,12 +39,13 @@ def worth(ablation: Ablation) -> Findings:
         caveats=[_caveat(arm, used) for arm in played],
         theirs={name: f"{points:+.1f} ({score:.1f})" for name, (score, points) in printed.items()},
     )
+    found = replace(found, theirs={name: points for name, (_, points) in printed.items()})
     if not ablation.missing:
         return found
     return found.saying(f"Not finished, and in no figure here: {', '.join(ablation.missing)}.")
 
 
-def theirs(ablation: Ablation) -> dict[str, tuple[float, float]]:
+def _theirs(ablation: Ablation) -> dict[str, tuple[float, float]]:
     """Published score, and difference to the published base in points, by the name of an arm whose setting matches."""
     manifest = read_manifest(ablation.base.folder)
     documents = manifest.documents.min if manifest.documents.min == manifest.documents.max else 0
