@@ -112,6 +112,8 @@ class Player:
                 self._end(StopReason.ERROR, generation.error)
             case Finish.OVERFLOW:
                 self._end(StopReason.CONTEXT_OVERFLOW, generation.error or "the prompt did not fit the window")
+            case Finish.FILTERED:
+                self._end(StopReason.FILTERED, generation.error)
             case _:
                 self._advance(generation)
 

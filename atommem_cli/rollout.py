@@ -136,6 +136,10 @@ class Rollout:
 
         Twice `policy.batch` episodes are open at once, so that `policy.batch` requests are under way while
         others wait for their memory.
+
+        Raises:
+            BackendError: the server, the embedder or the store serves nobody; one error however many episodes
+                wait, after the trajectories that had finished.
         """
         waiting: asyncio.Queue[tuple[Player, asyncio.Future[None]]] = asyncio.Queue()
         slots = asyncio.Semaphore(policy.batch)
@@ -151,12 +155,15 @@ class Rollout:
                 if not active:
                     return
                 await asyncio.wait([*active, settler], return_when=asyncio.FIRST_COMPLETED)
-                if settler.done():
-                    settler.result()  # it ends only by an error
                 finished = {task for task in active if task.done()}
                 active -= finished
+                # Every exception is asked for, and raised when what finished well beside it is handed over.
+                errors = [task.exception() for task in finished] + [settler.exception() if settler.done() else None]
                 for played in finished:
-                    yield played.result()
+                    if played.exception() is None:
+                        yield played.result()
+                for error in filter(None, errors):
+                    raise error
         finally:
             for task in (*active, settler):
                 task.cancel()

@@ -50,6 +50,8 @@ class StopReason(StrEnum):
     """The budget of prompt tokens or of new tokens ran out; likewise."""
     CONTEXT_OVERFLOW = "context_overflow"
     """A prompt did not fit the policy's window; likewise."""
+    FILTERED = "filtered"
+    """The provider withheld a reply (a content filter, a refusal); likewise."""
     ERROR = "error"
     """A model call failed for good; counted apart, and as wrong."""
 
@@ -59,8 +61,18 @@ class Finish(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    OTHER = "other"
+    """There is a reply, and the server gives a reason for its end that is not known; `Generation.error` names it."""
     OVERFLOW = "overflow"
+    """The prompt did not fit the window: there is no reply."""
+    FILTERED = "filtered"
+    """The provider's filter or refusal stands in place of the reply; what came of it is kept, and never parsed."""
     ERROR = "error"
+    """The call failed: there is no reply."""
+
+
+UNANSWERED = frozenset({Finish.OVERFLOW, Finish.FILTERED, Finish.ERROR})
+"""Ends of calls that brought no reply of the model."""
 
 
 class Expects(StrEnum):
@@ -191,7 +203,7 @@ class Generation:
     logprobs: tuple[float, ...] = ()
     """Natural log-probability of each reply token under the sampling distribution; likewise."""
     error: str = ""
-    """One sentence, where `finish` is ERROR."""
+    """One sentence, where `finish` is in `UNANSWERED` or OTHER, or where the reply was longer than its limit."""
 
 
 # --- memory ----------------------------------------------------------------------------------------
@@ -298,6 +310,6 @@ class Trajectory:
     truncated_tokens: int = 0
     """Tokens of the task that were never shown (centre truncation)."""
     error: str = ""
-    """One sentence where `stop` is ERROR or CONTEXT_OVERFLOW."""
+    """One sentence where `stop` is ERROR, CONTEXT_OVERFLOW or FILTERED."""
     digest: str = field(default="")
     """Digest of the memory at the end."""

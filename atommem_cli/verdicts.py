@@ -19,7 +19,7 @@ from atommem_cli.jsonlines import Lines
 from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder, latest
-from atommem_cli.types import Expects, Finish, Generation, Observation, Question
+from atommem_cli.types import UNANSWERED, Expects, Generation, Observation, Question
 
 TRIES = 3
 """Askings per answer."""
@@ -73,7 +73,7 @@ def _ask_until_readable(
             calls.append(Call(None, observation, seeds.derive(seed, "judge", name, attempt)))
         for i, reply in zip(open_cases, _replies(policy, calls), strict=True):
             try:
-                if reply.finish in (Finish.ERROR, Finish.OVERFLOW):
+                if reply.finish in UNANSWERED:
                     raise UnreadableVerdict(reply.error or "the judge's window is too small")
                 scores[i] = float(parse_verdict(reply.text))
             except UnreadableVerdict as error:

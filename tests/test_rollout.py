@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from atommem_cli import plugins
 from atommem_cli.episode import Call, Episode, Limits
+from atommem_cli.errors import BackendError
 from atommem_cli.memory import Store
 from atommem_cli.player import Budget
 from atommem_cli.policies import scripted
@@ -247,6 +249,46 @@ def test_a_server_that_serves_nobody_stops_the_run_and_is_closed(where: Store) -
     with pytest.raises(ConnectionError):
         asyncio.run(gather(rollout(where), policy, twins(3, where)))
     assert policy.closed
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_finishes_beside_a_failure_is_kept_and_one_error_is_raised(
+    where: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Dies(SaysAsync):
+        """Answers the first three episodes; all others fail at the moment in which those end."""
+
+        left = 3
+
+        async def reply(self, call: Call) -> Generation:
+            assert call.episode is not None
+            if call.episode.task.id < "t-03":
+                self.left -= call.observation.question == 1
+                return Generation("<answer>x</answer>")
+            while self.left:
+                await asyncio.sleep(0)
+            raise BackendError("down")
+
+    kept: list[Trajectory] = []
+
+    async def play() -> None:
+        stream = rollout(where).play_async(Dies(lambda _: "", batch=16), twins(32, where))
+        while True:
+            kept.append(await anext(stream))
+
+    with pytest.raises(BackendError, match="down"):
+        asyncio.run(play())
+    gc.collect()
+    assert sorted(played.task for played in kept) == ["t-00", "t-01", "t-02"]
+    assert not caplog.records, "asyncio logs exceptions that nobody asks for"
+
+
+def test_a_reply_that_the_provider_withheld_ends_its_episode_for_a_reason_of_its_own(where: Store) -> None:
+    withheld = Generation("half of", Finish.FILTERED, error="the filter")
+    policy = Says(lambda call: withheld if call.observation.question == 1 else "<answer>x</answer>")
+    (played,) = rollout(where).play(policy, [episode(task(), where, size=20)])
+    assert (played.stop, played.error) == (StopReason.FILTERED, "the filter")
+    assert [a.text for a in played.answers] == ["x", ""]
 
 
 def test_an_endless_talker_ends(where: Store) -> None:

@@ -47,7 +47,7 @@ from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.tracing import Traced, Trail, follow, trace
 from atommem_cli.metrics import normalise
 from atommem_cli.tables import Table
-from atommem_cli.types import Chunk, Finish, Question, StopReason, Task
+from atommem_cli.types import UNANSWERED, Chunk, Finish, Question, StopReason, Task
 
 MISSED_BELOW = 0.5
 """A question is missed if its score is below."""
@@ -162,7 +162,7 @@ def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
 def _last_call(number: int, line: Line, steps: Sequence[Line]) -> Line | None:
     """The call that the question was answered in; None where the episode stopped before there was an answer."""
     asked = [step for step in steps if step.get("question") == number]
-    if not asked or asked[-1]["finish"] in (Finish.OVERFLOW, Finish.ERROR):
+    if not asked or asked[-1]["finish"] in UNANSWERED:
         return None
     went_on = line["stop"] == StopReason.ANSWERED or any((step.get("question") or 0) > number for step in steps)
     return asked[-1] if went_on or line["answers"][number]["text"].strip() else None

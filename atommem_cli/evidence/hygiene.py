@@ -25,7 +25,7 @@ from atommem_cli.evidence.statements import Told
 from atommem_cli.evidence.tracing import Traced, Trail, follow, trace
 from atommem_cli.metrics import normalise
 from atommem_cli.tables import Table
-from atommem_cli.types import Chunk, Finish, OpKind, Outcome, Task
+from atommem_cli.types import UNANSWERED, Chunk, OpKind, Outcome, Task
 
 NEAR = 0.9
 """Token Jaccard from which two different texts are near duplicates."""
@@ -255,7 +255,7 @@ def _with_evidence(chunks: Sequence[Chunk], steps: Sequence[Line]) -> Iterator[t
 
 
 def _seen(line: Line) -> bool:
-    return line["step"] >= 0 and line["finish"] not in (Finish.OVERFLOW, Finish.ERROR)
+    return line["step"] >= 0 and line["finish"] not in UNANSWERED
 
 
 def _figures(text: str) -> set[str]:

@@ -16,7 +16,7 @@ from atommem_cli.evidence.matching import Passage
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Statements, key_of, statements
 from atommem_cli.evidence.viewing import View, material
-from atommem_cli.types import Chunk, Event, Finish, OpKind, Outcome, Question, Support, Task
+from atommem_cli.types import UNANSWERED, Chunk, Event, OpKind, Outcome, Question, Support, Task
 
 NOTES = 0
 """Stands for the scratchpad among the ids of entries, which count from 1."""
@@ -153,7 +153,7 @@ def _prompt(
     line: Line, notes: str, view: View, found: Sequence[Trail], by_question: Mapping[int, Sequence[Trail]]
 ) -> None:
     """What the prompt of a step showed."""
-    seen = line.get("finish") not in (Finish.OVERFLOW, Finish.ERROR)
+    seen = line.get("finish") not in UNANSWERED
     if seen and line.get("chunk") is not None:
         new = view.show(line["chunk"])
         for trail in found:
@@ -181,7 +181,7 @@ def _at_once(view: View, found: Sequence[Trail], steps: Sequence[Line]) -> None:
     view.show_all()
     for trail in [trail for trail in found if _complete(view, trail)]:
         line = asked.get(trail.question)
-        if line is not None and line["finish"] not in (Finish.OVERFLOW, Finish.ERROR):
+        if line is not None and line["finish"] not in UNANSWERED:
             trail.shown = trail.retrieved = line["step"]
         trail.answered = True, None, ()
 

@@ -13,7 +13,7 @@ from atommem_cli.evidence.runs import Run
 from atommem_cli.recipe import Recipe
 from atommem_cli.training import rows
 from atommem_cli.training.words import Words
-from atommem_cli.types import Finish, Task, Trajectory
+from atommem_cli.types import UNANSWERED, Task, Trajectory
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def collect(recipe: Recipe, words: Words, longest: int | None) -> Demonstrations
             continue
         found.kept += 1
         for step in trajectory.transitions:
-            asked = step.generation.finish is not Finish.OVERFLOW
+            asked = step.generation.finish not in UNANSWERED
             row = rows.row(task.id, words.prompt(step), words.completion(step)) if asked else None
             if row is None or not row.completion or (limit is not None and row.tokens > limit):
                 found.dropped += 1
