@@ -85,9 +85,26 @@ def planned_tasks(recipe: Recipe) -> Iterator[Task]:
 def recipes_for(
     name: str | None, agents: Sequence[str], policy: str | None, given: Mapping[str, Any], changes: Sequence[str]
 ) -> list[Recipe]:
-    """The recipes a command line means: one per agent, all else equal. See `recipe.meant`."""
-    base = recipes.meant(name, policy, given, changes)
-    return [base.changed([f"agent.name={agent}"]) for agent in agents] or [base]
+    """The recipes a command line means: one per agent, all else equal. See `recipe.meant`.
+
+    A change of a key that only some of several agents have (`agent.KEY=...`) is for those.
+    """
+    if len(agents) < 2:
+        return [recipes.meant(name, policy, given, [*changes, *(f"agent.name={agent}" for agent in agents)])]
+    known = {agent: plugins.keys("agents", agent) for agent in agents}
+    anybody = set().union(*known.values())
+    own = {change: key for change in changes if (key := _agents_key(change)) in anybody}
+    base = recipes.meant(name, policy, given, [change for change in changes if change not in own])
+    return [
+        base.changed([f"agent.name={agent}", *(change for change, key in own.items() if key in known[agent])])
+        for agent in agents
+    ]
+
+
+def _agents_key(change: str) -> str:
+    """The key that `agent.KEY=value` sets, or an empty string."""
+    section, _, key = change.partition("=")[0].strip().partition(".")
+    return key.partition(".")[0] if section == "agent" else ""
 
 
 def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:

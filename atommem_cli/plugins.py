@@ -12,6 +12,8 @@ import pkgutil
 from collections.abc import Iterable
 from types import ModuleType
 
+from pydantic import BaseModel
+
 from atommem_cli.errors import UsageError
 
 
@@ -31,6 +33,14 @@ def load(room: str, name: str) -> ModuleType:
     if name not in names:
         raise UsageError(f"no {name!r} in {room}{did_you_mean(name, names)} (there are: {', '.join(names)})")
     return importlib.import_module(f"atommem_cli.{room}.{name}")
+
+
+def keys(room: str, name: str) -> tuple[str, ...]:
+    """The recipe keys of one plug-in; none where there is no such plug-in."""
+    if name not in available(room):
+        return ()
+    options: type[BaseModel] = load(room, name).Options
+    return tuple(options.model_fields)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from atommem_cli import plugins
 from atommem_cli.errors import RecipeError, UsageError
+from atommem_cli.glyphs import cut
+from atommem_cli.overrides import ROOMS, Overrides
 from atommem_cli.sections import (
     AblateSection,
     BudgetSection,
@@ -89,15 +91,6 @@ class Recipe(Section):
         return resolve(self.model_dump(mode="json"), changes, origin=self.name)
 
 
-_ROOMS = {
-    ("agent",): "agents",
-    ("policy",): "policies",
-    ("store",): "stores",
-    ("embedder",): "embedders",
-    ("eval", "judge"): "policies",
-}
-
-
 def load(name: str = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe: a path, or the name of one that ships with atommem, from any folder.
 
@@ -112,11 +105,11 @@ def load(name: str = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{name}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections")
+        raise RecipeError(f"{name}: a recipe is a mapping of sections")
     content.setdefault("name", path.stem)
-    return resolve(content, changes, origin=str(path))
+    return resolve(content, changes, origin=name)
 
 
 def shipped() -> dict[str, Path]:
@@ -163,18 +156,25 @@ def _model_folder(policy: str) -> Path:
 
 
 def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> Recipe:
-    """Apply overrides, check every key, write out every default."""
+    """Apply overrides, check every key, write out every default.
+
+    Args:
+        origin: what the user knows the content by; errors about a key begin with it, or with the override that
+            set the key.
+    """
+    overrides = Overrides(content, origin)
     for change in changes:
-        _override(content, change)
-    recipe = _checked(Recipe, content, origin, ())
+        overrides.apply(change)
+    overrides.insist_finite()
+    recipe = _checked(Recipe, content, overrides, (), "")
     filled = recipe.model_dump(mode="json")
-    for where, room in _ROOMS.items():
+    for where, room in ROOMS.items():
         *path, last = where
         section = filled
         for key in path:
             section = section[key]
         if section[last] is not None:
-            section[last] = _filled(room, section[last], origin, where)
+            section[last] = _filled(room, section[last], overrides, where)
     return Recipe.model_validate(filled)
 
 
@@ -190,23 +190,25 @@ def assignments(changes: Sequence[str]) -> dict[str, Any]:
     Raises:
         RecipeError: a pair that is not one.
     """
-    content: dict[str, Any] = {}
+    overrides = Overrides({}, "")
     for change in changes:
-        _override(content, change)
-    return content
+        overrides.apply(change)
+    overrides.insist_finite()
+    return overrides.content
 
 
 def _sha256(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _filled(room: str, section: dict[str, Any], origin: str, where: tuple[str, ...]) -> dict[str, Any]:
+def _filled(room: str, section: dict[str, Any], overrides: Overrides, where: tuple[str, ...]) -> dict[str, Any]:
+    name = section["name"]
     try:
-        module = plugins.load(room, section["name"])
+        module = plugins.load(room, name)
     except UsageError as error:
-        raise RecipeError(f"{origin}: {'.'.join(where)}.name: {error}") from None
-    options = _checked(module.Options, {k: v for k, v in section.items() if k != "name"}, origin, where)
-    return {"name": section["name"], **options.model_dump(mode="json")}
+        raise RecipeError(f"{overrides.told((*where, 'name'))}: {error}") from None
+    options = _checked(module.Options, {k: v for k, v in section.items() if k != "name"}, overrides, where, name)
+    return {"name": name, **options.model_dump(mode="json")}
 
 
 def _find(name: str) -> Path:
@@ -221,39 +223,30 @@ def _find(name: str) -> Path:
     raise RecipeError(f"{name}: no such recipe{suggestion} (shipped: {', '.join(known)})")
 
 
-def _override(content: dict[str, Any], change: str) -> None:
-    key, equals, text = change.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"--set {change}: expected section.key=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {change}: the value is not readable as YAML") from None
-    *path, last = key.strip().split(".")
-    section = content
-    for part in path:
-        inner = section.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise RecipeError(f"--set {change}: {part} has no keys of its own")
-        section = inner
-    section[last] = value
-
-
-def _checked(model: type[Any], content: dict[str, Any], origin: str, where: tuple[str, ...]) -> Any:
+def _checked(
+    model: type[Any], content: dict[str, Any], overrides: Overrides, where: tuple[str, ...], plugin: str
+) -> Any:
+    """
+    Args:
+        plugin: whose options the content is; empty for the recipe itself.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         unknown = (e for e in error.errors() if e["type"] == "extra_forbidden")
         first = next(unknown, error.errors()[0])  # a mistyped key may be the one that is missing
         location = [part for part in first["loc"] if isinstance(part, str)]
-        key = ".".join([*where, *map(str, first["loc"])]) or "recipe"
+        told = overrides.told((*where, *first["loc"]))
         if first["type"] == "extra_forbidden":
-            hint = plugins.did_you_mean(location[-1], _keys(model, location[:-1]))
-            raise RecipeError(f"{origin}: {key}: unknown key{hint}") from None
+            of = f" of {plugin}" if plugin else ""
+            known = _keys(model, location[:-1])
+            there = f" (there are: {', '.join(known)})" if known else " (it has none)"
+            hint = plugins.did_you_mean(location[-1], known)
+            raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
         if first["type"] == "missing":
-            raise RecipeError(f"{origin}: {key}: this key is needed") from None
-        given = first.get("input")
-        raise RecipeError(f"{origin}: {key}: {first['msg']} (given: {given!r})") from None
+            raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None
+        given = "" if location[-1:] == ["url"] else f" (given: {cut(repr(first.get('input')), 200)})"  # no password
+        raise RecipeError(f"{told}: {first['msg']}{given}") from None
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -10,9 +10,9 @@ from atommem_cli.types import OpKind
 
 
 class Section(BaseModel):
-    """Keys that are all known, values that do not change."""
+    """Keys that are all known, numbers that are finite, values that do not change: of recipes and of plug-ins."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Plugin(BaseModel):

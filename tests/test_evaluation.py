@@ -17,7 +17,7 @@ from policies._server import Server, completion, error
 
 from atommem_cli import evaluation, jsonlines, preparation
 from atommem_cli import recipe as recipes
-from atommem_cli.errors import SourceError, UsageError
+from atommem_cli.errors import RecipeError, SourceError, UsageError
 from atommem_cli.types import Answer, Question
 
 
@@ -278,3 +278,13 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([ATOMMEM[0], "-c", program], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert done.stdout.strip() == "[]"
+
+
+def test_a_key_of_agents_is_for_those_that_have_it() -> None:
+    both = evaluation.recipes_for(None, ["atommem", "rag"], "scripted:oracle", {}, ["agent.dialect=paper", "seed=5"])
+    assert [(one.agent.name, one.agent.model_extra, one.seed) for one in both] == [
+        ("atommem", {"dialect": "paper"}, 5),
+        ("rag", {"dialect": "paper"}, 5),
+    ]
+    with pytest.raises(RecipeError, match=r"--set agent.last: unknown key of (atommem|rag) \(there are: dialect\)"):
+        evaluation.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.last=5"])

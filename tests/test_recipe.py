@@ -43,7 +43,11 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
     [
         ("polcy: {name: scripted}", [], "polcy: unknown key; did you mean 'policy'"),
         ("chunk: {token: 5}", [SCRIPTED], "chunk.token: unknown key; did you mean 'tokens'"),
-        ("policy: {name: scripted, scrpt: mute}", [], "policy.scrpt: unknown key; did you mean 'script'"),
+        (
+            "policy: {name: scripted, scrpt: mute}",
+            [],
+            "policy.scrpt: unknown key of scripted; did you mean 'script'? (there are: script, batch)",
+        ),
         ("policy: {name: scripted, script: mutant}", [], "policy.script: Input should be 'oracle', 'mute'"),
         ("policy: {name: scriptd}", [], "policy.name: no 'scriptd' in policies; did you mean 'scripted'"),
         ("chunk: {tokens: 0}", [SCRIPTED], "chunk.tokens: Input should be greater than 0"),
@@ -53,6 +57,23 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
         ("seed: 1", ["seed"], "--set seed: expected section.key=value"),
         ("seed: 1", ["seed.x=1"], "--set seed.x=1: seed has no keys of its own"),
         ("seed: 1", ["seed=["], "not readable as YAML"),
+        ("seed: 1", [SCRIPTED, "chunk.token=5"], "--set chunk.token: unknown key; did you mean 'tokens'? (there are: "),
+        ("seed: 1", [SCRIPTED, "task={foo: 1}"], "--set task: task.foo: unknown key (there are: folder, split, limit"),
+        ("seed: 1", ["policy.name=openai_server", "policy.model=m"], "policy.url: openai_server needs this key"),
+        (
+            "seed: 1",
+            [SCRIPTED, "store.name=exact", "store.path=x"],
+            "--set store.path: unknown key of exact (it has none)",
+        ),
+        ("policy: {name: scripted}\nsft: {min_reward: .nan}", [], "sft.min_reward: nan is no number"),
+        ("seed: 1", [SCRIPTED, "sft.rewards={em: .inf}"], "--set sft.rewards: sft.rewards.em: inf is no number"),
+        ("seed: 1", [SCRIPTED, 'sft.rewards.em="nan"'], "--set sft.rewards.em: Input should be a finite number"),
+        (
+            "seed: 1",
+            [SCRIPTED, "grpo.trainer.learning_rate=.nan"],
+            "--set grpo.trainer.learning_rate: nan is no number",
+        ),
+        ("seed: 1", [SCRIPTED, "grpo.trainer.a=[1, {b: -.inf}]"], "grpo.trainer.a.1.b: -inf is no number"),
         ("seed: 1", [SCRIPTED, "memory.drop=[delte]"], "memory.drop.0: Input should be 'create', 'read'"),
     ],
 )
@@ -61,6 +82,34 @@ def test_mistakes_are_named(tmp_path: Path, text: str, changes: list[str], sente
         recipes.load(written(tmp_path, text + "\nembedder: {name: hashing}\n" * (text[0] != "-")), changes)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_shipped_recipe_is_named_as_it_was_typed() -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipes.load("small-cpu", ["task.foo=1"])
+    assert str(caught.value).startswith("--set task.foo: unknown key (there are: folder, ")
+    with pytest.raises(RecipeError) as caught:
+        recipes.load("small-cpu").changed(["policy={name: hf}"])
+    assert str(caught.value).startswith("--set policy: policy.model: hf needs this key")
+
+
+def test_another_name_takes_the_options_of_the_one_before_away() -> None:
+    assert recipes.load("small-cpu", ["store.name=exact"]).store.model_extra == {}
+    assert recipes.load("small-cpu", ["store={name: chroma, path: x}", "store.name=exact"]).store.model_extra == {}
+    for changes in (
+        ["policy.url=http://h/v1", "policy.name=openai_server"],
+        ["policy.name=openai_server", "policy.url=http://h/v1"],
+    ):
+        policy = recipes.load("small-cpu", changes).policy.model_extra or {}
+        small = recipes.load("small-cpu").policy.model_extra or {}
+        assert policy["url"] == "http://h/v1"
+        assert (policy["model"], policy["temperature"]) == (small["model"], small["temperature"])  # both have them
+    assert recipes.load("8b", ["agent.name=rag"]).agent.model_extra == recipes.load("8b").agent.model_extra
+    judged = recipes.load(
+        "tiny", ["eval.judge={name: scripted, script: mute}", "eval.judge.name=hf", "eval.judge.model=m"]
+    )
+    assert judged.eval.judge is not None
+    assert "script" not in (judged.eval.judge.model_extra or {})
 
 
 def test_a_missing_recipe_is_suggested() -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from atommem_cli import dialect
 from atommem_cli.episode import Episode, Request, ask
+from atommem_cli.sections import Section
 from atommem_cli.types import Expects, MemoryOp, Observation, OpKind
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `agent` section, the same for every agent."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dialect: str = "paper"
     """A file of `dialects/`: all wording, and the reader prompt that all agents share."""

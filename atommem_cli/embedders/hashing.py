@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from atommem_cli.sections import Section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,10 +23,8 @@ if TYPE_CHECKING:
 _words = re.compile(r"\w+").findall
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `embedder` section."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dimension: int = Field(256, ge=1, le=65_536)
     """Features; the fewer, the more words share one."""

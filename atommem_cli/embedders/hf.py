@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import PositiveInt
 
 from atommem_cli.errors import MissingExtra, UsageError
+from atommem_cli.sections import Section
 from atommem_cli.weights import digest_of_files, loading, weight_files
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `embedder` section."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     """Folder, or hub id that is in the local cache or can be downloaded."""

@@ -12,19 +12,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from atommem_cli.errors import BackendError
+from atommem_cli.sections import Section
 from atommem_cli.servers import PassingError, ServerUrl, passes, pause, retry_after, said
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `embedder` section."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: ServerUrl
     """Up to and including `/v1`."""

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from atommem_cli.sections import Section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `embedder` section."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dimension: int = Field(32, ge=2, le=65_536)
     seed: int = Field(0, ge=0)

@@ -9,13 +9,14 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from atommem_cli import plugins, tiny
 from atommem_cli.chat import Chat, OffsetTokenizer
 from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
 from atommem_cli.generation import Sampling, Turns, complete, end_tokens
+from atommem_cli.sections import Section
 from atommem_cli.text import Tokenizer
 from atommem_cli.types import Generation
 from atommem_cli.weights import (
@@ -32,10 +33,8 @@ from atommem_cli.weights import (
 TINY = "tiny"
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `policy` section."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     """A model folder, a hub id, or `tiny`: a freshly initialised model of 0.2 M parameters."""

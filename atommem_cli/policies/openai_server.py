@@ -13,7 +13,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from atommem_cli import servers
 from atommem_cli.chat import OffsetTokenizer, whole
@@ -21,6 +21,7 @@ from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
 from atommem_cli.policies import _completions as completions
 from atommem_cli.policies._completions import Completion
+from atommem_cli.sections import Section
 from atommem_cli.servers import PassingError, ServerUrl
 from atommem_cli.text import Tokenizer, WordTokenizer
 from atommem_cli.types import Finish, Generation, Observation
@@ -33,10 +34,8 @@ _CONNECT = 10.0
 """Seconds to wait for a connection."""
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `policy` section."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: ServerUrl
     """Up to and including `/v1`."""
@@ -59,7 +58,7 @@ class Options(BaseModel):
     """Tokens of prompt and reply together, as the server was started; None is not known."""
     thinking: bool | None = None
     """Sent as `chat_template_kwargs.enable_thinking`; None sends nothing."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the request, sent as they are; they win over ours."""
 
 

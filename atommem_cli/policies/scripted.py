@@ -12,20 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import PositiveInt
 
 from atommem_cli.episode import Call, Episode
 from atommem_cli.errors import UsageError
 from atommem_cli.policies._oracle import Oracle, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
+from atommem_cli.sections import Section
 from atommem_cli.text import Tokenizer, WordTokenizer
 from atommem_cli.types import Expects, Generation, MemoryOp, Observation, OpKind
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `policy` section."""
-
-    model_config = ConfigDict(extra="forbid")
 
     script: Literal["oracle", "mute", "append_only", "sloppy", "careful", "random", "chaotic"] = "oracle"
     """oracle: keeps every fact up to date and answers what its prompt proves; mute: says nothing;

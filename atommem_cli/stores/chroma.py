@@ -25,10 +25,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.memory import Change
+from atommem_cli.sections import Section
 from atommem_cli.stores import _client
 from atommem_cli.stores._mirror import Mirror
 from atommem_cli.types import MemoryEntry
@@ -42,10 +43,8 @@ _PAGE = 1_000
 """Entries per call: below SQLite's limit of 32,766 variables and the server's limit of a request."""
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `store` section. With neither `path` nor `url`, in memory."""
-
-    model_config = ConfigDict(extra="forbid")
 
     path: str = ""
     """Folder of a persistent store, for one process at a time."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from atommem_cli.memory import Change
+from atommem_cli.sections import Section
 from atommem_cli.stores._mirror import Mirror
 from atommem_cli.types import MemoryEntry
 
@@ -15,10 +14,8 @@ if TYPE_CHECKING:
     from atommem_cli.memory import Vector
 
 
-class Options(BaseModel):
+class Options(Section):
     """Keys of the recipe's `store` section: none."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 def build(options: Options) -> ExactStore:

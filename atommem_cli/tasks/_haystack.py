@@ -17,9 +17,10 @@ from itertools import count
 from random import Random
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from atommem_cli.errors import UsageError
+from atommem_cli.sections import Section
 from atommem_cli.seeds import derive
 from atommem_cli.taskfiles import Filter, Plan, Request
 from atommem_cli.tasks._records import Layout, Record, other_split, read_hub, read_local
@@ -38,10 +39,8 @@ Job = tuple[int, tuple[int, ...]]
 """A task's index and the numbers of its questions."""
 
 
-class Options(BaseModel):
+class Options(Section):
     """What a recipe may set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     docs: int = Field(200, ge=1)
     """Documents per task. Fewer questions go into a task whose own paragraphs would not fit; gold stays."""

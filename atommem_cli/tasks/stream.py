@@ -18,9 +18,10 @@ from itertools import product
 from random import Random
 from typing import Annotated, Literal, NamedTuple, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from atommem_cli.errors import UsageError
+from atommem_cli.sections import Section
 from atommem_cli.seeds import derive
 from atommem_cli.taskfiles import Plan, Request
 from atommem_cli.tasks import _closed, _rich
@@ -42,13 +43,11 @@ Hinge = Literal["create", "update", "delete", "none"]
 STYLES = cast(dict[str, Style], {"closed": _closed, "rich": _rich})
 
 
-class Options(BaseModel):
+class Options(Section):
     """What a recipe may set. Shares are of all documents, rounded down; rates are chances per fact.
 
     The defaults are worlds that a model of 0.2 M parameters learns to keep track of in minutes.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     style: Literal["closed", "rich"] = "closed"
     """closed: about 110 words in all, for tiny models; rich: templated English."""
