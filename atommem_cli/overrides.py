@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from atommem_cli import plugins
 from atommem_cli.errors import RecipeError
+from atommem_cli.yamlfile import parse_yaml
 
 ROOMS = {
     ("agent",): "agents",
@@ -38,12 +37,9 @@ class Overrides:
             RecipeError: it is not of that form, or a key before the last has no keys of its own.
         """
         key, equals, text = change.partition("=")
-        if not equals or not key:
+        if not equals or not all(map(str.strip, key.split("."))):
             raise RecipeError(f"--set {change}: expected section.key=value")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise RecipeError(f"--set {change}: the value is not readable as YAML") from None
+        value = parse_yaml(text, f"--set {key}", RecipeError)
         path = tuple(key.strip().split("."))
         section = self.content
         for part in path[:-1]:
@@ -67,20 +63,24 @@ class Overrides:
     def told(self, key: tuple[Any, ...]) -> str:
         """The beginning of a sentence about a key: the override that set it, or recipe and key."""
         dotted = ".".join(map(str, key)) or "recipe"
-        setters = [change for path, change in self._set.items() if key[: len(path)] == path]
+        setters = [change for path, change in self._set.items() if key[: len(path)] == path[: len(key)]]
         if not setters:
             return f"{self._origin}: {dotted}"
         typed = setters[-1].partition("=")[0].strip()
         return f"--set {typed}: {dotted}" if typed != dotted else f"--set {dotted}"
 
-    def insist_finite(self) -> None:
+    def insist_plain(self) -> None:
         """
         Raises:
-            RecipeError: somewhere in the content stands infinity, or what is no number at all.
+            RecipeError: somewhere in the content stands infinity, what is no number at all, or what YAML alone has
+                (a date, bytes).
         """
         for key, value in _leaves(self.content, ()):
             if isinstance(value, float) and not math.isfinite(value):
                 raise RecipeError(f"{self.told(key)}: {value} is no number that a recipe can hold")
+            if not isinstance(value, str | int | float | None):
+                kind = type(value).__name__
+                raise RecipeError(f"{self.told(key)}: a recipe holds text and numbers, no {kind}: put it in quotes")
 
 
 def _leaves(value: Any, where: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from atommem_cli import plugins
 from atommem_cli.errors import RecipeError, UsageError
@@ -33,6 +34,7 @@ from atommem_cli.sections import (
     SftSection,
     TaskSection,
 )
+from atommem_cli.yamlfile import read_yaml
 
 DEFAULT = "tiny"
 """The embedded default recipe."""
@@ -102,10 +104,7 @@ def load(name: str = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
         RecipeError: file, key and a suggestion in one sentence.
     """
     path = _find(name)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{name}: not readable as YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path, name, RecipeError)
     if not isinstance(content, dict):
         raise RecipeError(f"{name}: a recipe is a mapping of sections")
     content.setdefault("name", path.stem)
@@ -165,7 +164,7 @@ def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> 
     overrides = Overrides(content, origin)
     for change in changes:
         overrides.apply(change)
-    overrides.insist_finite()
+    overrides.insist_plain()
     recipe = _checked(Recipe, content, overrides, (), "")
     filled = recipe.model_dump(mode="json")
     for where, room in ROOMS.items():
@@ -193,7 +192,7 @@ def assignments(changes: Sequence[str]) -> dict[str, Any]:
     overrides = Overrides({}, "")
     for change in changes:
         overrides.apply(change)
-    overrides.insist_finite()
+    overrides.insist_plain()
     return overrides.content
 
 
@@ -241,12 +240,19 @@ def _checked(
             of = f" of {plugin}" if plugin else ""
             known = _keys(model, location[:-1])
             there = f" (there are: {', '.join(known)})" if known else " (it has none)"
-            hint = plugins.did_you_mean(location[-1], known)
+            hint = plugins.did_you_mean(str(first["loc"][-1]), known)
             raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
         if first["type"] == "missing":
             raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None
+        if first["type"] == "model_type":
+            wanted = "the name of a plug-in and its keys, as {name: ...}" if _names_plugin(first) else "keys and values"
+            raise RecipeError(f"{told}: {wanted}, is wanted here (given: {cut(repr(first['input']), 200)})") from None
         given = "" if location[-1:] == ["url"] else f" (given: {cut(repr(first.get('input')), 200)})"  # no password
         raise RecipeError(f"{told}: {first['msg']}{given}") from None
+
+
+def _names_plugin(error: ErrorDetails) -> bool:
+    return error.get("ctx", {}).get("class_name") == Plugin.__name__
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
