@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from atommem_cli import evaluation, sessions
+from atommem_cli import evaluation, folders, sessions
 from atommem_cli.arms import Arm, arms
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
@@ -25,7 +25,13 @@ from atommem_cli.taskfiles import verify
 
 
 def run_path(recipe: Recipe, out: Path | None) -> Path:
-    """Where an ablation goes: `results/ablate-<recipe>-<digest8>`, or the folder the user named."""
+    """Where an ablation goes: `results/ablate-<recipe>-<digest8>`, or the folder the user named.
+
+    Raises:
+        UsageError: that folder lies in the folder of a run.
+    """
+    if out is not None:
+        folders.insist_apart(out)
     return out or Path("results") / f"ablate-{recipe.name}-{recipe.digest[:8]}"
 
 

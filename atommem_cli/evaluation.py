@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import judging, metrics, plugins, sessions, summary, tables, verdicts
+from atommem_cli import folders, judging, metrics, plugins, sessions, summary, tables, verdicts
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble, chunks_of
 from atommem_cli.episode import Agent
@@ -108,9 +108,15 @@ def _agents_key(change: str) -> str:
 
 
 def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:
-    """Where a run goes: `results/eval-<recipe>-<digest8>`, or the folder the user named (one per agent in it)."""
+    """Where a run goes: `results/eval-<recipe>-<digest8>`, or the folder the user named (one per agent in it).
+
+    Raises:
+        UsageError: that folder lies in the folder of a run.
+    """
     if out is not None:
-        return out / recipe.agent.name if several else out
+        folder = out / recipe.agent.name if several else out
+        folders.insist_apart(folder)
+        return folder
     return Path("results") / f"eval-{recipe.name}-{recipe.digest[:8]}"
 
 
@@ -140,6 +146,7 @@ def evaluate(
     manifest = verify(Path(recipe.task.folder) / recipe.task.split)
     scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
     _check_scorers(recipe, scorers)
+    folders.claim(out)
     given, parts = parts, parts or assemble(recipe, out)
     try:
         planned = min(recipe.task.limit or manifest.tasks, manifest.tasks) * recipe.eval.repeats

@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from atommem_cli import folders
 from atommem_cli.errors import BackendError, RunMismatch
 from atommem_cli.jsonlines import Lines, read_json, write_whole
 from atommem_cli.types import Finish, Generation, Observation, OpResult, StopReason, Trajectory, Transition
@@ -41,9 +42,12 @@ class Folder:
             recipe: the resolved recipe in YAML.
 
         Raises:
-            RunMismatch: another process works on it, or it is another run's; names the keys that differ.
+            RunMismatch: another process works on it, it is another run's (names the keys that differ), or it holds
+                what no run left there.
+            BackendError: it cannot be written.
         """
         self.path = path
+        folders.claim(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
@@ -77,11 +81,11 @@ class Folder:
                     f"{self.path}: this folder belongs to a different run; these differ: {', '.join(keys)}"
                     " (choose another --out, or undo the change)"
                 )
-        elif (self.path / "episodes.jsonl").exists():
-            raise RunMismatch(f"{self.path}: has episodes but no run.json; choose another --out")
         else:
-            write_whole(self.path / "recipe.yaml", recipe)
+            folders.claim(self.path)  # another process may have been faster
             write_whole(known, json.dumps(wanted, indent=2) + "\n")
+        if not (self.path / "recipe.yaml").exists():
+            write_whole(self.path / "recipe.yaml", recipe)
 
 
 class RunFolder(Folder):

@@ -80,11 +80,14 @@ def compare(
 
     With what it costs, and whether other scorers agree. Given ablations under several seeds: do they agree?
     """
+    from atommem_cli import folders
     from atommem_cli.evidence import ablations
     from atommem_cli.evidence.comparison import names_of
     from atommem_cli.evidence.runs import open_all
-    from atommem_cli.reporting import publication, worth
+    from atommem_cli.reporting import publication, report, worth
 
+    if out is not None:
+        folders.claim(out, (publication.MARK, report.MARK))
     if all(map(ablations.is_one, runs)):
         found = worth.agree(runs, scorer)
     else:
@@ -108,9 +111,12 @@ def report(
     Of evaluations: scores, why questions were missed, and every step of an episode.
     """
     from atommem_cli.evidence import ablations
+    from atommem_cli.folders import claim
+    from atommem_cli.reporting import publication, worth
     from atommem_cli.reporting import report as reports
-    from atommem_cli.reporting import worth
 
+    if out is not None and out.resolve() not in {folder.resolve() for folder in folders}:
+        claim(out, (publication.MARK, reports.MARK))
     target = out or (folders[0] if len(folders) == 1 else None)
     done = reports.report(ablations.drawn(folders), target, pdf=pdf, episodes=episodes, extra=worth.beside(folders))
     for path in done.paths:

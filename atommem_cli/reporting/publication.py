@@ -91,6 +91,10 @@ def findings(
     return Findings((compared,), shown, (*sentences, order), _plain(values), keys)
 
 
+MARK = "table.json"
+"""What is written first: with it a folder is one of tables."""
+
+
 def publish(folder: Path, found: Findings) -> list[Path]:
     """Write `table.md`, `table.csv`, `table.tex` (the first table), `table.json` (everything) and the figures.
 
@@ -100,10 +104,10 @@ def publish(folder: Path, found: Findings) -> list[Path]:
     said = "".join(f"- {sentence}\n" for sentence in found.sentences)
     values = {**found.values, "sentences": list(found.sentences)}
     files: dict[str, str | bytes] = {
+        MARK: json.dumps(values, indent=2, ensure_ascii=False) + "\n",
         "table.md": "\n".join([*(table.markdown() for table in found.shown), said]),
         "table.csv": _csv(found.values),
         "table.tex": found.tables[0].latex(),
-        "table.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
     }
     figures = {
         "differences": forest.differences(found.comparisons, found.theirs),

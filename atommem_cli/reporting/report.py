@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FIGURES = {"reward": curves.reward, "operations": curves.operations, "housekeeping": curves.housekeeping}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FORMS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
+MARK = "report.html"
+"""What is written first: with it a folder is one of reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +127,13 @@ def _embedded(drawn: Drawn, save: Callable[[Figure, Literal["light", "dark"]], b
 
 
 def _write(target: Path, drawn: Drawn, pdf: bool, page: str) -> tuple[Path, ...]:
-    content: dict[str, bytes] = {}
+    content = {MARK: page.encode("utf-8", "replace")}
     for name, themes in drawn.items():
         for form in FORMS[: 1 + pdf] if themes else ():
             content[f"{name}.{form}"] = curves.save(themes["light"], form, "light")
-    content["report.html"] = page.encode("utf-8", "replace")
     for name, one in content.items():
         write_whole(target / name, one)
-    return tuple(target / name for name in content)
+    return tuple(target / name for name in (*list(content)[1:], MARK))
 
 
 def _target(folders: Sequence[Path], out: Path | None) -> Path:

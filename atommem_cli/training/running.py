@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli import sessions, tiny
+from atommem_cli import folders, sessions, tiny
 from atommem_cli.errors import BackendError, Interrupted
 from atommem_cli.jsonlines import read_lines, write_whole
 from atommem_cli.policies.hf import TINY
@@ -25,7 +25,14 @@ from atommem_cli.weights import adapted, digest_of_files, memory_advice, weight_
 
 
 def run_path(command: Command, recipe: Recipe, out: Path | None) -> Path:
-    """Where a training goes: `results/<command>-<recipe>-<digest8>`, or the folder the user named."""
+    """Where a training goes: `results/<command>-<recipe>-<digest8>`, or the folder the user named.
+
+    Raises:
+        UsageError: that folder lies in the folder of a run.
+    """
+    if out is not None:
+        folders.insist_apart(out)
+        folders.claim(out)
     return out or Path("results") / f"{command}-{recipe.name}-{recipe.training_digest(command)[:8]}"
 
 

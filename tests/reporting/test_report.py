@@ -246,5 +246,5 @@ def test_a_run_that_does_not_say_what_it_is_is_refused(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_an_error_of_its_own(tmp_path: Path) -> None:
     folder = validated(tmp_path / "run", 0.5)
     (tmp_path / "file").write_text("")
-    with pytest.raises(BackendError, match=r"reward\.png: cannot be written"):
+    with pytest.raises(BackendError, match=r"report\.html: cannot be written"):
         report([folder], tmp_path / "file")
