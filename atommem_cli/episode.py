@@ -25,7 +25,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Request: run memory operations. Sends back a tuple of `OpResult`."""
+    """Request: run memory operations.
+
+    Sends back a tuple of `OpResult`, one per operation in order; fewer or more where `atommem what-if` takes some
+    away or puts some there: as if the policy had written them so.
+    """
 
     ops: tuple[MemoryOp, ...]
 
@@ -98,8 +102,11 @@ class Agent(Protocol):
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         """What a policy would have to reply to mean these operations or this answer.
 
-        Scripted policies speak through it; `parse` of the agent's dialect is its inverse.
+        Scripted policies speak through it.
         """
+
+    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
+        """The operations that a reply means, defective ones too: of `write`, the inverse. Never raises."""
 
     def describe(self) -> dict[str, str]:
         """What a run records about it: name, digest of its prompts."""

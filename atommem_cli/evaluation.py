@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble, chunks_of
 from atommem_cli.episode import Agent
 from atommem_cli.errors import Interrupted, UsageError
+from atommem_cli.glyphs import json_text
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
@@ -177,7 +177,7 @@ def evaluate(
 def sum_up(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[str, Any]:
     """Write `summary.json` and `table.md` of a run folder from its lines, given the questions of each task."""
     result = summary.summarize(folder, questions)
-    write_whole(folder / "summary.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / "summary.json", json_text(result) + "\n")
     write_whole(folder / "table.md", tables.evaluation(result))
     return result
 

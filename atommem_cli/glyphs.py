@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tab and line feed
@@ -15,6 +17,17 @@ _UNSEEN = re.compile(
 def visible(text: str) -> str:
     """The text with every control, direction and zero-width character spelled out, as in `<U+202E>`."""
     return _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """The text, visible, as one line."""
+    return visible(text).replace("\n", " ")
+
+
+def json_text(value: Any) -> str:
+    """Indented JSON, of which every character can be seen: the others are escaped, the value is the same."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def cut(text: str, most: int) -> str:

@@ -70,6 +70,7 @@ class Player:
         self._play = episode.agent.play(episode)
         self._open: _Step | None = None
         self._opening: list[OpResult] = []
+        self._opened = False
         self._transitions: list[Transition] = []
         self._usage = Usage()
         self._stop = StopReason.ANSWERED
@@ -138,6 +139,7 @@ class Player:
             truncated_tokens=episode.truncated_tokens,
             error=self._error,
             digest=memory.digest,
+            opening=tuple(self._opening),
         )
 
     def _advance(self, value: Generation | tuple[OpResult, ...] | None) -> None:
@@ -173,9 +175,9 @@ class Player:
 
     def _close_step(self) -> None:
         """The step is over: nothing more can happen in it."""
-        if self._opening and not self._transitions and self._journal:
+        if self._opening and not self._opened and self._journal:
             self._journal.opening(self.episode.id, self._opening)
-            self._opening = []
+            self._opened = True
         done = self._open
         if done is None:
             return

@@ -150,6 +150,14 @@ class RunFolder(Folder):
         if trajectory.stop is not StopReason.ERROR:
             self._finished.add(trajectory.episode)
 
+    def write_trajectory(self, trajectory: Trajectory, scores: Mapping[str, Sequence[float]]) -> None:
+        """Append an episode that was played without this journal: what it began with, its steps, its line."""
+        if trajectory.opening:
+            self.opening(trajectory.episode, trajectory.opening)
+        for number, step in enumerate(trajectory.transitions):
+            self.step(trajectory.episode, number, step)
+        self.episode(trajectory, scores)
+
     @property
     def count(self) -> int:
         """Episodes that are finished for good (failed ones are not)."""

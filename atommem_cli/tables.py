@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from atommem_cli.glyphs import one_line, visible
+
 if TYPE_CHECKING:
     from atommem_cli.taskfiles import Manifest, Spread
 
@@ -30,11 +32,16 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table."""
+    """One table; whatever a server, a model or a file's name put into it can be seen, and does nothing."""
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", one_line(self.title))
+        object.__setattr__(self, "headers", tuple(map(visible, self.headers)))
+        object.__setattr__(self, "rows", tuple(tuple(map(visible, row)) for row in self.rows))
 
     def markdown(self) -> str:
         """The table in Markdown, with its title as a bold line."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from atommem_cli.glyphs import json_text, one_line, visible
 
 if TYPE_CHECKING:
     from atommem_cli.tables import Table
@@ -65,16 +66,17 @@ _LONGEST = 40
 
 def show_lines(lines: Iterable[str]) -> None:
     """Print lines; on a terminal what was refused, added, changed and removed stands out."""
+    lines = map(visible, lines)
     if not sys.stdout.isatty():
-        print(*lines, sep="\n")
+        print(*lines, sep="\n", flush=True)
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console()
-    for line in lines:
-        style = next((style for mark, style in _MARKS.items() if line.startswith(mark)), "")
-        console.print(Text(line, style), soft_wrap=True)
+    for text in lines:
+        style = next((style for mark, style in _MARKS.items() if text.startswith(mark)), "")
+        console.print(Text(text, style), soft_wrap=True)
 
 
 _MARKS = {"  ! ": "red", "  + ": "green", "  ~ ": "yellow", "  - ": "magenta"}
@@ -82,12 +84,12 @@ _MARKS = {"  ! ": "red", "  + ": "green", "  ~ ": "yellow", "  - ": "magenta"}
 
 def show_json(value: Any) -> None:
     """Print one JSON value."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value))
 
 
 def say(text: str) -> None:
     """One line to the error stream, which leaves the output to results."""
-    print(text, file=sys.stderr, flush=True)
+    print(one_line(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -104,15 +106,15 @@ def progress(what: str) -> Iterator[Callable[[int, int | None, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn(what),
+        TextColumn(one_line(what), markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[remark]}"),
+        TextColumn("{task.fields[remark]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None, remark="")
-        yield lambda done, planned, remark: bar.update(task, completed=done, total=planned, remark=remark)
+        task = bar.add_task("", total=None, remark="")
+        yield lambda done, planned, remark: bar.update(task, completed=done, total=planned, remark=one_line(remark))
 
 
 class _Lines:

@@ -313,3 +313,5 @@ class Trajectory:
     """One sentence where `stop` is ERROR, CONTEXT_OVERFLOW or FILTERED."""
     digest: str = field(default="")
     """Digest of the memory at the end."""
+    opening: tuple[OpResult, ...] = ()
+    """What became of the operations that the agent ran before its first call."""

@@ -32,6 +32,11 @@ class Speaker:
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         return self.dialect.write(expects, ops, answer)
 
+    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
+        if expects is Expects.NOTES:
+            return (MemoryOp(OpKind.SCRATCHPAD, reply),)
+        return self.dialect.parse(reply)
+
     def describe(self) -> dict[str, str]:
         return {"name": self.name, "dialect": self.dialect.name, "prompts": self.dialect.digest}
 

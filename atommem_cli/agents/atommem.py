@@ -35,13 +35,13 @@ class AtomMem(Speaker):
         for chunk in episode.chunks:
             for reads_left in range(episode.limits.reads, -1, -1):
                 reply = yield from ask(self._reading(episode, chunk, reads_left))
-                results = yield from apply(self.dialect.parse(reply.text))
+                results = yield from apply(self.parse(Expects.OPERATIONS, reply.text))
                 if not (_reads(results) and all(r.op.kind is OpKind.READ for r in results)):
                     break
         for question in range(len(episode.task.questions)):
             for reads_left in range(episode.limits.reads, -1, -1):
                 reply = yield from ask(self.answering(episode, question, self._view(episode), reads_left=reads_left))
-                results = yield from apply(self.dialect.parse(reply.text))
+                results = yield from apply(self.parse(Expects.ANSWER, reply.text))
                 answer = self.dialect.answer(reply.text)
                 if answer.tagged or not _reads(results):
                     episode.give(question, answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atommem_cli.agents._steps import Options, Speaker, all_questions
 from atommem_cli.episode import Episode, Play, apply, ask
-from atommem_cli.types import Expects, MemoryOp, Observation, OpKind
+from atommem_cli.types import Expects, Observation, OpKind
 
 __all__ = ["Options", "build"]
 
@@ -36,6 +36,6 @@ class MemAgent(Speaker):
                     chunk=chunk.index,
                 )
             )
-            yield from apply([MemoryOp(OpKind.SCRATCHPAD, reply.text)])
+            yield from apply(self.parse(Expects.NOTES, reply.text))
         for question in range(len(episode.task.questions)):
             yield from self.read_answer(episode, question, {"scratchpad": episode.memory.scratchpad})

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from atommem_cli.cli import episodes, evidence, playing, training
-from atommem_cli.cli.options import app
-from atommem_cli.errors import AtommemError
-
-__all__ = ["app", "episodes", "evidence", "main", "playing", "training"]
-
 
 def main() -> None:
     """Entry point: one sentence and an exit status for every error."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        app()
-    except AtommemError as error:
-        print(f"atommem: {error}", file=sys.stderr)
-        sys.exit(error.status)
+        # Typer, too, is imported in here: whoever stops a command while it starts sees no traceback.
+        from atommem_cli.cli import commands
+
+        status = commands.run()
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

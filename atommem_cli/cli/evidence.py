@@ -128,4 +128,4 @@ def conclude(found: Findings, as_json: bool) -> None:
     """Print a comparison: tables, and what they say in sentences."""
     show(found.shown, [{**found.values, "sentences": found.sentences}], as_json)
     if not as_json:
-        print(*found.sentences, sep="\n")
+        terminal.show_lines(found.sentences)

@@ -107,7 +107,7 @@ def check(recipe: RecipeName = None, change: Changes = None, as_json: AsJson = F
     for finding in selfcheck.run(recipes.load(recipe or recipes.DEFAULT, change or [])):
         findings.append(finding)
         if not as_json:
-            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.text}", flush=True)
+            terminal.show_lines([f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.text}"])
     if as_json:
         terminal.show_json([asdict(finding) for finding in findings])
     raise typer.Exit(int(not all(finding.ok for finding in findings)))

@@ -18,6 +18,7 @@ from atommem_cli import judging, metrics
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
+from atommem_cli.glyphs import one_line
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.summary import labels
 from atommem_cli.types import Answer, StopReason
@@ -168,7 +169,7 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     depth = 1
     while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
         depth += 1
-    return ["/".join(each[-depth:]) for each in parts]
+    return [one_line("/".join(each[-depth:])) for each in parts]
 
 
 def differing(contents: Sequence[Any]) -> dict[str, tuple[str, ...]]:

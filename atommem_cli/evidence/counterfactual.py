@@ -8,11 +8,10 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atommem_cli import dialect
 from atommem_cli.assembly import Parts
 from atommem_cli.episode import Agent, Apply, Ask, Call, Episode, Play, Policy, Request
 from atommem_cli.errors import UsageError
-from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.evidence.runs import Line
 from atommem_cli.plugins import did_you_mean
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.text import Tokenizer
@@ -66,31 +65,33 @@ class Edit:
     """Insert: whether that step has no operations of its own."""
 
 
-def edit(run: Run, change: Intervention, operations: int, steps: Sequence[Line]) -> Edit:
-    """Check an intervention against an episode, and read its operations.
+def edit(agent: Agent, change: Intervention, steps: Sequence[Line]) -> Edit:
+    """Check an intervention against an episode, and read its operations as its agent does.
 
     Args:
-        operations: how many the episode has.
-        steps: its journal.
+        steps: the episode's journal.
 
     Raises:
         UsageError: the episode has no such operation or step, or the text is no operations.
     """
+    places = [line for line in steps for _ in line["ops"]]
     match change:
-        case Drop(number) | Replace(number) if not 1 <= number <= operations:
-            having = f"operations 1 to {operations}" if operations else "no operations"
+        case Drop(number) | Replace(number) if not 1 <= number <= len(places):
+            having = f"operations 1 to {len(places)}" if places else "no operations"
             raise UsageError(f"operation {number}: the episode has {having} (atommem replay RUN --episode ID)")
         case Insert(step) if not -1 <= step <= steps[-1]["step"]:
             raise UsageError(f"step {step}: the episode has steps 0 to {steps[-1]['step']}, and -1 before them")
         case Drop() | Forbid():
             return Edit(change)
-    spoken = dialect.load(run.identity["agent"]["dialect"])
-    ops = spoken.parse(change.text)
+    at = places[change.number - 1]["step"] if isinstance(change, Replace) else change.step
+    here: Line = next((line for line in steps if line["step"] == at), {"ops": ()})
+    expects = Expects(here.get("expects", Expects.OPERATIONS))  # the opening answers no call
+    ops = agent.parse(expects, change.text)
     if not ops or any(op.defect for op in ops):
-        example = spoken.write(Expects.OPERATIONS, [MemoryOp(OpKind.CREATE, "...")])
-        raise UsageError(f"{change.text!r} is no operation that {spoken.name!r} agents understand: write {example!r}")
-    own = [op for line in steps if isinstance(change, Insert) and line["step"] == change.step for op in line["ops"]]
-    return Edit(change, ops, alone=not own)
+        example = agent.write(Expects.OPERATIONS, [MemoryOp(OpKind.CREATE, "...")])
+        name = agent.describe()["name"]
+        raise UsageError(f"{change.text!r} is no operation that the agent {name} understands: write {example!r}")
+    return Edit(change, ops, alone=not here["ops"])
 
 
 class Edited:
@@ -108,6 +109,9 @@ class Edited:
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         return self._inner.write(expects, ops, answer)
 
+    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
+        return self._inner.parse(expects, reply)
+
     def describe(self) -> dict[str, str]:
         return self._inner.describe()
 
@@ -122,6 +126,12 @@ class Edited:
                 request = play.send(sent)
             except StopIteration:
                 return
+            except Exception as error:  # it played to its end as the run has it, so the change is the cause
+                name = self.describe()["name"]
+                raise UsageError(
+                    f"the agent {name} cannot be played with this change, since it raised {error!r}: it must take "
+                    "fewer or more results than operations that it asked for"
+                ) from error
             if isinstance(request, Ask):
                 sent = yield request
                 step += 1

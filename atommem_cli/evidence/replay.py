@@ -62,8 +62,7 @@ def retrieving(run: Run, policy: Silent) -> Parts:
 
 
 def _blind(run: Run, policy: Silent, store: Store) -> Parts:
-    agents, options = recipes.plugin("agents", run.recipe.agent)
-    return Parts(run.recipe, agents.build(options), policy, store, CachedEmbedder(Blind()))
+    return Parts(run.recipe, run.agent, policy, store, CachedEmbedder(Blind()))
 
 
 def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:

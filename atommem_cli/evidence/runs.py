@@ -12,6 +12,7 @@ from typing import Any
 from atommem_cli import judging
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import chunks_of
+from atommem_cli.episode import Agent
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.jsonlines import read_json, whole_lines
 from atommem_cli.recipe import Recipe
@@ -136,6 +137,13 @@ class Run:
         if name not in self._numbers:
             raise RunMismatch(f"{self.path}: {self.folder} holds no task {name}: it was prepared again since")
         return self._tasks[self._numbers[name]]
+
+    @functools.cached_property
+    def agent(self) -> Agent:
+        """What played it, as it is now."""
+        module, options = recipes.plugin("agents", self.recipe.agent)
+        agent: Agent = module.build(options)
+        return agent
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:

@@ -146,7 +146,7 @@ def _play(
     for finding in audit.identity(run):
         raise RunMismatch(f"{run.path}: this is not the run as it was played: {finding}")
     operations = book(run, name).operations
-    edits = [edit(run, change, len(operations), steps) for change in changes]
+    edits = [edit(run.agent, change, steps) for change in changes]
     mute = silent(run)
     with closing(retrieving(run, mute)) as parts:
         _insist(run, "embedder", parts.vectors.describe())

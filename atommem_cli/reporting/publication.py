@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isnan
@@ -14,6 +13,7 @@ from typing import Any
 from atommem_cli.evidence import comparison
 from atommem_cli.evidence.comparison import Comparison, compare, differing
 from atommem_cli.evidence.runs import Run
+from atommem_cli.glyphs import json_text
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.reporting import contrasts, forest, provenance
 from atommem_cli.reporting.curves import save
@@ -104,7 +104,7 @@ def publish(folder: Path, found: Findings) -> list[Path]:
     said = "".join(f"- {sentence}\n" for sentence in found.sentences)
     values = {**found.values, "sentences": list(found.sentences)}
     files: dict[str, str | bytes] = {
-        MARK: json.dumps(values, indent=2, ensure_ascii=False) + "\n",
+        MARK: json_text(values) + "\n",
         "table.md": "\n".join([*(table.markdown() for table in found.shown), said]),
         "table.csv": _csv(found.values),
         "table.tex": found.tables[0].latex(),

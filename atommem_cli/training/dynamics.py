@@ -25,8 +25,8 @@ def sums(trajectories: Sequence[Trajectory], tokenizer: Tokenizer) -> Sums:
         counts["entries"] += trajectory.transitions[-1].entries if trajectory.transitions else 0
         counts["reads_again"] += _reads_again(trajectory)
         notes = ""
-        for step in trajectory.transitions:
-            for result in step.results:
+        for results in (trajectory.opening, *(step.results for step in trajectory.transitions)):
+            for result in results:
                 counts[f"ops/{result.op.kind}/{result.outcome}"] += 1
                 if result.op.kind is OpKind.SCRATCHPAD and result.outcome is Outcome.OK:
                     notes = result.op.text

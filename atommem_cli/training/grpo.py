@@ -204,7 +204,6 @@ class _Keeper:
         }
         with records.RunFolder(path, identity, recipe.dump()) as folder:
             for task, trajectory in everything:
-                for number, step in enumerate(trajectory.transitions):
-                    folder.step(trajectory.episode, number, step)
-                folder.episode(trajectory, evaluation.score(task.questions, trajectory.answers, scorers))
+                scores = evaluation.score(task.questions, trajectory.answers, scorers)
+                folder.write_trajectory(trajectory, scores)
         evaluation.sum_up(path, {task.id: task.questions for task, _ in everything})

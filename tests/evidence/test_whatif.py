@@ -260,7 +260,7 @@ def test_a_scratchpad_is_compared_too(played: dict[str, Run]) -> None:
         (Replace(-1, "<create> a </create>"), "operation -1: the episode has"),
         (Insert(99, "<create> a </create>"), r"step 99: the episode has steps 0 to \d+"),
         (Insert(-2, "<create> a </create>"), "step -2: the episode has"),
-        (Insert(0, "create a"), "'create a' is no operation that 'tiny' agents understand: write '<create>"),
+        (Insert(0, "create a"), "'create a' is no operation that the agent atommem understands: write '<create>"),
         (Replace(1, "<create> a"), "is no operation"),
         (Replace(1, ""), "'' is no operation"),
     ],
