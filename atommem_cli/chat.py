@@ -72,7 +72,7 @@ class Chat:
         """Token ids of the whole prompt, up to where the reply begins."""
         turns = [{"role": m.role, "content": whole(m.content)} for m in messages]
         if not self._takes_system:
-            turns = _without_system(turns)
+            turns = without_system(turns)
         encoded = self._tokenizer(
             self._render(turns), add_special_tokens=False, return_attention_mask=False, verbose=False
         )
@@ -99,7 +99,7 @@ class Chat:
             return False
 
 
-def _without_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def without_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
     """A leading system message becomes the beginning of the message after it."""
     if len(turns) < 2 or turns[0]["role"] != "system":
         return turns

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from atommem_cli.errors import BackendError
 from atommem_cli.types import MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ class Text(NamedTuple):
 
     text: str
     is_query: bool
+
+
+class TextTooLong(BackendError):
+    """An embedder refuses a text for its length; the sentence begins with how long it is."""
+
+    def __init__(self, sentence: str, text: str) -> None:
+        super().__init__(sentence)
+        self.text = text
 
 
 class Embedder(Protocol):

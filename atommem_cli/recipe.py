@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from atommem_cli import plugins
+from atommem_cli.credentials import WITHHELD
 from atommem_cli.errors import RecipeError, UsageError
 from atommem_cli.glyphs import cut
 from atommem_cli.overrides import ROOMS, Overrides
@@ -247,7 +248,7 @@ def _checked(
         if first["type"] == "model_type":
             wanted = "the name of a plug-in and its keys, as {name: ...}" if _names_plugin(first) else "keys and values"
             raise RecipeError(f"{told}: {wanted}, is wanted here (given: {cut(repr(first['input']), 200)})") from None
-        given = "" if location[-1:] == ["url"] else f" (given: {cut(repr(first.get('input')), 200)})"  # no password
+        given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
         raise RecipeError(f"{told}: {first['msg']}{given}") from None
 
 

@@ -20,7 +20,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atommem_cli.episode import Apply, Call, Episode, Policy, ServerPolicy
-from atommem_cli.memory import Change, Store, Text
+from atommem_cli.errors import BackendError
+from atommem_cli.memory import Change, Store, Text, TextTooLong
 from atommem_cli.player import Budget, Journal, Player
 from atommem_cli.types import Generation, Trajectory
 from atommem_cli.vectors import CachedEmbedder
@@ -114,8 +115,20 @@ class Rollout:
     def settle(self, players: Sequence[Player]) -> None:
         """Run the operations that these players wait for: one embedding call, one store write."""
         with self.clock.of("embedder"):
-            vectors = self.vectors.vectors_for(_texts(players))
+            vectors = self._embedded(players)
         self._apply(players, vectors)
+
+    def _embedded(self, players: Sequence[Player]) -> dict[Text, Vector]:
+        """The vectors that these players' operations need.
+
+        Raises:
+            BackendError: the embedder failed; names the episode whose text it does not take.
+        """
+        try:
+            return self.vectors.vectors_for(_texts(players))
+        except TextTooLong as error:
+            owner = next((p for p in players if error.text in [text.text for text in _texts([p])]), players[0])
+            raise BackendError(f"{owner.episode.id}: a text of {error}") from None
 
     def _apply(self, players: Sequence[Player], vectors: Mapping[Text, Vector]) -> None:
         changes: list[Change] = []
@@ -210,7 +223,7 @@ class Rollout:
                 batch.append(waiting.get_nowait())
             players = [player for player, _ in batch]
             with self.clock.of("embedder"):
-                vectors = await asyncio.to_thread(self.vectors.vectors_for, _texts(players))
+                vectors = await asyncio.to_thread(self._embedded, players)
             self._apply(players, vectors)
             for _, settled in batch:
                 if not settled.cancelled():

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
+from atommem_cli.credentials import Keyless
 from atommem_cli.types import OpKind
 
 
@@ -98,7 +99,7 @@ def _never(keywords: dict[str, Any]) -> dict[str, Any]:
     return {key: "no" if value is False and key.endswith("_strategy") else value for key, value in keywords.items()}
 
 
-Keywords = Annotated[dict[str, Any], AfterValidator(_never)]
+Keywords = Annotated[dict[str, Any], AfterValidator(_never), Keyless]
 """TRL's own; checked when a training begins, because to know them takes seconds."""
 
 Rewards = dict[str, float]

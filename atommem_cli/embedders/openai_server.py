@@ -1,25 +1,33 @@
 """An encoder behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, OpenAI.
 
-The key is read from the environment and goes nowhere but into the request's header. Start the server so that
-it takes, or cuts, texts as long as the longest reply: a text that it refuses stops the run.
+The key is read from the environment and goes nowhere but into the request's header. A text that is longer than the
+server takes stops the run, unless `max_tokens` cuts it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from atommem_cli.chat import OffsetTokenizer
+from atommem_cli.credentials import Keyless, KeyVariable, ServerUrl
 from atommem_cli.errors import BackendError
+from atommem_cli.memory import TextTooLong
+from atommem_cli.refusals import Fault, fault, said
 from atommem_cli.sections import Section
-from atommem_cli.servers import PassingError, ServerUrl, passes, pause, retry_after, said
+from atommem_cli.servers import Client, PassingError, UnreachableError
+from atommem_cli.weights import load_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_CHARACTERS = 3
+"""Of a token, where no tokenizer counts them: English has four, other languages fewer."""
 
 
 class Options(Section):
@@ -36,11 +44,17 @@ class Options(Section):
     batch: PositiveInt = 64
     """Texts per request."""
     timeout_s: PositiveFloat = 120.0
-    """Seconds for one attempt."""
+    """Seconds for one attempt, from the connection to the last byte of the body."""
     retries: int = Field(6, ge=0)
     """Further attempts after the first one; the default goes on for about half a minute."""
-    key_env: str = "OPENAI_API_KEY"
+    key_env: KeyVariable = "OPENAI_API_KEY"
     """Environment variable that holds the key; where it is not set, none is sent."""
+    max_tokens: PositiveInt | None = None
+    """Longer texts are cut at the end, the instruction counts; None sends them whole."""
+    tokenizer: str | None = None
+    """Model folder or hub id whose tokenizer counts `max_tokens`; None takes three characters for a token."""
+    extra: Annotated[dict[str, Any], Keyless] = Field(default_factory=dict)
+    """Further fields of the request, sent as they are; they win over ours, and null leaves one of ours out. No keys."""
 
 
 def build(options: Options) -> ServerEmbedder:
@@ -52,13 +66,12 @@ class ServerEmbedder:
     """See `memory.Embedder`."""
 
     def __init__(self, options: Options) -> None:
-        import httpx
-
         self.dimension = options.dimension
         self._options = options
-        key = os.environ.get(options.key_env, "").strip()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(timeout=options.timeout_s, headers=headers)
+        self._client = Client(options.url, options.key_env, options.timeout_s, options.retries, 1)
+        self._cut = _cutter(options)
+        self._runner = asyncio.Runner()
+        """One loop for all requests, so that connections are kept."""
 
     def embed(self, texts: Sequence[str], *, is_query: bool) -> NDArray[np.float32]:
         """Shape (len(texts), dimension).
@@ -68,11 +81,11 @@ class ServerEmbedder:
         """
         instruction = self._options.query_instruction if is_query else ""
         # JSON holds no lone surrogates.
-        clean = [(instruction + text).encode("utf-8", "replace").decode() for text in texts]
-        vectors = np.empty((len(clean), self.dimension), np.float32)
-        for start in range(0, len(clean), self._options.batch):
-            batch = clean[start : start + self._options.batch]
-            vectors[start : start + len(batch)] = self._read(self._post(batch), len(batch))
+        cut = [self._cut((instruction + text).encode("utf-8", "replace").decode()) for text in texts]
+        vectors = np.empty((len(cut), self.dimension), np.float32)
+        for start in range(0, len(cut), self._options.batch):
+            batch = cut[start : start + self._options.batch]
+            vectors[start : start + len(batch)] = self._read(self._post(batch, texts[start:]), len(batch))
         return vectors
 
     def describe(self) -> dict[str, str]:
@@ -84,51 +97,58 @@ class ServerEmbedder:
             "model": options.model,
             "dimension": str(options.dimension),
             "query_instruction": options.query_instruction,
+            **({"max_tokens": str(options.max_tokens)} if options.max_tokens else {}),
+            **({"tokenizer": options.tokenizer} if options.tokenizer else {}),
+            **({"extra": json.dumps(options.extra, sort_keys=True)} if options.extra else {}),
         }
 
-    def _post(self, texts: Sequence[str]) -> str:
-        """The body of a good response."""
-        import httpx
-        import tenacity
-
-        attempts = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(1 + self._options.retries),
-            wait=pause,
-            retry=tenacity.retry_if_exception_type((PassingError, httpx.RequestError)),
-            reraise=True,
-        )
+    def _post(self, batch: Sequence[str], texts: Sequence[str]) -> str:
+        """The body of a good response to a batch, which was made of the first of these texts."""
         try:
-            body: str = attempts(self._attempt, texts)
+            return self._runner.run(self._client.attempts(self._attempt, batch, texts))
+        except UnreachableError as error:
+            raise BackendError(f"{error} (start it, or correct embedder.url)") from None
         except PassingError as failure:
             raise BackendError(str(failure)) from None
-        except httpx.RequestError as error:
-            reason = str(error) or type(error).__name__
-            raise BackendError(f"the embedding server at {self._options.url} does not answer: {reason}") from error
-        return body
 
-    def _attempt(self, texts: Sequence[str]) -> str:
-        request = {"model": self._options.model, "input": list(texts), "encoding_format": "float"}
-        response = self._client.post(f"{self._options.url}/embeddings", json=request)
-        status = response.status_code
-        if response.is_success:
-            return response.text
-        sentence = f"{self._options.url} answers with status {status}: {' '.join(said(response.text).split())[:200]}"
-        if passes(status):
-            raise PassingError(sentence, retry_after(response.headers.get("Retry-After", "")))
-        if status in (401, 403):
-            raise BackendError(f"{self._options.url} refuses the key in {self._options.key_env} (status {status})")
+    async def _attempt(self, batch: Sequence[str], texts: Sequence[str]) -> str:
+        ours = {"model": self._options.model, "input": list(batch), "encoding_format": "float"}
+        fields = {key: value for key, value in (ours | self._options.extra).items() if value is not None}
+        client = self._client
+        response = await client.request("/embeddings", fields)
+        status, body = response.status, response.text
+        if status == 200 and not _failed(body):
+            return body
+        sentence = client.clean(f"{client.place} answers with status {status}", said(body))
+        match fault(status, body):
+            case Fault.OVERFLOW:
+                longest = max(range(len(batch)), key=lambda i: len(batch[i]))
+                characters = len(batch[longest])
+                raise TextTooLong(
+                    f"{characters:,} characters are too long for the embedder (set embedder.max_tokens, or a lower "
+                    f"one: longer texts are then cut): {sentence}",
+                    texts[longest],
+                )
+            case Fault.PASSING:
+                raise PassingError(sentence, response.after)
+            case Fault.KEY:
+                raise BackendError(client.refused)
+            case Fault.CREDIT:
+                raise BackendError(f"{sentence}: nothing is paid for any more")
+            case Fault.MISSING:
+                raise BackendError(f"{sentence}: correct embedder.url or embedder.model")
         raise BackendError(sentence)
 
     def _read(self, body: str, count: int) -> NDArray[np.float32]:
         """The vectors of a response, in the order of the request and of unit length."""
-        url = self._options.url
+        url = self._client.place
         try:
             data = json.loads(body)["data"]
             with np.errstate(over="ignore"):  # what does not fit is not finite; see below
-                rows = {int(item["index"]): np.array(item["embedding"], np.float32) for item in data}
+                rows = {_place(item, i): np.array(item["embedding"], np.float32) for i, item in enumerate(data)}
             sizes = {row.shape for row in rows.values()}
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise BackendError(f"{url} answers with no embeddings: {body[:100]!r}") from None
+            raise BackendError(self._client.clean(f"{url} answers with no embeddings", body[:100])) from None
         if len(data) != count or rows.keys() != set(range(count)):
             raise BackendError(f"{url} answers with {len(data)} vectors to {count} texts")
         if sizes != {(self.dimension,)}:
@@ -140,3 +160,34 @@ class ServerEmbedder:
             raise BackendError(f"{url} makes vectors that are zero or not finite")
         unit: NDArray[np.float32] = vectors / norms
         return unit
+
+
+def _place(item: dict[str, Any], at: int) -> int:
+    """The place of a vector in the request; some servers leave out an index of 0, or every index."""
+    index = item.get("index")
+    return at if index is None else int(index)
+
+
+def _failed(body: str) -> bool:
+    """Whether a response of status 200 is none: no JSON (of a gateway), or an error."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(data, dict) and bool(data.get("error")) and not data.get("data")
+
+
+def _cutter(options: Options) -> Callable[[str], str]:
+    """Cuts a text to `max_tokens`."""
+    most = options.max_tokens
+    if most is None:
+        return str
+    if options.tokenizer is None:
+        return lambda text: text[: most * _CHARACTERS]
+    tokenizer = OffsetTokenizer(load_tokenizer(options.tokenizer), options.tokenizer)
+
+    def cut(text: str) -> str:
+        spans = tokenizer.spans(text)
+        return text if len(spans) <= most else text[: spans[most - 1][1]]
+
+    return cut

@@ -1,60 +1,111 @@
-"""What the responses of OpenAI-compatible servers mean."""
+"""What the responses of OpenAI-compatible chat servers hold: a reply, or something in its place."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from atommem_cli.types import Finish
 
-_OVERFLOWS = (
-    "context_length_exceeded",  # OpenAI
-    "maximum context length",  # OpenAI, vLLM, SGLang
-    "maximum model length",  # vLLM
-    "model's context length",  # SGLang
-    "exceed_context_size",  # llama.cpp
-    "available context size",  # llama.cpp
-    "exceed context window",  # llama-cpp-python
-    "exceeds the context",  # Ollama
+# Finish reasons in lower case, of all servers.
+_STOPS = re.compile(r"stop(_sequence|_token)?|eos(_token)?|endoftext|end(_of)?(_turn)?|completed?|done|finished")
+_LENGTHS = re.compile(
+    r"length|max_(length|(new_|output_|completion_)?tokens)|model_length|token_limit|model_context_window_exceeded"
 )
-"""Wordings, in lower case."""
+_FILTERS = re.compile(
+    r"content[_-]?filter(ed)?|refus(al|ed)|(image_)?safety|recitation|blocklist|blocked|prohibited_content|spii"
+    r"|sensitive|guardrail_intervened|moderation|policy_violation|error_toxic"
+)
+_FAILURES = re.compile(
+    r"error|failed|failure|abort(ed)?|cancell?ed|timeout|(network|server|internal)_error|unavailable|overloaded"
+    r"|interrupted|insufficient_system_resource"
+)
+_TOOLS = re.compile(r"tool_calls?|tool_use|function_call")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks", "thought")
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One reply as the server gives it."""
+    """What came in the place of the reply."""
 
     text: str
     finish: Finish
+    """ERROR: there is no reply, and another attempt would bring none."""
     prompt_tokens: int | None
     """None where the server does not count."""
     new_tokens: int | None
+    error: str = ""
+    """What is wrong, where `finish` is OTHER, FILTERED or ERROR."""
 
 
 def read(body: str) -> Completion | None:
-    """The reply in a response's body; None if it holds none. Reasoning that comes apart is left out."""
+    """The reply in a response's body; None where it holds none, but an error or something else.
+
+    Reasoning that comes apart is left out; text that comes in parts is joined.
+    """
     try:
         data = json.loads(body)
         choice = data["choices"][0]
-        text, finish = choice["message"]["content"], choice.get("finish_reason")
+        message, ending = choice["message"], choice.get("finish_reason")
+        text, refusal = _text(message.get("content")), message.get("refusal")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    if text is None and finish:
-        text = ""  # all of it was reasoning
-    if not isinstance(text, str):
+    if text is None or data.get("error") or (choice.get("error") and not text):
         return None
-    return Completion(
-        text,
-        Finish.LENGTH if finish == "length" else Finish.STOP,
-        _count(data, "prompt_tokens"),
-        _count(data, "completion_tokens"),
-    )
+    reason = str(ending or "").rpartition(".")[2].strip().lower()
+    counts = _count(data, "prompt_tokens"), _count(data, "completion_tokens")
+    if _FAILURES.fullmatch(reason) or (not reason and not text and not refusal):
+        return None
+    if _FILTERS.fullmatch(reason):
+        return Completion(text, Finish.FILTERED, *counts, f"the provider withheld the reply ({reason}) {refusal or ''}")
+    if refusal and not text:
+        return Completion("", Finish.FILTERED, *counts, f"the reply is a refusal: {refusal}")
+    if _LENGTHS.fullmatch(reason):
+        return Completion(text, Finish.LENGTH, *counts)
+    missing = "" if text else _elsewhere(message)
+    if _TOOLS.fullmatch(reason) or missing == "tool_calls":
+        error = "the reply was taken for a tool call: start the server without a tool parser (vLLM: --tool-call-parser)"
+        return Completion("", Finish.ERROR, *counts, error)
+    if missing:
+        error = (
+            f"the reply is empty and all text stands in the field {missing}: start the server without its reasoning "
+            "parser (vLLM, SGLang: --reasoning-parser), or turn thinking off (thinking: false)"
+        )
+        return Completion("", Finish.ERROR, *counts, error)
+    if _STOPS.fullmatch(reason) or not reason:
+        return Completion(text, Finish.STOP, *counts)
+    error = f"the reply ended for a reason that is not known: {reason}"
+    return Completion(text, Finish.OTHER, *counts, error) if text else None
 
 
-def overflows(body: str) -> bool:
-    """Whether an error says that the prompt is too long; llama.cpp says so with status 200, too."""
-    return any(wording in body.lower() for wording in _OVERFLOWS)
+def ending(body: str) -> str:
+    """The finish reason of a response that holds no reply; empty where there is none."""
+    try:
+        return str(json.loads(body)["choices"][0].get("finish_reason") or "")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
+def _text(content: object) -> str | None:
+    """The text of a message's content; None where it is none."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        return None
+    parts = [part for part in content if isinstance(part, dict) and part.get("type") in ("text", "output_text")]
+    texts = [part.get("text") for part in parts]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _elsewhere(message: dict[str, Any]) -> str:
+    """The field that holds what the content does not; empty where nothing does."""
+    fields = ("tool_calls", "function_call", *_THOUGHTS)
+    found = next((name for name in fields if str(message.get(name) or "").strip()), "")
+    if not found and isinstance(message.get("content"), list) and message["content"]:
+        found = "content, as thoughts"
+    return "tool_calls" if found == "function_call" else found
 
 
 def _count(data: dict[str, Any], key: str) -> int | None:

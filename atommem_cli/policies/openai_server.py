@@ -2,36 +2,42 @@
 
 The key is read from the environment and goes nowhere but into the request's header.
 
-What servers do without a word: Ollama cuts long prompts (start it with OLLAMA_CONTEXT_LENGTH at least as
-large as `window`); `transformers serve` takes prompts beyond the window, and is greedy at any temperature
-unless `extra` holds a `generation_config` with do_sample.
+What servers do without a word: vLLM and SGLang take what a request leaves out (top_k, min_p, repetition_penalty)
+from the model's generation_config.json, unless they are started with `--generation-config vllm` and
+`--sampling-defaults openai`; Ollama cuts long prompts (start it with OLLAMA_CONTEXT_LENGTH at least as large as
+`window`); `transformers serve` takes prompts beyond the window, and is greedy at any temperature unless `extra` holds
+a `generation_config` with do_sample.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from atommem_cli import servers
-from atommem_cli.chat import OffsetTokenizer, whole
+from atommem_cli.chat import OffsetTokenizer, whole, without_system
+from atommem_cli.credentials import Keyless, KeyVariable, ServerUrl
 from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
 from atommem_cli.policies import _completions as completions
 from atommem_cli.policies._completions import Completion
+from atommem_cli.refusals import Fault, fault, said
 from atommem_cli.sections import Section
-from atommem_cli.servers import PassingError, ServerUrl
+from atommem_cli.servers import Client, PassingError, Response, UnreachableError
 from atommem_cli.text import Tokenizer, WordTokenizer
-from atommem_cli.types import Finish, Generation, Observation
+from atommem_cli.types import Finish, Generation, Message
 from atommem_cli.weights import load_tokenizer
 
-if TYPE_CHECKING:
-    import httpx
-
-_CONNECT = 10.0
-"""Seconds to wait for a connection."""
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
+"""What requests call the limit of new tokens."""
+_LONGEST = 128
+"""Characters of a token: the longest of the vocabularies in use (runs of blanks) have so many."""
+_VAIN = 3
+"""Calls that no further attempt would heal; where all of so many first ones are, all others will be."""
+_PROBE = 10.0
+"""Seconds for one look at a server."""
 
 
 class Options(Section):
@@ -47,19 +53,21 @@ class Options(Section):
     concurrency: PositiveInt = 16
     """Requests under way at once."""
     timeout_s: PositiveFloat = 600.0
-    """Seconds for one attempt."""
+    """Seconds for one attempt, from the connection to the last byte of the reply."""
     retries: int = Field(6, ge=0)
     """Further attempts after the first one; the default goes on for about half a minute."""
-    key_env: str = "OPENAI_API_KEY"
+    key_env: KeyVariable = "OPENAI_API_KEY"
     """Environment variable that holds the key; where it is not set, none is sent."""
     tokenizer: str | None = None
-    """Model folder or hub id whose tokenizer cuts chunks; None counts words."""
+    """Model folder or hub id whose tokenizer cuts chunks; None counts words, of which a token is a part."""
     window: PositiveInt | None = None
     """Tokens of prompt and reply together, as the server was started; None is not known."""
     thinking: bool | None = None
     """Sent as `chat_template_kwargs.enable_thinking`; None sends nothing."""
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of the request, sent as they are; they win over ours."""
+    system: Literal["keep", "merge"] = "keep"
+    """merge: the system message becomes the beginning of the user's, for models whose template has no such role."""
+    extra: Annotated[dict[str, Any], Keyless] = Field(default_factory=dict)
+    """Further fields of the request, sent as they are; they win over ours, and null leaves one of ours out. No keys."""
 
 
 def build(options: Options) -> OpenAIServer:
@@ -85,21 +93,28 @@ def probe(options: Options) -> str:
     Raises:
         BackendError: it does not answer, or refuses the key.
     """
-    import httpx
+    client = Client(options.url, options.key_env, min(_PROBE, options.timeout_s), 0, 1)
 
+    async def look() -> Response:
+        try:
+            return await client.request("/models")
+        except UnreachableError as error:
+            raise BackendError(f"{error} (start it, or correct policy.url)") from None
+        except PassingError as error:
+            raise BackendError(str(error)) from None
+        finally:
+            await client.close()
+
+    response = asyncio.run(look())
+    if response.status in (401, 403):
+        raise BackendError(client.refused)
     try:
-        response = httpx.get(f"{options.url}/models", headers=_headers(options), timeout=_CONNECT)
-    except httpx.RequestError as error:
-        raise BackendError(_unreachable(options, error)) from error
-    if response.status_code in (401, 403):
-        raise BackendError(_refused(options))
-    try:
-        names = [str(model["id"]) for model in response.json()["data"]]
-    except (ValueError, LookupError, TypeError):
-        raise BackendError(f"{options.url}/models lists no models: is policy.url an OpenAI server's?") from None
+        names = [str(model["id"]) for model in json.loads(response.text)["data"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise BackendError(f"{client.place}/models lists no models: is policy.url an OpenAI server's?") from None
     if options.model in names:
         return f"{options.url} serves {options.model}"
-    return f"{options.url} answers; it lists {', '.join(names) or 'no model'}, not {options.model}"
+    return client.clean(f"{options.url} answers; it lists {', '.join(names) or 'no model'}, not {options.model}")
 
 
 class OpenAIServer:
@@ -110,48 +125,35 @@ class OpenAIServer:
         self.batch = options.concurrency
         self.window = options.window
         self.tokenizer = tokenizer(options)
-        self._url = f"{options.url}/chat/completions"
-        self._client: httpx.AsyncClient | None = None
+        self._client = Client(options.url, options.key_env, options.timeout_s, options.retries, options.concurrency)
         self._limit = "max_tokens"
         """What the request calls our limit: OpenAI's reasoning models insist on another name."""
         self._responses = 0
         """Responses so far, of whatever status."""
+        self._vain: int | None = 0
+        """Calls so far that no further attempt would heal; None once there was a reply."""
 
     async def reply(self, call: Call) -> Generation:
         """One reply; after the last attempt Finish.ERROR with one sentence.
 
         Raises:
-            BackendError: the server cannot be reached, refuses the key, or does not have the model.
+            BackendError: the server cannot be reached, refuses the key, is not paid, does not have the model or does
+                not take a setting that is in every request.
         """
-        import httpx
-        import tenacity
-
         before = self._responses
-        attempts = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(1 + self.options.retries),
-            wait=servers.pause,
-            retry=tenacity.retry_if_exception_type((PassingError, httpx.RequestError)),
-            reraise=True,
-        )
         try:
-            generation: Generation = await attempts(self._attempt, call)
-        except PassingError as failure:
-            return self._failed(str(failure))
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            sentence = _unreachable(self.options, error)
+            return await self._client.attempts(self._attempt, call)
+        except UnreachableError as error:
             if self._responses == before:
                 # Nobody was served meanwhile: better to stop and be continued than to fail every episode.
-                raise BackendError(sentence) from error
-            return self._failed(sentence)
-        except httpx.RequestError as error:
-            return self._failed(f"no whole response from {self.options.url}: {type(error).__name__} {error}")
-        return generation
+                raise BackendError(f"{error} (start it, or correct policy.url)") from None
+            return Generation("", Finish.ERROR, error=str(error))
+        except PassingError as failure:
+            return Generation("", Finish.ERROR, error=str(failure))
 
     async def close(self) -> None:
         """Close connections; a later call opens new ones, in its own event loop."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self._client.close()
 
     def describe(self) -> dict[str, str]:
         """What a run records about it; never a key."""
@@ -163,6 +165,7 @@ class OpenAIServer:
             "top_p": str(options.top_p),
             "thinking": str(options.thinking).lower(),
             "tokenizer": self.tokenizer.name,
+            **({"system": options.system} if options.system != "keep" else {}),
             "extra": json.dumps(options.extra, sort_keys=True),
         }
 
@@ -172,46 +175,68 @@ class OpenAIServer:
         Raises:
             PassingError: worth another attempt.
         """
-        limit = self._limit
-        response = await self._connected().post(self._url, json=self._body(call, limit))
+        body = self._body(call, self._limit)
+        response = await self._client.request("/chat/completions", body)
         self._responses += 1
-        status, body = response.status_code, response.text
-        if status in (401, 403):
-            raise BackendError(_refused(self.options))
-        completion = completions.read(body) if status == 200 else None
-        if completion is not None:
-            return self._counted(completion, call.observation)
-        said = servers.said(body)
-        if completions.overflows(body):
-            return Generation("", Finish.OVERFLOW, error=self._clean(said))
-        if status == 400 and limit == "max_tokens" and "max_completion_tokens" in body:
-            self._limit = "max_completion_tokens"
-            return await self._attempt(call)
-        sentence = f"{self.options.url} answered {status}: {said}"
-        if status == 404:
-            raise BackendError(self._clean(f"{sentence}: correct policy.url or policy.model"))
-        if status == 200 or servers.passes(status):
-            raise PassingError(sentence, servers.retry_after(response.headers.get("retry-after", "")))
-        return self._failed(sentence)
+        completion = completions.read(response.text) if response.status == 200 else None
+        if completion is None:
+            return await self._refused(call, body, response)
+        if completion.finish is Finish.ERROR:
+            return self._in_vain(f"{self._client.place} answered, but {completion.error}")
+        self._vain = None
+        return self._counted(completion, call, body)
 
-    def _connected(self) -> httpx.AsyncClient:
-        """The client; made at the first call, because it belongs to the event loop it is used in."""
-        import httpx
+    async def _refused(self, call: Call, body: dict[str, Any], response: Response) -> Generation:
+        """What a response without a reply means for the call, or for the run."""
+        status, text = response.status, response.text
+        where = f"{self._client.place} answered {status}"
+        if status == 200 and (reason := completions.ending(text)):
+            where += f" and ended without a reply (finish reason {reason})"
+        told = said(text)
+        match fault(status, text):
+            case Fault.OVERFLOW:
+                return Generation("", Finish.OVERFLOW, error=self._client.clean(told))
+            case Fault.FILTERED:
+                return Generation("", Finish.FILTERED, error=self._client.clean(where, told))
+            case Fault.RENAME if self._limit in body:
+                self._limit = "max_completion_tokens"
+                return await self._attempt(call)
+            case Fault.KEY:
+                raise BackendError(self._client.refused)
+            case Fault.CREDIT:
+                raise BackendError(self._advised(where, told, "nothing is paid for any more"))
+            case Fault.MISSING:
+                raise BackendError(self._advised(where, told, "correct policy.url or policy.model"))
+            case Fault.LIMIT:
+                raise BackendError(self._advised(where, told, "lower limits.reply and limits.answer"))
+            case Fault.SYSTEM if body["messages"][0]["role"] == "system":
+                raise BackendError(self._advised(where, told, "set policy.system to merge"))
+            case Fault.PASSING:
+                raise PassingError(self._client.clean(where, told), response.after)
+        named = [field for field in body if field not in ("model", "messages") and field in told]
+        advice = f"policy.extra={{{named[0]}: null}} leaves it out" if named else ""
+        return self._in_vain(self._advised(where, told, advice))
 
-        if self._client is None:
-            most = self.options.concurrency
-            self._client = httpx.AsyncClient(
-                headers=_headers(self.options),
-                timeout=httpx.Timeout(self.options.timeout_s, connect=_CONNECT, pool=None),
-                limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
-            )
-        return self._client
+    def _in_vain(self, sentence: str) -> Generation:
+        """A call that no other attempt would heal; where nothing else has come yet, the run stops."""
+        error = self._client.clean(sentence)
+        if self._vain is not None:
+            self._vain += 1
+            if self._vain >= _VAIN:
+                raise BackendError(f"{error} (and nothing else in {self._vain} calls)")
+        return Generation("", Finish.ERROR, error=error)
+
+    def _advised(self, where: str, told: str, advice: str) -> str:
+        """The sentence, and what to do; never so long that the advice is lost."""
+        told = told[: max(0, 240 - len(where) - len(advice))]
+        return self._client.clean(where, f"{told.rstrip('.')}: {advice}" if advice else told)
 
     def _body(self, call: Call, limit: str) -> dict[str, Any]:
         options, observation = self.options, call.observation
+        turns = [{"role": m.role, "content": whole(m.content)} for m in observation.messages]
         body: dict[str, Any] = {
             "model": options.model,
-            "messages": [{"role": m.role, "content": whole(m.content)} for m in observation.messages],
+            "messages": turns if options.system == "keep" else without_system(turns),
             limit: observation.max_new_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
@@ -220,39 +245,32 @@ class OpenAIServer:
             body["seed"] = call.seed % 2**31
         if options.thinking is not None:
             body["chat_template_kwargs"] = {"enable_thinking": options.thinking}
-        return body | options.extra
+        return {key: value for key, value in (body | options.extra).items() if value is not None}
 
-    def _counted(self, completion: Completion, observation: Observation) -> Generation:
-        """The reply, with tokens as the server counts them or else as our tokenizer does."""
+    def _counted(self, completion: Completion, call: Call, body: dict[str, Any]) -> Generation:
+        """The reply, with tokens as the server counts them where that can be, or else as our tokenizer does."""
+        text, finish = self._client.blotted(completion.text), completion.finish
+        error = self._client.clean(completion.error)
+        most = max((body[key] for key in _LIMITS if isinstance(body.get(key), int)), default=None)
+        if most is not None and (within := self._within(text, most)) != text:
+            error = (
+                f"the server went on past its limit of {most} tokens: {len(text) - len(within):,} characters left out"
+            )
+            text, finish = within, Finish.LENGTH
         prompt, new = completion.prompt_tokens, completion.new_tokens
         if prompt is None:
-            prompt = sum(len(self.tokenizer.spans(message.content)) for message in observation.messages)
-        if new is None:
-            new = len(self.tokenizer.spans(completion.text))
-        return Generation(completion.text, completion.finish, prompt_tokens=prompt, new_tokens=new)
+            prompt = sum(map(self._count, call.observation.messages))
+        if new is None or len(text) > new * _LONGEST:
+            new = len(self.tokenizer.spans(text))
+        return Generation(text, finish, prompt_tokens=prompt, new_tokens=new, error=error)
 
-    def _failed(self, sentence: str) -> Generation:
-        return Generation("", Finish.ERROR, error=self._clean(sentence))
+    def _within(self, text: str, most: int) -> str:
+        """The text; one of more than twice its tokens, its first `most` ones: nobody who kept to the limit wrote it."""
+        if len(text) <= most:
+            return text
+        spans = self.tokenizer.spans(text[: most * _LONGEST])
+        gross = len(text) > most * _LONGEST or len(spans) > 2 * most + 16
+        return text[: spans[most - 1][1]] if gross and len(spans) >= most else text[: most * _LONGEST]
 
-    def _clean(self, sentence: str) -> str:
-        """At most 300 characters of it, without the key, should the server have echoed it."""
-        key = _key(self.options)
-        return " ".join((sentence.replace(key, "***") if key else sentence).split())[:300]
-
-
-def _key(options: Options) -> str:
-    return os.environ.get(options.key_env, "").strip()
-
-
-def _headers(options: Options) -> dict[str, str]:
-    key = _key(options)
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def _unreachable(options: Options, error: Exception) -> str:
-    return f"no server answers at {options.url}: start it, or correct policy.url ({error})"
-
-
-def _refused(options: Options) -> str:
-    wrong = "holds a wrong key" if _key(options) else "is not set"
-    return f"{options.url} wants a key: the environment variable {options.key_env} {wrong}"
+    def _count(self, message: Message) -> int:
+        return len(self.tokenizer.spans(message.content))

@@ -23,10 +23,12 @@ import itertools
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from atommem_cli import credentials
 from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.memory import Change
 from atommem_cli.sections import Section
@@ -43,12 +45,19 @@ _PAGE = 1_000
 """Entries per call: below SQLite's limit of 32,766 variables and the server's limit of a request."""
 
 
+def _server(url: object) -> str:
+    address = credentials.bare(url) if url != "" else ""
+    if urlsplit(address).path:
+        raise ValueError("the address ends with the port: http://HOST:PORT")
+    return address
+
+
 class Options(Section):
     """Keys of the recipe's `store` section. With neither `path` nor `url`, in memory."""
 
     path: str = ""
     """Folder of a persistent store, for one process at a time."""
-    url: str = Field("", pattern=r"^(https?://[^/@]+/?)?$")
+    url: Annotated[str, BeforeValidator(_server)] = ""
     """`http://host:port` of a `chroma run`."""
     collection: str = Field("atommem", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """First part of the collection's name."""

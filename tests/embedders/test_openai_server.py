@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from atommem_cli import servers
 from atommem_cli.embedders import openai_server
 from atommem_cli.errors import BackendError
+from atommem_cli.memory import TextTooLong
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -45,6 +46,13 @@ class Handler(BaseHTTPRequestHandler):
         status, headers, body = reply(request) if callable(reply) else reply
         if status == 0:  # hang up
             self.connection.close()
+            return
+        if status < 0:  # a body that never ends
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(20):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.05)
             return
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
@@ -126,7 +134,7 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     made.embed(["a"], is_query=False)
     assert server.headers[1]["Authorization"] == "Bearer s3cret"
     server.replies = [(401, {}, b"no")]
-    with pytest.raises(BackendError, match=r"refuses the key in MY_KEY \(status 401\)") as error:
+    with pytest.raises(BackendError, match="the environment variable MY_KEY holds a wrong key") as error:
         made.embed(["a"], is_query=False)
     assert "s3cret" not in f"{error.value} {made.describe()} {vars(made)}"
 
@@ -164,9 +172,7 @@ def test_what_will_not_pass_is_not_tried_again(server: Server, status: int) -> N
 @pytest.mark.parametrize(
     ("reply", "sentence"),
     [
-        ((200, {}, b"<html>garbage"), "no embeddings: '<html>garbage'"),
-        ((200, {}, b"\xff\xfe"), "no embeddings"),
-        ((200, {}, b"[" * 100_000), "no embeddings"),
+        (said(), "no embeddings: {}"),
         (said(data=None), "no embeddings"),
         (said(data=[{"index": 0}, {"index": 1}]), "no embeddings"),
         (said(data=[{"index": 0, "embedding": "AACAPw=="}, {"index": 1, "embedding": [1, 2, 3]}]), "no embeddings"),
@@ -179,7 +185,7 @@ def test_what_will_not_pass_is_not_tried_again(server: Server, status: int) -> N
         (said(data=[{"index": i, "embedding": [float("nan"), 0, 0]} for i in range(2)]), "zero or not finite"),
         (said(data=[{"index": i, "embedding": [1e300, 0, 0]} for i in range(2)]), "zero or not finite"),
     ],
-    ids=range(14),
+    ids=range(12),
 )
 def test_other_answers_are_one_sentence(server: Server, reply: Reply, sentence: str) -> None:
     server.replies = [reply]
@@ -189,8 +195,87 @@ def test_other_answers_are_one_sentence(server: Server, reply: Reply, sentence: 
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    "body", [b"<html>garbage", b"\xff\xfe", b"[" * 100_000, b'{"error": {"message": "upstream failed", "code": 502}}']
+)
+def test_what_is_no_answer_of_an_embedder_is_an_outage(server: Server, body: bytes) -> None:
+    server.replies = [(200, {}, body)] * 2
+    assert embedder(server.url).embed(["a"], is_query=False).shape == (1, 3)
+    assert len(server.requests) == 3
+
+
+def test_vectors_without_an_index_are_in_their_places(server: Server) -> None:
+    texts = ["one", "seventeen", "three"]
+    right = embedder(server.url).embed(texts, is_query=False)
+    for index in (lambda i: {"index": i} if i else {}, lambda _: {}, lambda _: {"index": None}):
+        data = [{**index(i), "embedding": vector(text)} for i, text in enumerate(texts)]
+        server.replies = [said(data=data)]
+        assert np.array_equal(embedder(server.url).embed(texts, is_query=False), right)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (400, {"message": "input too long", "code": "context_length_exceeded"}),
+        (400, {"message": "This model's maximum context length is 8192 tokens, however you requested 9000 tokens"}),
+        (413, "Input validation error: `inputs` must have less than 512 tokens. Given: 600"),
+        (500, {"message": "input is too large to process. increase the physical batch size"}),
+    ],
+)
+def test_a_text_that_is_too_long_is_named_and_can_be_cut(server: Server, status: int, told: object) -> None:
+    def short(request: dict[str, Any]) -> Reply:
+        if any(len(text) > 60 for text in request["input"]):
+            return status, {}, json.dumps({"error": told}).encode()
+        return good(request)
+
+    server.replies = [short] * 3
+    with pytest.raises(TextTooLong, match=r"900 characters are too long .*embedder.max_tokens") as error:
+        embedder(server.url).embed(["a", "x" * 900], is_query=False)
+    assert error.value.text == "x" * 900
+    cutting = embedder(server.url, max_tokens=20)
+    assert cutting.embed(["a", "x" * 900], is_query=False).shape == (2, 3)
+    assert server.requests[-1]["input"] == ["a", "x" * 60]
+    assert cutting.describe()["max_tokens"] == "20"
+    assert "max_tokens" not in embedder(server.url).describe()
+
+
+def test_fields_of_the_request_can_be_left_out_and_added(server: Server) -> None:
+    extra = {"encoding_format": None, "dimensions": 3}
+    embedder(server.url, extra=extra).embed(["a"], is_query=False)
+    assert server.requests[0].keys() == {"path", "model", "input", "dimensions"}
+
+
+def test_out_of_credit_is_not_waited_for(server: Server) -> None:
+    server.replies = [(429, {}, b'{"error": {"message": "no credit", "code": "insufficient_quota"}}')]
+    with pytest.raises(BackendError, match="nothing is paid for any more"):
+        embedder(server.url).embed(["a"], is_query=False)
+    assert len(server.requests) == 1
+
+
+def test_an_attempt_has_a_deadline_whatever_comes(server: Server) -> None:
+    def trickle(_: dict[str, Any]) -> Reply:
+        return -1, {}, b""
+
+    server.replies = [trickle]
+    with pytest.raises(BackendError, match=r"took longer than 0\.3 s \(timeout_s\)"):
+        embedder(server.url, timeout_s=0.3, retries=0).embed(["a"], is_query=False)
+
+
+def test_what_an_embedder_says_is_made_visible_and_its_echo_of_the_key_blotted_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    server.replies = [(400, {}, b"\x1b[2J sk-very-secret"), (200, {}, b'{"sk-very-secret": "\\u202e"}')]
+    made = embedder(server.url)
+    for _ in range(2):
+        with pytest.raises(BackendError) as error:
+            made.embed(["a"], is_query=False)
+        assert "sk-very-secret" not in str(error.value)
+        assert "\x1b" not in str(error.value)
+
+
 def test_nobody_there() -> None:
-    with pytest.raises(BackendError, match=r"the embedding server at http://127\.0\.0\.1:1/v1 does not answer"):
+    with pytest.raises(BackendError, match=r"no server answers at http://127\.0\.0\.1:1/v1"):
         embedder("http://127.0.0.1:1/v1", retries=1).embed(["a"], is_query=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -11,15 +12,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from policies._server import Answer, Server, completion, error
+from policies._server import Answer, Server, choice, completion, error
 from pydantic import ValidationError
 
 from atommem_cli import servers
 from atommem_cli.episode import Call, ServerPolicy
-from atommem_cli.errors import BackendError
-from atommem_cli.policies import _completions as completions
+from atommem_cli.errors import BackendError, UsageError
 from atommem_cli.policies import openai_server
 from atommem_cli.policies.openai_server import OpenAIServer, Options
 from atommem_cli.types import Expects, Finish, Generation, Message, Observation
@@ -194,7 +192,7 @@ def test_retry_after_in_every_form() -> None:
         error(400, "The input (9 tokens) is longer than the model's context length (8 tokens)."),
         error(500, "the request exceeds the available context size. try increasing it"),
         error(200, "too many", type="exceed_context_size_error", n_prompt_tokens=1407, n_ctx=256),
-        error(400, "'max_completion_tokens' is too large: 9. This model's maximum context length is 8 tokens"),
+        error(400, "'max_completion_tokens' is too large: 9. This model's maximum context length is 12 tokens"),
         Answer(500, "Requested tokens (2285) exceed context window of 2048"),
     ],
 )
@@ -206,9 +204,9 @@ def test_a_prompt_that_does_not_fit_is_an_overflow_at_once(answer: Answer) -> No
 
 
 def test_a_bad_request_is_not_sent_again() -> None:
-    with Server(error(422, "top_p must be above 0")) as server:
+    with Server(error(422, "n must be above 0")) as server:
         got = reply(policy(server))
-    assert got == Generation("", Finish.ERROR, error=f"{server.url} answered 422: top_p must be above 0")
+    assert got == Generation("", Finish.ERROR, error=f"{server.url} answered 422: n must be above 0")
     assert len(server.bodies) == 1
 
 
@@ -238,7 +236,7 @@ def test_a_key_in_the_url_is_refused() -> None:
 def test_an_unknown_model_stops_the_run() -> None:
     with (
         Server(error(404, "The model `m` does not exist.")) as server,
-        pytest.raises(BackendError, match=r"`m` does not exist\.: correct policy\.url or policy\.model"),
+        pytest.raises(BackendError, match=r"`m` does not exist: correct policy\.url or policy\.model"),
     ):
         reply(policy(server))
 
@@ -313,24 +311,247 @@ def test_describe_and_tokenizer() -> None:
         assert openai_server.tokenizer(asked.options).name == "words"
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["choices", "message", "content", "usage", "error", "x"]), inner)
-    ),
+# --- what is not the model's answer
+
+SPENT = "insufficient_quota"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (choice("error", content=""), "finish reason error"),
+        (choice("abort", content="half"), "finish reason abort"),
+        (choice("insufficient_system_resource", content=""), "finish reason insufficient_system_resource"),
+        (choice("eaten_by_a_grue", content=""), "finish reason eaten_by_a_grue"),
+        (choice(None, content=""), "answered 200"),
+        (Answer(body='{"choices": [], "error": {"message": "overloaded", "code": 529}}'), "overloaded"),
+        (Answer(body='{"error": {"message": "upstream failed", "code": 502}}'), "upstream failed"),
+        (Answer(body='{"choices": null, "error": {"message": "no upstream"}}'), "no upstream"),
+        (Answer(body='{"choices": [{"error": {"message": "died"}, "message": {"content": ""}}]}'), "died"),
+        (Answer(body='{"detail": "not yet"}'), "not yet"),
+        (Answer(body="data: {}"), "data"),
+    ],
 )
+def test_an_outage_is_tried_again_and_then_a_failed_call(answer: Answer, said: str) -> None:
+    with Server(answer) as server:
+        assert reply(policy(server)).text == "echo: hello"
+    with Server(answer) as server:
+        failed = reply(policy(server, retries=0))
+    assert failed.finish is Finish.ERROR
+    assert failed.text == ""
+    assert said in failed.error
 
 
-@given(JSON)
-def test_no_response_raises(value: object) -> None:
-    body = json.dumps(value)
-    completions.read(body)
-    assert isinstance(servers.said(body), str)
-    assert not completions.overflows(body) or "context" in body.lower()
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (choice("content_filter", content="half of it"), "withheld the reply (content_filter)"),
+        (choice("SAFETY", content=None), "withheld the reply (safety)"),
+        (choice("refusal", content=""), "withheld the reply (refusal)"),
+        (choice("stop", content=None, refusal="I can't help with that"), "is a refusal: I can't help with that"),
+        (error(400, "The response was filtered", code="content_filter"), "filtered"),
+        (error(400, "no", innererror={"code": "ResponsibleAIPolicyViolation"}), "answered 400"),
+        (error(403, "Your input was flagged by moderation"), "flagged"),
+        (error(400, "Content Exists Risk"), "Content Exists Risk"),
+    ],
+)
+def test_what_the_provider_withholds_is_neither_a_reply_nor_a_failure(answer: Answer, said: str) -> None:
+    with Server(answer) as server:
+        got = reply(policy(server))
+    assert got.finish is Finish.FILTERED
+    assert said in got.error
+    assert len(server.bodies) == 1
 
 
-def test_a_response_that_is_nested_to_death_does_not_raise() -> None:
-    body = "[" * 200_000
-    assert completions.read(body) is None
-    assert servers.said(body) == body
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (choice(content=None, reasoning_content="<answer>4</answer>"), "stands in the field reasoning_content"),
+        (choice(content="", reasoning="4"), "stands in the field reasoning"),
+        (choice(content=" ".strip(), thinking="4"), "stands in the field thinking"),
+        (choice("tool_calls", content=None, tool_calls=[{"id": 1}]), "without a tool parser"),
+        (choice(content=None, tool_calls=[{"id": 1}]), "without a tool parser"),
+    ],
+)
+def test_a_reply_that_stands_elsewhere_is_one_sentence(answer: Answer, said: str) -> None:
+    with Server(completion("fine"), *[answer] * 3) as server:
+        asked = policy(server)
+        assert reply(asked).text == "fine"
+        failed = [reply(asked) for _ in range(3)]
+    assert {f.finish for f in failed} == {Finish.ERROR}
+    assert all(said in f.error for f in failed)
+    with Server(*[answer] * 3) as server:
+        asked = policy(server)
+        assert [reply(asked).finish, reply(asked).finish] == [Finish.ERROR] * 2
+        with pytest.raises(BackendError, match="nothing else in 3 calls"):
+            reply(asked)
+
+
+@pytest.mark.parametrize("reason", ["stop", "eos", "end_turn", "stop_sequence", "STOP", "FinishReason.STOP"])
+def test_ends_of_a_whole_reply(reason: str) -> None:
+    with Server(choice(reason, content="x")) as server:
+        assert reply(policy(server)).finish is Finish.STOP
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length", "max_output_tokens"])
+def test_ends_of_a_reply_that_was_cut(reason: str) -> None:
+    with Server(choice(reason, content="x")) as server:
+        assert reply(policy(server)).finish is Finish.LENGTH
+
+
+def test_an_end_that_is_not_known_is_never_taken_for_a_stop() -> None:
+    with Server(choice("eaten_by_a_grue", content="x")) as server:
+        got = reply(policy(server))
+    assert (got.text, got.finish) == ("x", Finish.OTHER)
+    assert got.error == "the reply ended for a reason that is not known: eaten_by_a_grue"
+
+
+def test_text_in_parts_is_joined_and_thoughts_in_parts_are_left_out() -> None:
+    parts = [{"type": "thinking", "thinking": "2 + 2"}, {"type": "text", "text": "4"}, {"type": "text", "text": "!"}]
+    with Server(choice(content=parts)) as server:
+        assert reply(policy(server)).text == "4!"
+
+
+# --- one sentence for the run
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (error(429, "You exceeded your current quota", code=SPENT), "nothing is paid for any more"),
+        (error(402, "Insufficient Balance"), "nothing is paid for any more"),
+        (error(400, "Your credit balance is too low to access the API"), "nothing is paid for any more"),
+        (error(429, "Billing hard limit has been reached", code="billing_hard_limit_reached"), "nothing is paid for"),
+        (error(403, "used all available credits or reached its monthly spending limit"), "nothing is paid for"),
+        (error(200, "no credits", code=402), "nothing is paid for any more"),
+        (error(400, "API key not valid. Please pass a valid API key."), "OPENAI_API_KEY is not set"),
+        (
+            error(400, "max_tokens is too large: 50000. This model supports at most 4096 completion tokens"),
+            "limits.reply",
+        ),
+        (error(400, "max_tokens: 9000 > 8192, which is the maximum allowed number of output tokens"), "limits.reply"),
+        (
+            error(400, "'max_tokens' is too large: 9000. This model's maximum context length is 8192 tokens"),
+            "limits.reply",
+        ),
+        (error(400, "System role not supported"), "set policy.system to merge"),
+        (error(500, "Conversation roles must alternate user/assistant"), "set policy.system to merge"),
+        (error(400, "Developer instruction is not enabled for models/gemma-3-27b-it"), "set policy.system to merge"),
+        (error(400, "messages[0].role does not support 'system' with this model"), "set policy.system to merge"),
+    ],
+)
+def test_what_no_call_can_pass_stops_the_run_at_once(answer: Answer, sentence: str) -> None:
+    with Server(answer) as server, pytest.raises(BackendError, match=re.escape(sentence)) as caught:
+        reply(policy(server))
+    assert len(server.bodies) == 1
+    assert "\n" not in str(caught.value)
+
+
+def test_a_rate_that_speaks_of_tokens_and_billing_only_passes() -> None:
+    rates = [
+        error(429, "Rate limit reached on tokens per min (TPM): Limit 6000, too many tokens requested"),
+        error(429, "You exceeded your current quota, check your plan and billing details", type="RESOURCE_EXHAUSTED"),
+    ]
+    for rate in rates:
+        with Server(rate) as server:
+            assert reply(policy(server)).finish is Finish.STOP
+
+
+def test_the_same_refusal_of_all_first_calls_stops_the_run() -> None:
+    with Server() as server:
+        asked = policy(server, url=server.at("notopp"))
+        failed = [reply(asked), reply(asked)]
+        assert all("policy.extra={top_p: null} leaves it out" in f.error for f in failed)
+        with pytest.raises(BackendError, match="nothing else in 3 calls"):
+            reply(asked)
+        lenient = policy(server, url=server.at("notopp"), extra={"top_p": None})
+        assert reply(lenient).finish is Finish.STOP
+
+
+def test_a_system_message_can_be_merged() -> None:
+    with Server() as server:
+        merging = policy(server, url=server.at("nosystem"), system="merge")
+        assert reply(merging).text == "echo: be brief\n\nhello"
+        assert merging.describe()["system"] == "merge"
+
+
+def test_fields_can_be_left_out_and_renamed() -> None:
+    extra = {"top_p": None, "seed": None, "max_tokens": None, "max_completion_tokens": 9}
+    with Server() as server:
+        reply(policy(server, extra=extra))
+    assert server.bodies[0].keys() == {"model", "messages", "temperature", "max_completion_tokens"}
+
+
+# --- how long, and how much
+
+
+@pytest.mark.parametrize("answer", [Answer(trickle=True), Answer(hang=True)])
+def test_an_attempt_has_a_deadline_whatever_comes(answer: Answer) -> None:
+    with Server(answer) as server:
+        start = time.perf_counter()
+        got = reply(policy(server, timeout_s=0.4, retries=0))
+        assert time.perf_counter() - start < 3
+    assert got.error == f"{server.url} took longer than 0.4 s (timeout_s)"
+
+
+def test_a_body_without_an_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "MOST", 1 << 20)
+    with Server(Answer(flood=1 << 24)) as server:
+        got = reply(policy(server, timeout_s=20, retries=0))
+    assert got.error == f"{server.url} answered with more than 1 MiB"
+
+
+def test_a_reply_far_past_its_limit_is_cut_at_it_and_counted() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    with Server(completion("word " * 10_000, usage=usage), completion("w" * 100_000)) as server:
+        asked = policy(server)
+        words, one = reply(asked), reply(asked)
+    assert (words.text, words.finish, words.new_tokens) == (("word " * 20).strip(), Finish.LENGTH, 2)
+    assert words.error == "the server went on past its limit of 20 tokens: 49,901 characters left out"
+    assert (len(one.text), one.finish) == (20 * 128, Finish.LENGTH)
+
+
+def test_tokens_that_a_server_cannot_have_counted_are_counted_here() -> None:
+    with Server(completion("word " * 200, usage={"prompt_tokens": 1, "completion_tokens": 1})) as server:
+        assert reply(policy(server), call(most=400)).new_tokens == 200
+
+
+# --- what the environment does
+
+
+def test_a_proxy_in_force_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://me:word@127.0.0.1:1")
+    asked = openai_server.build(Options(url="http://localhost:9/v1", model="m", retries=0))
+    with pytest.raises(BackendError, match="through the proxy of HTTP_PROXY; NO_PROXY=localhost") as caught:
+        reply(asked)
+    assert "word" not in str(caught.value)
+    monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:1")
+    with pytest.raises(BackendError, match="environment variables of proxies"):
+        reply(openai_server.build(Options(url="http://localhost:9/v1", model="m", retries=0)))
+
+
+@pytest.mark.parametrize("held", ["schlüssel", "Bearer sk-1", "a\nb"])
+def test_what_is_no_key_is_one_sentence(held: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", held)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY holds no key") as caught:
+        openai_server.build(Options(url="http://host/v1", model="m"))
+    assert held not in str(caught.value)
+
+
+def test_what_a_server_says_is_made_visible_and_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    hostile = f"\x1b[2J\x1b]0;title\x07 \u202e {KEY} " + "x" * 9000
+    answers = [error(422, hostile), error(404, hostile), choice(hostile, content="x")]
+    with Server(*answers, completion(f"it is {KEY}")) as server:
+        asked = policy(server)
+        texts = [reply(asked).error]
+        with pytest.raises(BackendError) as caught:
+            reply(asked)
+        texts += [str(caught.value), reply(asked).error]
+        assert reply(asked).text == "it is ***"
+    for text in texts:
+        assert len(text) <= 300
+        assert not re.search("[\x00-\x1f\x7f-\x9f\u202e]", text)
+        assert KEY not in text
