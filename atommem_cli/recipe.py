@@ -54,9 +54,13 @@ class Recipe(Section):
     limits: LimitsSection = LimitsSection()
     budget: BudgetSection = BudgetSection()
     agent: Plugin = Plugin(name="atommem")
+    """Who reads and answers: `atommem options agents`."""
     policy: Plugin
+    """The model: `atommem options policies`."""
     store: Plugin = Plugin(name="chroma")
+    """Where entries lie: `atommem options stores`."""
     embedder: Plugin
+    """What makes vectors: `atommem options embedders`."""
     eval: EvalSection = EvalSection()
     sft: SftSection = SftSection()
     grpo: GrpoSection = GrpoSection()

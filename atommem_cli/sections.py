@@ -22,6 +22,7 @@ class Plugin(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
+    """A file of its room."""
 
 
 class TaskSection(Section):
@@ -30,6 +31,7 @@ class TaskSection(Section):
     folder: str = "data/stream"
     """A folder that `atommem prepare` wrote."""
     split: str = "validation"
+    """Which of the folder's splits."""
     limit: PositiveInt | None = None
     """First tasks only; None plays all."""
 
@@ -38,9 +40,11 @@ class ChunkSection(Section):
     """How the stream is cut; defaults are the released code's (papers.md 1.1)."""
 
     tokens: PositiveInt = 4000
+    """Of one chunk, counted by the policy's tokenizer."""
     overlap: int = Field(100, ge=0)
     """Tokens shown again on each side; for `by: tokens` only."""
     by: Literal["tokens", "documents"] = "tokens"
+    """tokens: cut anywhere; documents: whole documents together, as many as fit."""
     most: PositiveInt | None = 40
     """Most chunks; the middle of a longer stream is cut out."""
 
@@ -66,7 +70,9 @@ class LimitsSection(Section):
     """Lengths of one model call, in tokens, and the read limit."""
 
     reply: PositiveInt = 1024
+    """Most tokens of a reply while reading."""
     answer: PositiveInt = 256
+    """Most tokens of an answer."""
     reads: int = Field(3, ge=0)
     """Consecutive replies that only read (papers.md 1.2)."""
 
@@ -75,10 +81,15 @@ class BudgetSection(Section):
     """What one episode may use; null is no limit. The same for every agent."""
 
     calls: PositiveInt | None = None
+    """Model calls."""
     prompt_tokens: PositiveInt | None = None
+    """Tokens of all prompts."""
     new_tokens: PositiveInt | None = None
+    """Tokens of all replies."""
     entries: PositiveInt | None = None
+    """Entries in the store at once."""
     reads: PositiveInt | None = None
+    """Read operations."""
 
 
 class EvalSection(Section):
@@ -121,11 +132,13 @@ class SftSection(Section):
     runs: tuple[str, ...] = ()
     """Run folders of `atommem eval` whose trajectories are learned, of any policy."""
     rewards: Rewards = {"em": 1.0}
+    """Weights of what a trajectory is chosen by."""
     min_reward: float = 0.5
     """Trajectories below it are left out; all steps of the others are kept (papers.md 1.6)."""
     holdout: float = Field(0.05, ge=0, lt=1)
     """Share of the tasks whose rows measure the validation loss; 0 for none."""
     recall: RecallSection | None = None
+    """A stage before the first; null is none."""
     lora: dict[str, Any] | None = None
     """Keywords of peft's LoraConfig; null trains every weight."""
     trainer: Keywords = {}
@@ -140,6 +153,7 @@ class GrpoSection(Section):
     limit: PositiveInt | None = None
     """First training tasks only; None is all."""
     rewards: Rewards = {"em": 1.0}
+    """Weights of what is learned from."""
     unit: Literal["token", "step", "trajectory"] = "token"
     """What weighs the same in the loss: every token (DAPO, papers.md 1.7 `token-mean`), every model call, or
     every trajectory."""
@@ -169,6 +183,7 @@ class AblateSection(Section):
     retrieve_k: tuple[PositiveInt, ...] = (3, 6, 12)
     """Empty: the recipe's own `memory.retrieve_k`."""
     embedders: tuple[Plugin, ...] = ()
+    """One arm each."""
     how: How = "prompt"
     """How a component goes: prompt and noop as `memory.how`; train: as prompt, and the policy is trained again
     without it from where its own training began (the protocol of AtomMem's Figure 4)."""

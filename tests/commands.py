@@ -10,10 +10,12 @@ from pathlib import Path
 ATOMMEM = (sys.executable, "-m", "atommem_cli.cli")
 
 
-def atommem(*arguments: str, cwd: Path, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command and insist on its exit status."""
+def atommem(
+    *arguments: str, cwd: Path, status: int = 0, code: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, or some Python, and insist on its exit status."""
     done = subprocess.run(
-        [*ATOMMEM, *arguments],
+        [*((sys.executable, "-c", code) if code else ATOMMEM), *arguments],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,

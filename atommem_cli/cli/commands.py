@@ -8,12 +8,12 @@ import sys
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.cli import episodes, evidence, playing, training
+from atommem_cli.cli import episodes, evidence, looking, playing, training
 from atommem_cli.cli.options import app
 from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.glyphs import visible
 
-__all__ = ["app", "episodes", "evidence", "playing", "run", "training"]
+__all__ = ["app", "episodes", "evidence", "looking", "playing", "run", "training"]
 
 
 def run() -> int:

@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.cli.options import AsJson, app, show
+from atommem_cli.cli.options import AsJson, command, show
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of eval.")]
 EpisodeName = Annotated[str, typer.Option("--episode", metavar="ID", help="Its name; without #0 where that is clear.")]
 
 
-@app.command()
+@command("why", "atommem why RUN", "atommem why RUN RUN --json")
 def why(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of eval.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of eval.")],
     as_json: AsJson = False,
 ) -> None:
     """Why were questions missed?
@@ -45,7 +45,7 @@ def why(
     show([*shown, hygiene.table(clean)], [values], as_json)
 
 
-@app.command()
+@command("replay", "atommem replay RUN", "atommem replay RUN --episode ID")
 def replay(
     run: RunFolder,
     episode: Annotated[str | None, typer.Option(metavar="ID", help="Show this one, step by step.")] = None,
@@ -74,7 +74,11 @@ def replay(
     raise typer.Exit(int(bool(found.findings)))
 
 
-@app.command("what-if")
+@command(
+    "what-if",
+    "atommem what-if RUN --episode ID --leave-one-out",
+    "atommem what-if RUN --episode ID --drop-op 3",
+)
 def what_if(
     run: RunFolder,
     episode: EpisodeName,

@@ -10,29 +10,58 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, RecipeName, RunOut, Spread, app, show
+from atommem_cli.cli.options import (
+    AsJson,
+    Changes,
+    Limit,
+    Planned,
+    PolicyName,
+    RecipeName,
+    Repeats,
+    RunOut,
+    Spread,
+    command,
+    show,
+)
 
 if TYPE_CHECKING:
     from atommem_cli.reporting.publication import Findings
 
 
-@app.command(cls=Spread)
+@command(
+    "ablate",
+    "atommem ablate --policy results/grpo-tiny-DIGEST --drop update delete",
+    "atommem ablate --recipe 8b --plan",
+    "atommem ablate --chunk-size 2048 4096 --retrieve-k 3 6 12 --embedder random",
+    cls=Spread,
+)
 def ablate(
     recipe: RecipeName = None,
     policy: PolicyName = None,
     drop: Annotated[
         list[str] | None,
-        typer.Option(help="create, read, update, delete, scratchpad or storage; joined by commas they go together."),
+        typer.Option(
+            metavar="PART",
+            help="create, read, update, delete, scratchpad or storage; joined by commas they go together.",
+        ),
     ] = None,
-    chunk_size: Annotated[list[int] | None, typer.Option(help="Tokens; each with each --retrieve-k.")] = None,
-    retrieve_k: Annotated[list[int] | None, typer.Option(help="Entries shown per retrieval.")] = None,
-    embedder: Annotated[list[str] | None, typer.Option(help="A plug-in, a model folder or a hub id.")] = None,
+    chunk_size: Annotated[
+        list[int] | None, typer.Option(min=1, metavar="N", help="Tokens; each with each --retrieve-k.")
+    ] = None,
+    retrieve_k: Annotated[
+        list[int] | None, typer.Option(min=1, metavar="N", help="Entries shown per retrieval.")
+    ] = None,
+    embedder: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A plug-in, a model folder or a hub id.")
+    ] = None,
     how: Annotated[
         str | None,
-        typer.Option(help="prompt: gone from the manual, too; noop: told, but ignored; train: learned anew."),
+        typer.Option(
+            metavar="HOW", help="prompt: gone from the manual, too; noop: told, but ignored; train: learned anew."
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="First tasks only.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Episodes per task.")] = None,
+    limit: Limit = None,
+    repeats: Repeats = None,
     change: Changes = None,
     out: RunOut = None,
     plan: Planned = False,
@@ -69,11 +98,15 @@ def ablate(
     conclude(found, as_json)
 
 
-@app.command()
+@command("compare", "atommem compare RUN RUN", "atommem compare RUN RUN --scorer f1 --out results/comparison")
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Runs over the same tasks, the base first; or ablations.")],
-    scorer: Annotated[str | None, typer.Option(help="Default: the base's leading one.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write tables and figures; default: nowhere.")] = None,
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Runs over the same tasks, the base first; or ablations.")
+    ],
+    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: the base's leading one.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write tables and figures; default: nowhere.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Is a difference between runs real?
@@ -98,11 +131,15 @@ def compare(
     conclude(found, as_json)
 
 
-@app.command()
+@command("report", "atommem report RUN", "atommem report RUN RUN --out results/page --pdf")
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Runs of eval, trainings, or one ablation.")],
-    out: Annotated[Path | None, typer.Option(help="Default: the run's own folder; needed for several.")] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Of each evaluation, how many can be stepped through.")] = 50,
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of eval, trainings, or one ablation.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: the run's own folder; needed for several.")
+    ] = None,
+    episodes: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of each evaluation, how many can be stepped through.")
+    ] = 50,
     pdf: Annotated[bool, typer.Option("--pdf", help="The figures also as PDF.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from atommem_cli import terminal
+from atommem_cli import __version__, terminal
 
 if TYPE_CHECKING:
     from atommem_cli import tables
 
-ORDER = ("prepare", "sft", "grpo", "eval", "ablate", "compare", "report", "why", "replay", "what-if", "check")
+ORDER = (
+    "check", "options", "prepare", "eval", "runs", "why", "compare", "replay", "what-if", "report", "ablate", "sft",
+    "grpo",
+)  # fmt: skip
+"""As a newcomer needs them; a command that is not named here comes last."""
 
 
 class Ordered(TyperGroup):
@@ -22,7 +26,7 @@ class Ordered(TyperGroup):
 
     def list_commands(self, _: object) -> list[str]:
         """Every command, in `ORDER`."""
-        return sorted(self.commands, key=ORDER.index)
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
 class Spread(TyperCommand):
@@ -43,28 +47,101 @@ class Spread(TyperCommand):
         return super().parse_args(ctx, spread)
 
 
+START = """\b
+Start with:
+  atommem check
+  atommem prepare stream
+  atommem eval --policy scripted:oracle
+  atommem why results/eval-tiny-atommem-oracle-DIGEST
+"""
+
 app = typer.Typer(
     cls=Ordered,
     help="Benchmark and train LLM agents whose memory is learned.",
+    epilog=START,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # drawing the help with Rich doubles its time
 )
 
+
+def command(
+    name: str, *examples: str, cls: type[TyperCommand] = TyperCommand
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command of the application, with examples at the end of its help."""
+    shown = "".join(f"  {example}\n" for example in examples)
+    return app.command(name, cls=cls, epilog=f"\b\nExamples:\n{shown}")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"atommem {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")] = False,
+) -> None:
+    """Benchmark and train LLM agents whose memory is learned."""
+
+
+def _recipes() -> list[str]:
+    from atommem_cli.recipe import shipped
+
+    return list(shipped())
+
+
+def _of(room: str) -> Callable[[], list[str]]:
+    def names() -> list[str]:
+        from atommem_cli.plugins import available
+
+        return available(room)
+
+    return names
+
+
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", help="A recipe file, or the name of a shipped one; default: tiny.")
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        autocompletion=_recipes,
+        help="A recipe file, or the name of a shipped one; default: tiny.",
+    ),
 ]
 PolicyName = Annotated[
     str | None,
-    typer.Option("--policy", help="A policy, scripted:SCRIPT, or a model: its folder, its training, or its hub id."),
+    typer.Option(
+        "--policy",
+        metavar="POLICY",
+        autocompletion=_of("policies"),
+        help="scripted:SCRIPT, a model (its folder, its training, or its hub id), or another policy's name: "
+        "openai_server with --set policy.url=URL --set policy.model=M. What the recipe says of another policy goes.",
+    ),
 ]
-RunOut = Annotated[Path | None, typer.Option("--out", help="Run folder; default: results/COMMAND-RECIPE-DIGEST.")]
+AgentNames = Annotated[
+    list[str] | None,
+    typer.Option("--agent", metavar="AGENT", autocompletion=_of("agents"), help="Repeatable; default: the recipe's."),
+]
+RunOut = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Run folder; default: a readable name in results/.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="First tasks only.")]
+Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Episodes per task.")]
 Planned = Annotated[bool, typer.Option("--plan", help="Say what it would cost; touch no model.")]
 Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one recipe key; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one recipe key, as chunk.tokens=500; repeatable. `atommem options` lists them. Another name of "
+        "a plug-in, as store.name=exact, drops the keys that it does not have.",
+    ),
 ]
-Processes = Annotated[int | None, typer.Option(help="For --plan: how many will train together.")]
+Processes = Annotated[
+    int | None, typer.Option("--processes", min=1, metavar="N", help="For --plan: how many will train together.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

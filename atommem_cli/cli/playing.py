@@ -10,21 +10,46 @@ from typing import Annotated
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, RecipeName, RunOut, app, show
+from atommem_cli.cli.options import (
+    AgentNames,
+    AsJson,
+    Changes,
+    Limit,
+    Planned,
+    PolicyName,
+    RecipeName,
+    Repeats,
+    RunOut,
+    command,
+    show,
+)
 from atommem_cli.errors import UsageError
 
 
-@app.command()
+@command(
+    "prepare",
+    "atommem prepare stream",
+    "atommem prepare hotpotqa --docs 200",
+    "atommem prepare musique --source my/records --split validation --questions 1",
+)
 def prepare(
-    name: Annotated[str, typer.Argument(help="hotpotqa, 2wikimultihopqa, musique or stream.")],
-    source: Annotated[str | None, typer.Option(help="A file or folder of records; default: the hub.")] = None,
-    split: Annotated[list[str] | None, typer.Option(help="Repeatable; default: train and validation.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Default: data/NAME.")] = None,
-    docs: Annotated[int | None, typer.Option(help="Documents per task (200; stream: 8).")] = None,
-    questions: Annotated[str | None, typer.Option(help="Questions per task: a number, or mix (1-10).")] = None,
-    limit: Annotated[int | None, typer.Option(help="Most tasks per split.")] = None,
-    seed: Annotated[int, typer.Option(help="A task's content depends on it and on the task's id alone.")] = 42,
-    workers: Annotated[int, typer.Option(help="Processes; the result is the same.")] = 1,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="hotpotqa, 2wikimultihopqa, musique or stream.")],
+    source: Annotated[
+        str | None, typer.Option(metavar="PATH", help="A file or folder of records; default: the hub.")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="SPLIT", help="Repeatable; default: train and validation.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: data/NAME.")] = None,
+    docs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Documents per task (200; stream: 8).")] = None,
+    questions: Annotated[
+        str | None, typer.Option(metavar="N", help="Questions per task: a number, or mix (1-10).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Most tasks per split.")] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="A task's content depends on it and on the task's id alone.")
+    ] = 42,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes; the result is the same.")] = 1,
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the source, as style=rich.")
     ] = None,
@@ -41,7 +66,7 @@ def prepare(
     if source is not None and Path(source).is_file() and not split:
         raise UsageError(f"{source} is one file: say which --split it is, train or validation")
     options = recipes.assignments(
-        [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v] + (change or [])
+        [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v is not None] + (change or [])
     )
     keep = contamination.closed_book(closed_book_filter) if closed_book_filter else None
     done = []
@@ -56,16 +81,24 @@ def prepare(
     show([tables.prepared(done)], [manifest.model_dump(mode="json") for manifest in done], as_json)
 
 
-@app.command("eval")
+@command(
+    "eval",
+    "atommem eval --policy scripted:oracle --agent atommem --agent rag",
+    "atommem eval --policy openai_server --set policy.url=http://localhost:8000/v1 --set policy.model=M",
+    "atommem eval --policy results/grpo-tiny-DIGEST",
+    "atommem eval --recipe 8b --plan",
+)
 def evaluate(
     recipe: RecipeName = None,
-    agent: Annotated[list[str] | None, typer.Option(help="Repeatable; default: the recipe's.")] = None,
+    agent: AgentNames = None,
     policy: PolicyName = None,
-    limit: Annotated[int | None, typer.Option(help="First tasks only.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Episodes per task.")] = None,
+    limit: Limit = None,
+    repeats: Repeats = None,
     change: Changes = None,
     out: RunOut = None,
-    max_failed: Annotated[int | None, typer.Option(help="Failed episodes that are still a success.")] = None,
+    max_failed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Failed episodes that are still a success.")
+    ] = None,
     ladder: Annotated[
         bool, typer.Option("--ladder", help="Then ask again from other memories, from none to the gold facts.")
     ] = False,
@@ -97,7 +130,7 @@ def evaluate(
     raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))
 
 
-@app.command()
+@command("check", "atommem check", "atommem check --recipe 8b")
 def check(recipe: RecipeName = None, change: Changes = None, as_json: AsJson = False) -> None:
     """Ten seconds of self-examination, without weights or network."""
     from atommem_cli import recipe as recipes

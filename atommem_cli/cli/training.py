@@ -9,10 +9,15 @@ from typing import Annotated
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, Processes, RecipeName, RunOut, app, show
+from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, Processes, RecipeName, RunOut, command, show
 
 
-@app.command()
+@command(
+    "sft",
+    "atommem eval --policy scripted:sloppy --set task.split=train --out results/demonstrations",
+    "atommem sft --from results/demonstrations --plan",
+    "atommem sft --from results/demonstrations",
+)
 def sft(
     recipe: RecipeName = None,
     runs: Annotated[
@@ -43,7 +48,11 @@ def sft(
     show([progress.table(history.read_all([path]))], [result], as_json)
 
 
-@app.command()
+@command(
+    "grpo",
+    "atommem grpo --policy results/sft-tiny-DIGEST",
+    "atommem grpo --recipe 8b --plan --processes 8 --sharded",
+)
 def grpo(
     recipe: RecipeName = None,
     policy: PolicyName = None,

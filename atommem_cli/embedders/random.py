@@ -23,6 +23,7 @@ class Options(Section):
     """Keys of the recipe's `embedder` section."""
 
     dimension: int = Field(32, ge=2, le=65_536)
+    """Numbers in a vector."""
     seed: int = Field(0, ge=0)
     """Another seed, another choice."""
 

@@ -43,6 +43,7 @@ class Options(Section):
     temperature: float = Field(0.7, ge=0)
     """0 is greedy. Default: AtomMem's (papers.md 1.5)."""
     top_p: float = Field(1.0, gt=0, le=1)
+    """Of sampling: the smallest set of tokens with this much probability; 1 is all."""
     batch: PositiveInt = 16
     """Episodes played at once."""
     micro_batch_tokens: PositiveInt = 32_768
@@ -51,6 +52,7 @@ class Options(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the weights; auto is as they are stored."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: the GPU where there is one."""
     thinking: bool = False
     """Passed to the chat template as `enable_thinking`, for models that know it."""
     window: PositiveInt | None = None

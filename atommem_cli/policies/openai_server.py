@@ -50,6 +50,7 @@ class Options(Section):
     temperature: float = Field(0.7, ge=0)
     """0 is greedy. Default: AtomMem's (papers.md 1.5)."""
     top_p: float = Field(1.0, gt=0, le=1)
+    """Of sampling; 1 is all."""
     concurrency: PositiveInt = 16
     """Requests under way at once."""
     timeout_s: PositiveFloat = 600.0

@@ -60,7 +60,9 @@ class Options(Section):
     change: Share = 0.4
     """Chance that a fact changes (or is corrected) once more; so 0.4 / 0.6 changes on average."""
     retract: Share = 0.1
+    """Chance that a fact is taken back."""
     expire: Share = 0.1
+    """Chance that a fact is told with its end."""
     distractors: Share = 0.2
     """Statements about people nobody asks about."""
     near_duplicates: Share = 0.1
