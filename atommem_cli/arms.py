@@ -118,4 +118,4 @@ def _touches(agent: Agent, arm: Arm) -> bool:
     """Whether the agent may notice."""
     if arm.kind == "component":
         return any(kind in agent.operations for name in arm.component for kind in COMPONENTS[name])
-    return OpKind.READ in agent.operations or (arm.kind == "size" and agent.calls_per_chunk)
+    return OpKind.READ in agent.operations or (arm.kind == "size" and agent.calls_per_chunk > 0)

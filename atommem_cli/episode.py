@@ -89,8 +89,8 @@ class Episode:
 class Agent(Protocol):
     """A way to read a stream and answer questions about it."""
 
-    calls_per_chunk: bool
-    """Whether it asks the policy about every chunk; else only about every question."""
+    calls_per_chunk: int
+    """How often it asks the policy about every chunk, if no reply is asked again; 0: only about every question."""
     reads_again: bool
     """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
     operations: tuple[OpKind, ...]

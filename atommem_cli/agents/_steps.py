@@ -22,7 +22,7 @@ class Speaker:
     """Base of the agents: a name, a dialect, and the step in which a question is answered."""
 
     name: str
-    calls_per_chunk = False
+    calls_per_chunk = 0
     reads_again = False
     operations: tuple[OpKind, ...] = ()
 

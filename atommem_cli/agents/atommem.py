@@ -27,7 +27,7 @@ class AtomMem(Speaker):
     """Reads chunk by chunk, manages its memory, answers from it."""
 
     name = "atommem"
-    calls_per_chunk = True
+    calls_per_chunk = 1
     reads_again = True
     operations = tuple(OpKind)
 

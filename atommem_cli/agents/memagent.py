@@ -18,7 +18,7 @@ class MemAgent(Speaker):
     """Rewrites its notes chunk by chunk and answers from them."""
 
     name = "memagent"
-    calls_per_chunk = True
+    calls_per_chunk = 1
     operations = (OpKind.SCRATCHPAD,)
 
     def play(self, episode: Episode) -> Play:
