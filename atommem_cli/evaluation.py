@@ -108,7 +108,8 @@ def _agents_key(change: str) -> str:
 
 
 def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:
-    """Where a run goes: `results/eval-<recipe>-<digest8>`, or the folder the user named (one per agent in it).
+    """Where a run goes: `results/eval-<recipe>-<agent>-<policy>-<digest8>`, or the folder the user named (one per
+    agent in it).
 
     Raises:
         UsageError: that folder lies in the folder of a run.
@@ -117,7 +118,13 @@ def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path
         folder = out / recipe.agent.name if several else out
         folders.insist_apart(folder)
         return folder
-    return Path("results") / f"eval-{recipe.name}-{recipe.digest[:8]}"
+    older = Path("results") / f"eval-{recipe.name}-{recipe.digest[:8]}"
+    if older.is_dir():  # begun when names did not say who played
+        return older
+    options = recipe.policy.model_extra or {}
+    policy = tables.telling(str(options.get("model") or options.get("script") or recipe.policy.name))
+    who = (folders.part(one) for one in (recipe.agent.name, policy))
+    return Path("results") / "-".join(["eval", recipe.name, *who, recipe.digest[:8]])
 
 
 def evaluate(

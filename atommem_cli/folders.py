@@ -19,6 +19,11 @@ LONGEST_NAME = 150
 """Bytes of a name that becomes part of a folder's."""
 
 
+def part(name: str) -> str:
+    """A name as a part of a folder's: letters, digits, dots and dashes, at most 40."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", Path(name).stem if name.endswith(".py") else name).strip("-.")[:40] or "x"
+
+
 def claim(folder: Path, marks: Collection[str] = (RUN,)) -> None:
     """Insist that a folder may be written into: it is missing, empty, or our own. Changes nothing.
 

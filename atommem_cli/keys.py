@@ -47,19 +47,29 @@ def listed() -> dict[str, list[str]]:
     return {RECIPE: list(Recipe.model_fields), **{room: plugins.available(room) for room in WHERE}}
 
 
+def meant(word: str) -> str:
+    """The room that a word means: its own name, or the section that names a plug-in of it, as `policy`.
+
+    Raises:
+        UsageError: there is no such room.
+    """
+    room = {section: room for room, section in WHERE.items() if section}.get(word, word)
+    known = [RECIPE, *WHERE]
+    if room not in known:
+        raise UsageError(f"{word}: no such room{plugins.did_you_mean(word, known)} (there are: {', '.join(known)})")
+    return room
+
+
 def keys(room: str, name: str) -> list[Key]:
     """The keys of one plug-in, or (of `recipe`) of one section.
 
     Args:
-        room: also the section that names a plug-in of it, as `policy`.
+        room: as `meant` gives it.
 
     Raises:
-        UsageError: there is no such room, plug-in or section.
+        UsageError: there is no such plug-in or section.
     """
-    room = {section: room for room, section in WHERE.items() if section}.get(room, room)
     known = listed()
-    if room not in known:
-        raise UsageError(f"{room}: no such room{plugins.did_you_mean(room, known)} (there are: {', '.join(known)})")
     if room == RECIPE:
         if name not in known[RECIPE]:
             hint = plugins.did_you_mean(name, known[RECIPE])

@@ -85,9 +85,9 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
         rows.append(
             (
                 result["agent"]["name"],
-                _label(result["policy"]),
+                label(result["policy"]),
                 result["store"],
-                _label(result["embedder"]),
+                label(result["embedder"]),
                 *(_score(result["scores"][name]) if name in result["scores"] else "" for name in names),
                 f"{first['n']} in {first['tasks']} tasks",
                 str(len(result["failed"])),
@@ -198,16 +198,22 @@ def _facts(result: Mapping[str, Any]) -> Table:
 _PARTS = ("model", "embedder", "store", "rest")
 
 
-def _label(described: Mapping[str, str]) -> str:
-    """The plug-in and its model; of a folder the last part that tells it apart, because a table travels further
-    than a machine: of `results/NAME/model` the NAME."""
+def label(described: Mapping[str, str]) -> str:
+    """The plug-in and its model, as `telling`."""
     name, _, model = described["name"].partition(": ")
-    *before, last = (model or described.get("model", "")).rstrip("/").split("/")
+    last = telling(model or described.get("model", ""))
+    return f"{name}: {last}" if last else name
+
+
+def telling(model: str) -> str:
+    """Of a folder the last part that tells it apart, because a table travels further than a machine: of
+    `results/NAME/model` the NAME."""
+    *before, last = model.rstrip("/").split("/")
     if last == "model" and before:
         last = before[-1]
     elif before[-1:] == ["checkpoints"] and len(before) > 1:
         last = f"{before[-2]} {last}"
-    return f"{name}: {last}" if last else name
+    return last
 
 
 def percent(mean: float, low: float, high: float) -> str:

@@ -46,13 +46,14 @@ def test_what_is_not_there_is_named() -> None:
         ("policies", "openai", "no 'openai' in policies"),
     ):
         with pytest.raises(UsageError, match=sentence):
-            keys.keys(room, name)
+            keys.keys(keys.meant(room), name)
 
 
 def test_the_command_lists_rooms_names_and_keys(tmp_path: Path) -> None:
     rooms = json.loads(atommem("options", "--json", cwd=tmp_path).stdout)
     assert rooms == keys.listed()
-    assert "openai_server" in atommem("options", "policies", cwd=tmp_path).stdout
+    for word in ("policies", "policy"):
+        assert "openai_server" in atommem("options", word, cwd=tmp_path).stdout
     text = atommem("options", "policy", "openai_server", cwd=tmp_path).stdout
     assert "policy.url: text; needed\n    " in text
     dimension, *_ = json.loads(atommem("options", "embedders", "random", "--json", cwd=tmp_path).stdout)

@@ -6,6 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,11 +41,9 @@ def options(
             [tables.Table("`atommem options ROOM NAME` prints the keys of", ("room", "names"), rows)], [listed], as_json
         )
         return
+    room = keys.meant(room)
     if name is None and room != keys.RECIPE:
-        names = listed.get(room)
-        names = keys.keys(room, "") if names is None else names  # type: ignore[assignment]
-        assert names is not None
-        known = {one: keys.about(room, one) for one in names}
+        known = {one: keys.about(room, one) for one in listed[room]}
         show([tables.Table(f"{room}: a name, what it is", ("name", "what"), tuple(known.items()))], [known], as_json)
         return
     found = keys.recipe_keys() if name is None else keys.keys(room, name)
@@ -52,6 +51,23 @@ def options(
         terminal.show_json([asdict(one) for one in found])
     else:
         terminal.show_lines(_described(found, shutil.get_terminal_size().columns))
+
+
+@command("runs", "atommem runs", "atommem runs results/study --json")
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to look; default: results.")] = Path(
+        "results"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """What is in a folder of results: who played, score, state, date."""
+    from atommem_cli.evidence import listing
+
+    found = listing.runs(folder)
+    if as_json:
+        terminal.show_json([asdict(one) for one in found])
+    else:
+        terminal.show([listing.table(found)])
 
 
 def _described(found: Sequence[Key], width: int) -> list[str]:

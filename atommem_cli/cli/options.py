@@ -125,7 +125,10 @@ AgentNames = Annotated[
     typer.Option("--agent", metavar="AGENT", autocompletion=_of("agents"), help="Repeatable; default: the recipe's."),
 ]
 RunOut = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Run folder; default: a readable name in results/.")
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Run folder; default: results/eval-RECIPE-AGENT-POLICY-DIGEST and the like."
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="First tasks only.")]
 Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Episodes per task.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ from atommem_cli.cli.options import (
     command,
     show,
 )
-from atommem_cli.errors import UsageError
+from atommem_cli.errors import AtommemError, UsageError
 
 
 @command(
@@ -116,14 +116,20 @@ def evaluate(
         costs = [(r.agent.name, evaluation.plan(r)) for r in chosen]
         show([tables.costs(costs)], [{"agent": name, **asdict(cost)} for name, cost in costs], as_json)
         return
-    results = []
-    for one in chosen:
-        with terminal.progress(f"{one.agent.name} episodes") as tell:
-            path = evaluation.run_path(one, out, several=len(chosen) > 1)
-            results.append(evaluation.evaluate(one, path, command=sys.argv, progress=tell))
-            if ladder:
-                results[-1]["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
-        terminal.say(f"{path}: written")
+    results: list[dict[str, Any]] = []
+    try:
+        for one in chosen:
+            with terminal.progress(f"{one.agent.name} episodes") as tell:
+                path = evaluation.run_path(one, out, several=len(chosen) > 1)
+                result = evaluation.evaluate(one, path, command=sys.argv, progress=tell)
+                if ladder:
+                    result["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
+            results.append(result)
+            terminal.say(f"{path}: written")
+    except AtommemError:  # and what had finished before is shown all the same
+        if results:
+            show([tables.scores(results)], results, as_json)
+        raise
     shown = tables.details(results[0]) if len(results) == 1 else [tables.scores(results)]
     shown += [table for result in results if "ladder" in result for table in ladders.tables(result["ladder"])]
     show(shown, results, as_json)
