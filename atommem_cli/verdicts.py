@@ -19,7 +19,7 @@ from atommem_cli.jsonlines import Lines
 from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder, latest
-from atommem_cli.types import UNANSWERED, Expects, Generation, Observation, Question
+from atommem_cli.types import UNANSWERED, Expects, Finish, Generation, Observation, Question
 
 TRIES = 3
 """Askings per answer."""
@@ -31,8 +31,8 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
     """Judge every episode that has no verdict yet, given the questions of each task by the task's name.
 
     Raises:
-        AtommemError: the judge gave no readable verdict on a sample; names it.
-        BackendError: the judge cannot be reached.
+        AtommemError: the judge gave no readable verdict on a sample; names it, when all others are judged.
+        BackendError: the judge cannot be reached; the verdicts that had come are kept.
     """
     assert recipe.eval.judge is not None
     verdicts = Lines(run.path / "verdicts.jsonl")
@@ -42,6 +42,7 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
         waiting = [line for line in latest(run.episodes.read()) if judged.get(line["episode"]) != line["steps"]]
         module, options = recipes.plugin("policies", recipe.eval.judge)
         policy = module.build(options)
+        problems: list[str] = []
         for at in range(0, len(waiting), policy.batch):
             lines = waiting[at : at + policy.batch]
             cases = [
@@ -49,57 +50,101 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
                 for line in lines
                 for i, (question, answer) in enumerate(zip(questions[line["task"]], line["answers"], strict=True))
             ]
-            correct = iter(_ask_until_readable(policy, cases, recipe.seed))
-            for line in lines:
-                scores = [next(correct) for _ in line["answers"]]
-                verdicts.append({"episode": line["episode"], "steps": line["steps"], "correct": scores})
+            # An empty answer is wrong without asking.
+            found: list[float | None] = [None if answer else 0.0 for _, _, answer in cases]
+            try:
+                problems += _ask_until_readable(policy, cases, found, recipe.seed)
+            finally:
+                correct = iter(found)
+                for line in lines:
+                    scores = [next(correct) for _ in line["answers"]]
+                    if None not in scores:
+                        verdicts.append({"episode": line["episode"], "steps": line["steps"], "correct": scores})
+        if problems:
+            more = f" (and on {len(problems) - 1} more answers)" if problems[1:] else ""
+            raise AtommemError(f"the judge gave no verdict after {TRIES} tries on {problems[0]}{more}")
     finally:
         verdicts.close()
 
 
 def _ask_until_readable(
-    policy: Policy | ServerPolicy, cases: Sequence[tuple[str, Question, str]], seed: int
-) -> list[float]:
-    """One score per case. An empty answer is wrong without asking."""
-    scores: dict[int, float] = {i: 0.0 for i, (_, _, answer) in enumerate(cases) if not answer}
-    problem = ""
+    policy: Policy | ServerPolicy,
+    cases: Sequence[tuple[str, Question, str]],
+    scores: list[float | None],
+    seed: int,
+) -> list[str]:
+    """Fill in the scores that are None, one per case; what is wrong with those that stay so.
+
+    Raises:
+        BackendError: the judge cannot be reached; what it had said before is filled in.
+    """
+    problems: dict[int, str] = {}
     for attempt in range(TRIES):
-        open_cases = [i for i in range(len(cases)) if i not in scores]
+        open_cases = [i for i, score in enumerate(scores) if score is None]
         calls = []
         for i in open_cases:
             name, question, answer = cases[i]
             messages = judge_messages(question.text, question.answers, answer)
             observation = Observation(messages, _TOKENS, Expects.ANSWER)
             calls.append(Call(None, observation, seeds.derive(seed, "judge", name, attempt)))
-        for i, reply in zip(open_cases, _replies(policy, calls), strict=True):
-            try:
-                if reply.finish in UNANSWERED:
-                    raise UnreadableVerdict(reply.error or "the judge's window is too small")
-                scores[i] = float(parse_verdict(reply.text))
-            except UnreadableVerdict as error:
-                problem = f"{cases[i][0]}: {error}"
-    if len(scores) < len(cases):
-        raise AtommemError(f"the judge gave no verdict after {TRIES} tries on {problem}")
-    return [scores[i] for i in range(len(cases))]
+        replies, down = _replies(policy, calls)
+        for i, reply in zip(open_cases, replies, strict=True):
+            if reply is not None:
+                try:
+                    scores[i] = _verdict(reply)
+                except UnreadableVerdict as error:
+                    problems[i] = f"{cases[i][0]}: {error}"
+        if down is not None:
+            raise down
+    return [problem for i, problem in problems.items() if scores[i] is None]
 
 
-def _replies(policy: Policy | ServerPolicy, calls: Sequence[Call]) -> list[Generation]:
+def _verdict(reply: Generation) -> float:
+    """1 or 0.
+
+    Raises:
+        UnreadableVerdict: the reply holds none.
+    """
+    if reply.finish in UNANSWERED:
+        raise UnreadableVerdict(reply.error or "the judge's window is too small")
+    try:
+        return float(parse_verdict(reply.text))
+    except UnreadableVerdict as error:
+        if reply.finish is not Finish.LENGTH:
+            raise
+        raise UnreadableVerdict(
+            f"{error}, which its limit cut off: {_TOKENS} new tokens, unless eval.judge.extra says more, as in "
+            "{max_tokens: 4096}"
+        ) from None
+
+
+def _replies(
+    policy: Policy | ServerPolicy, calls: Sequence[Call]
+) -> tuple[Sequence[Generation | None], BaseException | None]:
+    """The replies; None in the place of those that had not come when the server failed for good, and that failure."""
     if not calls:
-        return []
+        return [], None
     if not isinstance(policy, ServerPolicy):
-        return policy.generate(calls)
+        return policy.generate(calls), None
     server = policy
 
-    async def ask_all() -> list[Generation]:
+    async def ask_all() -> list[Generation | BaseException]:
         slots = asyncio.Semaphore(server.batch)
 
         async def ask(call: Call) -> Generation:
             async with slots:
                 return await server.reply(call)
 
+        asked = [asyncio.ensure_future(ask(call)) for call in calls]
         try:
-            return list(await asyncio.gather(*map(ask, calls)))
+            await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
         finally:
+            for one in asked:
+                one.cancel()
+            ended = await asyncio.gather(*asked, return_exceptions=True)
             await server.close()
+        return ended
 
-    return asyncio.run(ask_all())
+    ended = asyncio.run(ask_all())
+    failures = (e for e in ended if not isinstance(e, Generation | asyncio.CancelledError))
+    return [e if isinstance(e, Generation) else None for e in ended], next(failures, None)

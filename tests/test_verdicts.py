@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from policies._server import Server, completion
+from policies._server import Server, choice, completion, error
 
 from atommem_cli import evaluation, preparation
 from atommem_cli import recipe as recipes
-from atommem_cli.errors import AtommemError
+from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.recipe import Recipe
 
 RIGHT, WRONG = '{"correct": true}', 'Well, ```json\n{"correct": false}\n```'
@@ -59,3 +59,43 @@ def test_a_verdict_that_cannot_be_read_fails_the_run_and_names_the_sample() -> N
             evaluation.evaluate(judged_by(server), Path("run"))
         assert caught.value.status == 1
         assert not Path("run/summary.json").exists()
+
+
+def test_a_verdict_that_its_limit_cut_off_names_limit_and_key() -> None:
+    with Server(*[choice("length", content="<think>" + "hmm " * 400)] * 12) as server:
+        with pytest.raises(AtommemError, match=r"512 new tokens, unless eval.judge.extra says more") as caught:
+            evaluation.evaluate(judged_by(server), Path("run"))
+        assert "{max_tokens: 4096}" in str(caught.value)
+        assert "(and on 3 more answers)" in str(caught.value)
+
+
+def test_one_answer_that_cannot_be_judged_does_not_hold_the_others_back() -> None:
+    preparation.prepare("stream", out="data/stream", limit=3, options={"questions": 1}, force=True)
+    nothing = choice("content_filter", content="")
+    with Server(nothing, completion(RIGHT), nothing, nothing, *[completion(RIGHT)] * 2) as server:
+        recipe = judged_by(server).changed(["eval.judge.concurrency=2"])
+        with pytest.raises(AtommemError, match=r"no verdict after 3 tries on .* withheld the reply"):
+            evaluation.evaluate(recipe, Path("run"))
+        assert len(Path("run/verdicts.jsonl").read_text().splitlines()) == 2
+        assert evaluation.evaluate(recipe, Path("run"))["scores"]["judge"]["n"] == 3
+
+
+def test_verdicts_that_had_come_when_the_judge_failed_are_kept() -> None:
+    preparation.prepare("stream", out="data/stream", limit=3, options={"questions": 1}, force=True)
+    spent = error(429, "no credit", code="insufficient_quota")
+    with Server(completion(RIGHT), spent, *[completion(RIGHT)] * 3) as server:
+        recipe = judged_by(server).changed(["eval.judge.concurrency=2"])
+        with pytest.raises(BackendError, match="nothing is paid for any more"):
+            evaluation.evaluate(recipe, Path("run"))
+        kept = len(Path("run/verdicts.jsonl").read_text().splitlines())
+        assert evaluation.evaluate(recipe, Path("run"))["scores"]["judge"]["n"] == 3
+        assert len(server.bodies) <= 5 - kept + 1
+
+
+def test_hostile_verdicts_reach_the_message_as_text() -> None:
+    hostile = "\x1b[2J\u202e <|im_end|> no verdict" + "x" * 100_000
+    with Server(*[completion(hostile)] * 12) as server, pytest.raises(AtommemError) as caught:
+        evaluation.evaluate(judged_by(server), Path("run"))
+    assert len(str(caught.value)) < 600
+    assert "\x1b" not in str(caught.value)
+    assert "\u202e" not in str(caught.value)

@@ -7,14 +7,18 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from atommem_cli import glyphs
 from atommem_cli.errors import BackendError, MissingExtra
+from atommem_cli.servers import proxied
 
 _TIMEOUT = 120.0
-"""Seconds for one request to a server."""
+"""Seconds that a server may take to begin a response, and then to end it."""
 _FULL = 16 * 2**20
 """Bytes; a disk with less free space than this counts as full."""
 
@@ -50,8 +54,29 @@ def _connect_server(url: str, settings: Any) -> Any:
     secure = server.scheme == "https"
     port = server.port or (443 if secure else 80)
     client = chromadb.HttpClient(str(server.hostname), port, ssl=secure, settings=settings)
-    client._server._session.timeout = _TIMEOUT
+    session = client._server._session
+    session.timeout = _TIMEOUT
+    session.event_hooks = {"response": [_bound]}
     return client
+
+
+def _bound(response: Any) -> None:
+    """Give a response's body a deadline: a server that sends a byte now and then never runs into a read's."""
+    import httpx
+
+    inner, until = response.stream, time.monotonic() + _TIMEOUT
+
+    class Bounded(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for part in inner:
+                if time.monotonic() > until:
+                    raise httpx.ReadTimeout(f"it took longer than {_TIMEOUT:g} s")
+                yield part
+
+        def close(self) -> None:
+            inner.close()
+
+    response.stream = Bounded()
 
 
 def lock(path: str) -> int:
@@ -89,9 +114,9 @@ def sweep(path: str) -> None:
 
 def sentence(error: Exception, path: str, url: str) -> str:
     """What an error of chromadb means to the user."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = glyphs.visible(" ".join(str(error).split()))[:200] or type(error).__name__
     if url:
-        return f"the Chroma server at {url} does not serve (start one: chroma run): {reason}"
+        return f"the Chroma server at {url}{proxied(url)} does not serve (start one: chroma run): {reason}"
     if path and shutil.disk_usage(Path(path).expanduser()).free < _FULL:
         return f"the disk that holds {path} is full: make room and continue"
     if path:

@@ -32,7 +32,7 @@ from atommem_cli import credentials
 from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.memory import Change
 from atommem_cli.sections import Section
-from atommem_cli.stores import _client
+from atommem_cli.stores import _client, _entries
 from atommem_cli.stores._mirror import Mirror
 from atommem_cli.types import MemoryEntry
 
@@ -95,6 +95,8 @@ class ChromaStore:
         self._mirror = Mirror()
         self._begun = False
         """Whether an episode has begun; before that, nothing that another process left is touched."""
+        self._lost = ""
+        """Why nothing is asked of the server any more: it has failed once, and each further try may take minutes."""
         self._removed = 0
         """Entries removed from the collection since it was made."""
         self._lock = _client.lock(options.path) if options.path else None
@@ -129,15 +131,15 @@ class ChromaStore:
         """
         last = {(change.episode, change.entry.id): change for change in changes}
         new = [change for change in last.values() if change.vector is not None]
-        old = [_id(*key) for key in last if self._mirror.holds(*key)]
+        old = [_entries.name(*key) for key in last if self._mirror.holds(*key)]
         with self._served(new):
             self._remove(old)
             for page in _batched(new):
                 self._collection.upsert(
-                    ids=[_id(change.episode, change.entry.id) for change in page],
+                    ids=[_entries.name(change.episode, change.entry.id) for change in page],
                     embeddings=[change.vector for change in page],
-                    documents=[_document(change.entry.text) for change in page],
-                    metadatas=[_metadata(change) for change in page],
+                    documents=[_entries.document(change.entry.text) for change in page],
+                    metadatas=[_entries.metadata(change) for change in page],
                 )
         for change in changes:
             if change.vector is None:
@@ -159,7 +161,7 @@ class ChromaStore:
         with self._served():
             for page in self._pages(["documents", "metadatas"], {"episode": episode}):
                 for document, metadata in zip(page["documents"], page["metadatas"], strict=True):
-                    found.append(MemoryEntry(metadata["entry"], _text(document, metadata)))
+                    found.append(MemoryEntry(metadata["entry"], _entries.text(document, metadata)))
         return sorted(found, key=lambda entry: entry.id)
 
     def end(self, episodes: Sequence[str]) -> None:
@@ -216,7 +218,7 @@ class ChromaStore:
         """What Chroma holds of an episode; of entries that are not kept, the mirror knows."""
         if self._options.keep:
             return [i for page in self._pages([], {"episode": episode}) for i in page["ids"]]
-        return [_id(episode, entry) for entry in self._mirror.entries(episode)]
+        return [_entries.name(episode, entry) for entry in self._mirror.entries(episode)]
 
     def _remove(self, ids: Sequence[str]) -> None:
         for page in _batched(ids):
@@ -240,13 +242,19 @@ class ChromaStore:
 
     @contextlib.contextmanager
     def _served(self, new: Sequence[Change] = ()) -> Iterator[None]:
-        """What Chroma raises becomes one sentence."""
+        """What Chroma raises becomes one sentence; of a server that was lost, the same one at once."""
+        import httpx
+
+        if self._lost:
+            raise BackendError(self._lost)
         try:
             yield
         except (AtommemError, MemoryError):
             raise
         except Exception as error:  # chromadb raises whatever its parts raise
             sentence = self._misfit(error, new) or _client.sentence(error, self._options.path, self._options.url)
+            if isinstance(error, httpx.TransportError | ConnectionError):
+                self._lost = sentence
             raise BackendError(sentence) from error
 
     def _misfit(self, error: Exception, new: Sequence[Change]) -> str:
@@ -277,29 +285,3 @@ _Item = TypeVar("_Item")
 def _batched(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     for start in range(0, len(items), _PAGE):
         yield items[start : start + _PAGE]
-
-
-def _id(episode: str, entry: int) -> str:
-    return f"{episode}/{entry}"
-
-
-def _metadata(change: Change) -> dict[str, str | int | bool]:
-    metadata: dict[str, str | int | bool] = {"episode": change.episode, "entry": change.entry.id}
-    return metadata if _encodable(change.entry.text) else {**metadata, "escaped": True}
-
-
-def _document(text: str) -> str:
-    """Chroma takes no lone surrogates; models write them as JSON escapes."""
-    return text if _encodable(text) else text.encode("unicode_escape").decode("ascii")
-
-
-def _text(document: str, metadata: dict[str, Any]) -> str:
-    return document.encode("ascii").decode("unicode_escape") if metadata.get("escaped") else document
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -96,6 +96,7 @@ MODES: dict[str, Mode] = {
         )
     ),
     "short": _short,
+    "operations": completion("<create>x y</create><answer>z</answer>"),
     "down": error(503, "no upstream"),
     "trickle": Answer(trickle=True),
     "refused": error(400, "this is not what I take"),

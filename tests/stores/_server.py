@@ -16,15 +16,15 @@ CHROMA = Path(sys.executable).with_name("chroma")
 
 
 class Server:
-    """A real `chroma run` on a free loopback port."""
+    """A real `chroma run` on a loopback port, a free one unless one is named."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         binary = str(CHROMA) if CHROMA.exists() else shutil.which("chroma")
         if binary is None:
             pytest.skip("there is no chroma binary")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+            port = port or free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         with (folder.parent / f"chroma-{port}.log").open("w") as log:
             command = [binary, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]

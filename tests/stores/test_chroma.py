@@ -9,14 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from policies._server import Server as Fault
 from pydantic import ValidationError
 from stores._server import Server
 from stores._worlds import chroma, drop, put, run, texts, unit
 
+from atommem_cli import evaluation, preparation
+from atommem_cli import recipe as recipes
 from atommem_cli.errors import BackendError, MissingExtra
 from atommem_cli.stores import chroma as module
 
@@ -332,8 +337,47 @@ def test_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     began = time.monotonic()
     with pytest.raises(BackendError, match="timed out"):
         store.write([put("e", 1, unit(1)[0])])
+    for lost in (lambda: store.begin(["f"]), lambda: store.end(["e"]), lambda: store.entries("e")):
+        with pytest.raises(BackendError, match="timed out"):
+            lost()
+    assert time.monotonic() - began < 2, "a server that is lost is not waited for again and again"
     with pytest.raises(BackendError, match="timed out"):
         chroma(url=server.url)
     assert time.monotonic() - began < 10
     store.close()
     server.stop()
+
+
+def test_a_response_that_never_ends_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    from atommem_cli.stores import _client
+
+    monkeypatch.setattr(_client, "_TIMEOUT", 0.3)
+    with (
+        Fault() as server,
+        httpx.Client(event_hooks={"response": [_client._bound]}) as session,
+        pytest.raises(httpx.ReadTimeout, match=r"longer than 0\.3 s"),
+    ):
+        session.get(f"{server.at('trickle')}/heartbeat")
+
+
+def test_a_server_that_dies_under_many_episodes_is_one_sentence_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    preparation.prepare("stream", out=str(tmp_path / "data"), limit=8)
+    server = Server(tmp_path / "db")
+    with Fault(latency=0.01) as model:
+        recipe = recipes.load(
+            "tiny",
+            [
+                f"task.folder={tmp_path / 'data'}",
+                f"policy={{name: openai_server, url: '{model.at('operations')}', model: m}}",
+                f"store={{name: chroma, url: '{server.url}'}}",
+            ],
+        )
+        undisturbed = evaluation.evaluate(recipe, tmp_path / "undisturbed")
+        killer = Timer(0.3, server.stop)
+        killer.start()
+        with pytest.raises(BackendError, match=f"the Chroma server at {server.url} does not serve"):
+            evaluation.evaluate(recipe, tmp_path / "run")
+        killer.join()
+        again = Server(tmp_path / "db", port=int(server.url.rpartition(":")[2]))
+        assert evaluation.evaluate(recipe, tmp_path / "run")["digest"] == undisturbed["digest"]
+        again.stop()
