@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,7 +96,7 @@ def ablate(
     found = worth.worth(ablations.read(path))
     publication.publish(path, found)
     terminal.say(f"{path}: written")
-    conclude(found, as_json)
+    conclude([found], as_json)
 
 
 @command("compare", "atommem compare RUN RUN", "atommem compare RUN RUN --scorer f1 --out results/comparison")
@@ -103,7 +104,10 @@ def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Runs over the same tasks, the base first; or ablations.")
     ],
-    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: the base's leading one.")] = None,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Repeatable; of stored answers, too. Default: the base's leading one."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write tables and figures; default: nowhere.")
     ] = None,
@@ -119,15 +123,17 @@ def compare(
     from atommem_cli.evidence.runs import open_all
     from atommem_cli.reporting import publication, report, worth
 
-    if out is not None:
-        folders.claim(out, (publication.MARK, report.MARK))
-    if all(map(ablations.is_one, runs)):
-        found = worth.agree(runs, scorer)
-    else:
-        opened = open_all(runs)
-        found = publication.findings(opened, names_of([run.path for run in opened]), scorer)
-    for path in publication.publish(out, found) if out else []:
-        terminal.say(f"{path}: written")
+    wanted: list[str | None] = [*dict.fromkeys(scorer or ())] or [None]
+    targets = [out / str(one) if len(wanted) > 1 else out for one in wanted] if out else []
+    for target in targets:
+        folders.claim(target, (publication.MARK, report.MARK))
+    pooled = all(map(ablations.is_one, runs))
+    opened = [] if pooled else open_all(runs)
+    names = [] if pooled else names_of([run.path for run in opened])
+    found = [worth.agree(runs, one) if pooled else publication.findings(opened, names, one) for one in wanted]
+    for target, each in zip(targets, found, strict=False):
+        for path in publication.publish(target, each):
+            terminal.say(f"{path}: written")
     conclude(found, as_json)
 
 
@@ -161,8 +167,11 @@ def report(
     show([done.table], [asdict(one) for one in done.progress] or list(done.results), as_json)
 
 
-def conclude(found: Findings, as_json: bool) -> None:
-    """Print a comparison: tables, and what they say in sentences."""
-    show(found.shown, [{**found.values, "sentences": found.sentences}], as_json)
-    if not as_json:
-        terminal.show_lines(found.sentences)
+def conclude(found: Sequence[Findings], as_json: bool) -> None:
+    """Print comparisons: tables, and what they say in sentences."""
+    if as_json:
+        show([], [{**each.values, "sentences": each.sentences} for each in found], as_json)
+        return
+    for each in found:
+        show(each.shown, [], as_json)
+        terminal.show_lines(each.sentences)

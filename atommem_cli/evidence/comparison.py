@@ -19,6 +19,7 @@ from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
 from atommem_cli.glyphs import one_line
+from atommem_cli.plugins import did_you_mean
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.summary import labels
 from atommem_cli.types import Answer, StopReason
@@ -77,20 +78,18 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
 
     Args:
         names: one per run.
-        scorer: None is the base's leading one.
+        scorer: None is the base's leading one; one that needs no model scores the stored answers where a run was
+            not scored with it.
 
     Raises:
-        UsageError: a run is unfinished, or there is one only.
-        RunMismatch: runs over different tasks, episodes or scorers; names what differs.
+        UsageError: a run is unfinished, there is one only, or no scorer has that name.
+        RunMismatch: runs over different tasks or episodes, or one without a judge's verdicts; names what differs.
         SourceError: a file is damaged.
     """
     insist_comparable(runs)
     scorer = scorer or runs[0].scorers[0]
-    for run in runs:
-        if scorer not in run.scorers:
-            raise RunMismatch(f"{run.path}: was not scored with {scorer} (but with {', '.join(run.scorers)})")
     asked = kinds(runs[0])
-    scores = [by_task(run, scorer) for run in runs]
+    scores = [scored(run, scorer) for run in runs]
     invalid = [broken_budget(run) for run in runs]
     tests = max(1, sum(not fault for fault in invalid[1:]))
     differences = [
@@ -216,9 +215,9 @@ def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
     from scipy.stats import kendalltau
 
     means: dict[str, tuple[float, ...]] = {}
-    rescored = [_rescore(run) for run in runs]
+    rescored = [rescore(run, tuple(metrics.SCORERS)) for run in runs]
     for scorer in metrics.SCORERS:
-        means[scorer] = tuple(fmean(one[scorer]) for one in rescored)
+        means[scorer] = tuple(fmean(score for task in one[scorer].values() for score in task) for one in rescored)
     if all(judging.NAME in run.scorers for run in runs):
         judged = [by_task(run, judging.NAME) for run in runs]
         means[judging.NAME] = tuple(fmean(score for task in one.values() for score in task) for one in judged)
@@ -226,15 +225,34 @@ def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
     return Panel(tuple(names), means, taus, leading)
 
 
-def _rescore(run: Run) -> dict[str, list[float]]:
-    scores: dict[str, list[float]] = {name: [] for name in metrics.SCORERS}
+def scored(run: Run, scorer: str) -> dict[str, list[float]]:
+    """Scores of each task's questions, as `by_task`; computed now where the run has none of that scorer.
+
+    Raises:
+        UsageError: no scorer has that name.
+        RunMismatch: it is the judge, and the run has none of its verdicts.
+    """
+    if scorer in run.scorers:
+        return by_task(run, scorer)
+    if scorer in metrics.SCORERS:
+        return rescore(run, (scorer,))[scorer]
+    if scorer == judging.NAME:
+        raise RunMismatch(f"{run.path}: no judge has read it yet (`atommem judge {run.path}`)")
+    known = [*metrics.SCORERS, judging.NAME]
+    hint = did_you_mean(scorer, known)
+    raise UsageError(f"--scorer {scorer}: no such scorer{hint} (there are: {', '.join(known)})")
+
+
+def rescore(run: Run, scorers: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """By scorer, scores of each task's questions, from the answers of the episodes and the last reply to each."""
+    scores: dict[str, dict[str, list[float]]] = {name: {} for name in scorers}
     for name, line in run.episodes.items():
         replies = {step["question"]: step["reply"] for step in run.steps(name) if step.get("question") is not None}
         questions = run.task(line["task"]).questions
         for number, (said, question) in enumerate(zip(line["answers"], questions, strict=True)):
             answer = Answer(said["text"], replies.get(number, ""), tagged=said["tagged"])
-            for scorer, score in metrics.SCORERS.items():
-                scores[scorer].append(score(answer, question.answers))
+            for scorer in scorers:
+                scores[scorer].setdefault(line["task"], []).append(metrics.SCORERS[scorer](answer, question.answers))
     return scores
 
 

@@ -23,18 +23,22 @@ PER_SEED = ("seed", "task.folder", "policy.model", "policy.init_seed")
 """Recipe keys in which ablations that are pooled may differ."""
 
 
-def worth(ablation: Ablation) -> Findings:
+def worth(ablation: Ablation, scorer: str | None = None) -> Findings:
     """Compare every finished arm of an ablation with its base.
+
+    Args:
+        scorer: None is the leading one; published numbers stand beside that one alone.
 
     Raises:
         SourceError: a file is damaged, or the tasks are gone.
     """
     played = ablation.arms
-    printed = _theirs(ablation)
+    printed = _theirs(ablation) if scorer is None else {}
     used = read_json(ablation.base.path / "summary.json")["operations"]
     found = findings(
         [arm.run for arm in played],
         [arm.name for arm in played],
+        scorer,
         what=[_what(arm) for arm in played],
         caveats=[_caveat(arm, used) for arm in played],
         theirs={name: f"{points:+.1f} ({score:.1f})" for name, (score, points) in printed.items()},
@@ -60,14 +64,12 @@ def agree(folders: Sequence[Path], scorer: str | None = None) -> Findings:
         RunMismatch: their recipes differ in more than seed, tasks and policy, or they have no arm in common.
         SourceError: a file is damaged.
     """
-    if scorer is not None:
-        raise UsageError("--scorer is for runs; ablations are pooled by their leading scorer")
     read = [ablations.read(folder) for folder in {folder.resolve(): folder for folder in folders}.values()]
     if len(read) < 2:
         raise UsageError("to pool ablations takes two at least")
     _insist_alike(read)
     names = names_of([one.path for one in read])
-    found = {name: worth(one) for name, one in zip(names, read, strict=True)}
+    found = {name: worth(one, scorer) for name, one in zip(names, read, strict=True)}
     comparisons = tuple(one.comparisons[0] for one in found.values())
     tables, sentences = pooling.pool(comparisons, names)
     missing = [f"{name}: {arm}" for name, one in zip(names, read, strict=True) for arm in one.missing]

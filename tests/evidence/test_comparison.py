@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from commands import atommem, complaint
 
-from atommem_cli import evaluation, preparation
+from atommem_cli import evaluation, metrics, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import comparison
 from atommem_cli.evidence.comparison import Panel
-from atommem_cli.evidence.runs import Run
+from atommem_cli.evidence.runs import Run, by_task
 from atommem_cli.metrics import em
 from atommem_cli.reporting import contrasts
 from atommem_cli.types import Answer
@@ -104,9 +104,27 @@ def test_only_the_same_tasks_are_compared(home: Path) -> None:
         comparison.compare([*opened(home, "oracle"), Run(other / "oracle")], ["a", "b"])
     with pytest.raises(UsageError, match="two runs"):
         comparison.compare(opened(home, "oracle"), ["a"])
-    scored = play(home, "oracle", "scored", "eval.scorers=[f1]")
-    with pytest.raises(RunMismatch, match="not scored with em"):
-        comparison.compare([*opened(home, "oracle"), Run(scored)], ["a", "b"])
+    with pytest.raises(UsageError, match=r"--scorer f2: no such scorer; did you mean 'f1'"):
+        comparison.compare(opened(home, "oracle", "mute"), ["a", "b"], "f2")
+    with pytest.raises(RunMismatch, match=r"oracle: no judge has read it yet \(`atommem judge "):
+        comparison.compare(opened(home, "oracle", "mute"), ["a", "b"], "judge")
+
+
+def test_stored_answers_score_as_the_run_would_have(home: Path, tmp_path: Path) -> None:
+    """Whatever a run was scored with: any scorer compares it, as if it had been played with that one."""
+    pure = list(metrics.SCORERS)
+    whole = Run(play(home, "random", "scored", f"eval.scorers=[{', '.join(pure)}]"))
+    rescored = comparison.rescore(opened(home, "random")[0], pure)
+    for scorer in pure:
+        assert rescored[scorer] == by_task(whole, scorer)
+        sides = comparison.compare([*opened(home, "random", "oracle"), whole], ["a", "b", "c"], scorer).sides
+        assert sides[0].score == sides[2].score
+        assert sides[2].difference is not None
+        assert sides[2].difference.delta == 0
+    both = ("--scorer", "f1", "--scorer", "sub_em", "--out", str(tmp_path / "c"), "--json")
+    found = json.loads(atommem("compare", "random", "oracle", *both, cwd=home).stdout)
+    assert [one["scorer"] for one in found] == ["f1", "sub_em"]
+    assert json.loads((tmp_path / "c" / "sub_em" / "table.json").read_text())["scorer"] == "sub_em"
 
 
 def test_an_unfinished_run_an_older_one_and_no_run_are_refused(home: Path, tmp_path: Path) -> None:
