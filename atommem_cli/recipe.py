@@ -7,6 +7,7 @@ A section that names a plug-in (`policy: {name: hf, model: ...}`) takes that plu
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,6 +122,22 @@ def shipped() -> dict[str, Path]:
     inside = Path(__file__).parent / "recipes"
     folder = inside if inside.is_dir() else Path(__file__).parents[1] / "recipes"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def preparing(folder: Path) -> str:
+    """The command that makes one split of prepared tasks: as the headers of shipped recipes have it, or in general."""
+    commands: dict[str, str] = {}
+    for name, path in shipped().items():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            words = line.removeprefix("#").partition("#")[0].split() if line.startswith("#") else []
+            if words[:2] != ["atommem", "prepare"]:
+                continue
+            given = dict(itertools.pairwise(words))
+            if Path(given.get("--out", f"data/{words[2]}")) / given.get("--split", folder.name) == folder:
+                commands.setdefault(" ".join(words), name)
+    if len(commands) < 2:
+        return f"`{next(iter(commands), 'atommem prepare')}`"
+    return " or ".join(f"`{command}` (recipe {name})" for command, name in commands.items())
 
 
 def meant(name: str | None, policy: str | None, given: Mapping[str, Any], changes: Sequence[str]) -> Recipe:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from atommem_cli.errors import SourceError
+from atommem_cli.recipe import preparing
 from atommem_cli.types import Question, Task
 
 TASKS = "tasks.jsonl"
@@ -151,7 +152,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         what = "preparing it did not finish" if path.parent.is_dir() else "there is no such folder"
-        raise SourceError(f"{path} is missing: {what}; run `atommem prepare`") from None
+        raise SourceError(f"{path} is missing: {what}; run {preparing(path.parent)}") from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
