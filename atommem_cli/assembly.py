@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atommem_cli import recipe as recipes
-from atommem_cli import seeds
+from atommem_cli import seeds, thoughts
 from atommem_cli.episode import Agent, Episode, Limits, Policy, ServerPolicy
 from atommem_cli.memory import Memory, Store
 from atommem_cli.player import Budget, Journal
@@ -100,6 +100,7 @@ class Parts:
             sample=sample,
             seed=seeds.derive(recipe.seed, task.id, sample, *([turn] if turn else [])),
             truncated_tokens=cut,
+            marks=thoughts.marks_of(recipe.policy.model_extra),
         )
 
     def close(self) -> None:

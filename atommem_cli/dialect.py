@@ -1,32 +1,28 @@
-"""Dialects: the words between harness and policy, in `dialects/NAME.yaml`.
+"""Dialects: the words between harness and policy, in `dialects/NAME.yaml` or a file of one's own (`wording`).
 
 One file holds everything a policy is told and everything it may say: the tags, the manual, the prompt of
 each kind of step. All agents of a comparison speak the same dialect, so they share one reader prompt.
 
-Parsing never raises, whatever a model writes. A reply is read from left to right; thinking blocks are
-taken out first. An opening tag without its closing tag, or with another opening tag before it, is
-UNCLOSED; an Update or Delete without a readable number is MALFORMED.
+Parsing never raises, whatever a model writes. Thoughts are taken out first (`thoughts`); the rest is read from left
+to right (`tags`). An operation that is not closed is UNCLOSED; an Update or Delete of which it is not certain which
+entry it names is MALFORMED.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from string import Template
 
-import yaml
-from pydantic import BaseModel, ConfigDict
-
-from atommem_cli.errors import UsageError
-from atommem_cli.plugins import did_you_mean
+from atommem_cli import tags, thoughts, wording
+from atommem_cli.headings import Headings
 from atommem_cli.types import Answer, Expects, MemoryEntry, MemoryOp, Message, OpKind, Outcome
+from atommem_cli.wording import Wording, pieces
 
-_THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
-_TARGET = re.compile(r"\s*[{\[(]?\s*(?:memory)?\s*#?\s*([0-9]{1,6})(?![0-9])\s*[:.)\]}]*\s*", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s*\{")
+_COMPOSED = frozenset({"memories", "reads_left", "reads_done", "reads_most"})
+"""Fields of our own making; all others hold foreign text."""
 _HIDES = {
     "scratchpad": OpKind.SCRATCHPAD,
     "query": OpKind.READ,
@@ -36,31 +32,6 @@ _HIDES = {
 """Sections of a prompt that go when an operation is dropped: what cannot be written is not shown."""
 
 
-class Wording(BaseModel):
-    """A dialect file, checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tags: dict[str, str]
-    """Tag per OpKind, and `answer`."""
-    boxed: bool
-    r"""Whether the answer stands in \boxed{} inside its tags."""
-    memory: str
-    """One shown entry; fields number (from 1) and text."""
-    spaced: bool = False
-    """Whether tags and payloads stand apart by spaces, and sections by single lines (closed vocabularies)."""
-    nothing: str
-    """Stands for an empty scratchpad, query or retrieval."""
-    system: str
-    manual: dict[OpKind, str]
-    example: dict[OpKind, str]
-    reading: dict[str, str]
-    """Sections of the user message, in order; likewise below."""
-    notes: dict[str, str]
-    reader: dict[str, str]
-    closed_book: dict[str, str]
-
-
 class Dialect:
     """One dialect, ready to render prompts and to parse replies."""
 
@@ -68,21 +39,40 @@ class Dialect:
         self.name = name
         self.digest = digest
         """sha256 of the dialect file, 16 hexadecimal digits."""
+        self.memory_tokens = wording.memory_tokens
+        self.numbered = wording.numbered
+        self.boxed = wording.boxed
         self._wording = wording
-        self._tags = {OpKind(k): tag for k, tag in wording.tags.items() if k != "answer"}
-        self._kinds = {tag: kind for kind, tag in self._tags.items()}
-        self._tag = re.compile("<(/?)(" + "|".join(map(re.escape, self._tags.values())) + r")\s*>", re.IGNORECASE)
+        self._tags = {OpKind(kind): tag for kind, tag in wording.tags.items() if kind != "answer"}
+        self._kinds = {tag.lower(): kind for kind, tag in self._tags.items()}
+        self._tag = tags.pattern(list(self._tags.values()))
+        self._any_tag = tags.pattern(list(wording.tags.values()))
+        self._known = {f"{bracket}{tag.lower()}>" for tag in wording.tags.values() for bracket in ("<", "</")}
         answer = re.escape(wording.tags["answer"])
         self._answer = re.compile(rf"<{answer}\s*>(.*?)(?:</{answer}\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+        entry = pieces(wording.memory)
+        self._targets = tags.Targets(entry)
+        texts = [*wording.reading.values(), *wording.notes.values(), *wording.reader.values()]
+        starts = [pieces(text)[0] for text in (*texts, *wording.closed_book.values())]
+        self._headings = Headings(starts, (entry[0], entry[2]))
 
     # --- from the harness to the policy
 
     def messages(
-        self, section: str, fields: Mapping[str, str], dropped: frozenset[OpKind] = frozenset()
+        self,
+        section: str,
+        fields: Mapping[str, str],
+        dropped: frozenset[OpKind] = frozenset(),
+        *,
+        operating: bool = False,
     ) -> tuple[Message, ...]:
         """The prompt of one step: `section` is reading, notes, reader or closed_book.
 
         Sections whose field is not given are left out, and so are those of dropped operations.
+
+        Args:
+            operating: whether the operations of the reply will run, as they always do while reading; else the
+                system message is not told.
         """
         parts = []
         sections: dict[str, str] = getattr(self._wording, section)
@@ -90,16 +80,30 @@ class Dialect:
             template = _template(text)
             hidden = _HIDES.get(name) in dropped
             if not hidden and all(field in fields for field in template.get_identifiers()):
-                filled = {key: fields[key] or self._wording.nothing for key in template.get_identifiers()}
-                parts.append(template.substitute(filled).rstrip("\n"))
+                parts.append(template.substitute(self._filled(text, fields)).rstrip("\n"))
         messages = [Message("user", ("\n" if self._wording.spaced else "\n\n").join(parts))]
-        if section == "reading" and self._wording.system:
+        told = section in self._wording.told and (operating or section == "reading")
+        if told and self._wording.system:
             messages.insert(0, Message("system", self._system(dropped)))
         return tuple(messages)
 
+    def _filled(self, template: str, fields: Mapping[str, str]) -> dict[str, str]:
+        """The fields of one section, foreign text without headings of its own."""
+        filled = {}
+        before, *rest = pieces(template)
+        for key, after in zip(rest[::2], rest[1::2], strict=True):
+            text = fields[key] or self._wording.placeholders.get(key, self._wording.nothing)
+            inline = not (before == "" or before.endswith("\n"))
+            filled[key] = text if key in _COMPOSED else self._headings.quoted(text, inline=inline)
+            before = after
+        return filled
+
     def memories(self, shown: Sequence[MemoryEntry]) -> str:
         """Retrieved entries as the prompt shows them."""
-        return "\n".join(self._numbered(i, entry.text) for i, entry in enumerate(shown, start=1))
+        return "\n".join(
+            self._numbered(number, self._headings.quoted(entry.text, inline=True))
+            for number, entry in enumerate(shown, start=1)
+        )
 
     def _numbered(self, number: int, text: str) -> str:
         return _template(self._wording.memory).substitute(number=number, text=text)
@@ -112,48 +116,57 @@ class Dialect:
 
     # --- from the policy to the harness
 
-    def parse(self, reply: str) -> tuple[MemoryOp, ...]:
+    def said(self, reply: str, marks: thoughts.Marks = thoughts.MARKS) -> str:
+        """The reply without its thoughts.
+
+        Args:
+            marks: of a thought; one that is a tag of this dialect is none.
+        """
+        marks = tuple(pair for pair in marks if not self._known & {mark.lower() for mark in pair})
+        if not thoughts.marked(reply, marks):
+            return reply
+        quoted = [(p.start, p.end) for p in tags.payloads(reply, self._any_tag) if p.closed]
+        return thoughts.split(reply, marks, quoted).said
+
+    def notes(self, reply: str, marks: thoughts.Marks = thoughts.MARKS) -> tuple[MemoryOp, ...]:
+        """The notes that a reply is, whole; none where it says nothing. The word for nothing empties them."""
+        text = self.said(reply, marks)
+        empty = text.strip() == self._wording.nothing
+        return (MemoryOp(OpKind.SCRATCHPAD, "" if empty else text),) if text.strip() else ()
+
+    def parse(self, reply: str, marks: thoughts.Marks = thoughts.MARKS) -> tuple[MemoryOp, ...]:
         """Every operation of a reply, in order of appearance, defective ones too. Linear in its length."""
-        text = _THINKING.sub("", reply)
-        ops: list[MemoryOp] = []
-        kind: OpKind | None = None
-        start = 0
-        for tag in self._tag.finditer(text):
-            found = self._kinds[tag[2].lower()]
-            if tag[1]:
-                if found is kind:
-                    ops.append(_operation(kind, text[start : tag.start()]))
-                    kind = None
-                continue
-            if kind is not None:
-                ops.append(MemoryOp(kind, text[start : tag.start()], defect=Outcome.UNCLOSED))
-            kind, start = found, tag.end()
-        if kind is not None:
-            ops.append(MemoryOp(kind, text[start:], defect=Outcome.UNCLOSED))
+        text = self.said(reply, marks)
+        ops = []
+        for payload in tags.payloads(text, self._tag):
+            kind, inner = self._kinds[payload.tag], text[payload.start : payload.end]
+            if not payload.closed:
+                ops.append(MemoryOp(kind, inner, defect=Outcome.UNCLOSED))
+            elif kind in (OpKind.UPDATE, OpKind.DELETE):
+                ops.append(self._targets.operation(kind, inner))
+            else:
+                ops.append(MemoryOp(kind, inner.strip()))
         return tuple(ops)
 
-    def answer(self, reply: str) -> Answer:
-        """The answer in a reply: the last answer tag, or else the whole reply without operations."""
-        text = _THINKING.sub("", reply)
+    def answer(self, reply: str, marks: thoughts.Marks = thoughts.MARKS) -> Answer:
+        r"""The answer in a reply: the last answer tag, or else the whole reply without operations.
+
+        Inside the tags the last \boxed{} counts where there is one; outside of them where the dialect asks for one.
+        `Answer.reply` is the reply without its thoughts.
+        """
+        text = self.said(reply, marks)
         found = self._answer.findall(text)
         if found:
-            inner = _unboxed(found[-1]) if self._wording.boxed else found[-1]
-            return Answer(inner.strip(), reply, tagged=True)
-        kept, at, open_tag = [], 0, False
-        for tag in self._tag.finditer(text):
-            if not open_tag:
-                kept.append(text[at : tag.start()])
-            open_tag, at = not tag[1], tag.end()
-        if not open_tag:
-            kept.append(text[at:])
-        return Answer("".join(kept).strip(), reply)
+            return Answer(_unboxed(found[-1]).strip(), text, tagged=True)
+        kept = tags.outside(text, self._tag)
+        return Answer((_unboxed(kept) if self.boxed else kept).strip(), text)
 
     # --- what a policy would write
 
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         """The reply that means these operations (of `parse`, the inverse) and this answer."""
         if expects is Expects.NOTES:
-            return ops[-1].text if ops else ""
+            return (ops[-1].text or self._wording.nothing) if ops else ""
         lines = []
         for op in ops:
             body = op.text
@@ -170,37 +183,23 @@ class Dialect:
         return f"<{tag}> {body} </{tag}>" if self._wording.spaced else f"<{tag}>{body}</{tag}>"
 
 
-@functools.cache
 def load(name: str) -> Dialect:
-    """The dialect `dialects/NAME.yaml`.
+    """The dialect of that name, or in the file of that path.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: see `wording.find`.
     """
-    folder = resources.files("atommem_cli") / "dialects"
-    names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
-    if name not in names:
-        raise UsageError(f"no dialect {name!r}{did_you_mean(name, names)} (there are: {', '.join(names)})")
-    raw = (folder / f"{name}.yaml").read_bytes()
-    wording = Wording.model_validate(yaml.safe_load(raw))
-    return Dialect(name, wording, hashlib.sha256(raw).hexdigest()[:16])
+    return _shipped(name) if name in wording.shipped() else Dialect(name, *wording.find(name))
+
+
+@functools.cache
+def _shipped(name: str) -> Dialect:
+    return Dialect(name, *wording.find(name))
 
 
 @functools.cache
 def _template(text: str) -> Template:
     return Template(text)
-
-
-def _operation(kind: OpKind, payload: str) -> MemoryOp:
-    if kind not in (OpKind.UPDATE, OpKind.DELETE):
-        return MemoryOp(kind, payload.strip())
-    found = _TARGET.match(payload)
-    if not found:
-        return MemoryOp(kind, payload, defect=Outcome.MALFORMED)
-    rest = payload[found.end() :].strip()
-    if payload.lstrip().startswith("{"):
-        rest = rest.removesuffix("}")  # the paper's form: {memory id: content}
-    return MemoryOp(kind, rest if kind is OpKind.UPDATE else "", int(found[1]))
 
 
 def _unboxed(text: str) -> str:

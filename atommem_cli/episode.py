@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from atommem_cli.memory import Memory
 from atommem_cli.text import Tokenizer
+from atommem_cli.thoughts import MARKS, Marks
 from atommem_cli.types import Answer, Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task
 
 
@@ -67,6 +68,7 @@ class Episode:
         sample: int = 0,
         seed: int = 0,
         truncated_tokens: int = 0,
+        marks: Marks = MARKS,
     ) -> None:
         self.id = memory.episode
         self.task = task
@@ -79,6 +81,8 @@ class Episode:
         self.seed = seed
         """Derived from the recipe's seed, the task and the sample; see `seeds.derive`."""
         self.truncated_tokens = truncated_tokens
+        self.marks = marks
+        """Of the policy's thoughts, which are no part of what it says; see `thoughts.split`."""
         self.answers = [Answer("")] * len(task.questions)
 
     def give(self, question: int, answer: Answer) -> None:
@@ -93,6 +97,9 @@ class Agent(Protocol):
     """How often it asks the policy about every chunk, if no reply is asked again; 0: only about every question."""
     reads_again: bool
     """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
+    spare_calls: int
+    """Further calls while reading, in a whole episode: replies for which it shows a chunk again though they did more
+    than read."""
     operations: tuple[OpKind, ...]
     """The operations that it may run, its own and those that it takes from replies."""
 
@@ -105,8 +112,12 @@ class Agent(Protocol):
         Scripted policies speak through it.
         """
 
-    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
-        """The operations that a reply means, defective ones too: of `write`, the inverse. Never raises."""
+    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
+        """The operations that a reply means, defective ones too: of `write`, the inverse. Never raises.
+
+        Args:
+            marks: of thoughts, which are left out; an agent takes `Episode.marks`.
+        """
 
     def describe(self) -> dict[str, str]:
         """What a run records about it: name, digest of its prompts."""

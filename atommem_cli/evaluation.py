@@ -65,10 +65,11 @@ def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> 
     read_calls = chunks * agent.calls_per_chunk
     tries = 1 + limits.reads * agent.reads_again
     low = read_calls + questions
-    longest = (read_calls * limits.reply + questions * limits.answer) * tries
+    high = (read_calls + agent.spare_calls + questions) * tries
+    longest = ((read_calls + agent.spare_calls) * limits.reply + questions * limits.answer) * tries
     return EpisodeBound(
         calls_low=min(low, budget.calls or low),
-        calls_high=min(low * tries, budget.calls or low * tries),
+        calls_high=min(high, budget.calls or high),
         new_tokens_high=min(longest, budget.new_tokens or longest),
     )
 

@@ -8,6 +8,7 @@ import re
 from functools import cache
 from importlib import resources
 
+from atommem_cli import thoughts
 from atommem_cli.types import Message
 
 NAME = "judge"
@@ -47,15 +48,17 @@ def judge_messages(question: str, golds: tuple[str, ...], answer: str) -> tuple[
     return Message("system", prompt()), Message("user", fenced)
 
 
-def parse_verdict(reply: str) -> bool:
-    """The verdict of a judge's reply: `{"correct": true}` or false, fenced, in prose, or after `</think>`.
+def parse_verdict(reply: str, marks: thoughts.Marks = thoughts.MARKS) -> bool:
+    """The verdict of a judge's reply: `{"correct": true}` or false, fenced or in prose; not in its thoughts.
+
+    Args:
+        marks: of the judge's thoughts; see `thoughts.split`.
 
     Raises:
-        UnreadableVerdict: no verdict, an unfinished `<think>`, or both true and false.
+        UnreadableVerdict: no verdict, an unfinished thought, or both true and false.
     """
-    thought, _, said = reply.rpartition("</think>")
-    verdicts = {match.lower() for match in _VERDICT.findall(said)}
-    if len(verdicts) != 1 or (not thought and "<think>" in said):
+    verdicts = {match.lower() for match in _VERDICT.findall(thoughts.split(reply, marks).said)}
+    if len(verdicts) != 1:
         problem = "two different verdicts" if len(verdicts) > 1 else "no verdict"
         raise UnreadableVerdict(f"{problem} in the judge's reply {_shortened(reply)!r}")
     return verdicts == {"true"}

@@ -286,7 +286,7 @@ class Answer:
     text: str
     """Empty where there is none."""
     reply: str = ""
-    """The whole reply that the answer was taken from (some published scorers read it)."""
+    """The whole reply that the answer was taken from, without its thoughts (some published scorers read it)."""
     tagged: bool = False
     """Whether it stood in answer tags; untagged replies count as the answer as they are."""
 

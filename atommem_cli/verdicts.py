@@ -19,6 +19,7 @@ from atommem_cli.jsonlines import Lines
 from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder, latest
+from atommem_cli.thoughts import Marks, marks_of
 from atommem_cli.types import UNANSWERED, Expects, Finish, Generation, Observation, Question
 
 TRIES = 3
@@ -42,6 +43,7 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
         waiting = [line for line in latest(run.episodes.read()) if judged.get(line["episode"]) != line["steps"]]
         module, options = recipes.plugin("policies", recipe.eval.judge)
         policy = module.build(options)
+        marks = marks_of(recipe.eval.judge.model_extra)
         problems: list[str] = []
         for at in range(0, len(waiting), policy.batch):
             lines = waiting[at : at + policy.batch]
@@ -53,7 +55,7 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
             # An empty answer is wrong without asking.
             found: list[float | None] = [None if answer else 0.0 for _, _, answer in cases]
             try:
-                problems += _ask_until_readable(policy, cases, found, recipe.seed)
+                problems += _ask_until_readable(policy, cases, found, recipe.seed, marks)
             finally:
                 correct = iter(found)
                 for line in lines:
@@ -72,6 +74,7 @@ def _ask_until_readable(
     cases: Sequence[tuple[str, Question, str]],
     scores: list[float | None],
     seed: int,
+    marks: Marks,
 ) -> list[str]:
     """Fill in the scores that are None, one per case; what is wrong with those that stay so.
 
@@ -91,7 +94,7 @@ def _ask_until_readable(
         for i, reply in zip(open_cases, replies, strict=True):
             if reply is not None:
                 try:
-                    scores[i] = _verdict(reply)
+                    scores[i] = _verdict(reply, marks)
                 except UnreadableVerdict as error:
                     problems[i] = f"{cases[i][0]}: {error}"
         if down is not None:
@@ -99,7 +102,7 @@ def _ask_until_readable(
     return [problem for i, problem in problems.items() if scores[i] is None]
 
 
-def _verdict(reply: Generation) -> float:
+def _verdict(reply: Generation, marks: Marks) -> float:
     """1 or 0.
 
     Raises:
@@ -108,7 +111,7 @@ def _verdict(reply: Generation) -> float:
     if reply.finish in UNANSWERED:
         raise UnreadableVerdict(reply.error or "the judge's window is too small")
     try:
-        return float(parse_verdict(reply.text))
+        return float(parse_verdict(reply.text, marks))
     except UnreadableVerdict as error:
         if reply.finish is not Finish.LENGTH:
             raise

@@ -8,6 +8,7 @@ from typing import Any
 from atommem_cli import dialect
 from atommem_cli.episode import Episode, Request, ask
 from atommem_cli.sections import Section
+from atommem_cli.thoughts import MARKS, Marks
 from atommem_cli.types import Expects, MemoryOp, Observation, OpKind
 
 
@@ -15,7 +16,8 @@ class Options(Section):
     """Keys of the recipe's `agent` section, the same for every agent."""
 
     dialect: str = "paper"
-    """A file of `dialects/`: all wording, and the reader prompt that all agents share."""
+    """All wording, and the reader prompt that all agents share: the name of a file of `dialects/`, or the path of
+    one's own, which ends in .yaml, from the working folder."""
 
 
 class Speaker:
@@ -24,6 +26,7 @@ class Speaker:
     name: str
     calls_per_chunk = 0
     reads_again = False
+    spare_calls = 0
     operations: tuple[OpKind, ...] = ()
 
     def __init__(self, options: Options) -> None:
@@ -32,10 +35,8 @@ class Speaker:
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         return self.dialect.write(expects, ops, answer)
 
-    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
-        if expects is Expects.NOTES:
-            return (MemoryOp(OpKind.SCRATCHPAD, reply),)
-        return self.dialect.parse(reply)
+    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
+        return self.dialect.notes(reply, marks) if expects is Expects.NOTES else self.dialect.parse(reply, marks)
 
     def describe(self) -> dict[str, str]:
         return {"name": self.name, "dialect": self.dialect.name, "prompts": self.dialect.digest}
@@ -48,13 +49,18 @@ class Speaker:
         *,
         section: str = "reader",
         reads_left: int = 0,
+        operating: bool = False,
     ) -> Observation:
-        """The call that asks one question about some material."""
+        """The call that asks one question about some material.
+
+        Args:
+            operating: whether the operations of the reply will run.
+        """
         fields = {**material, "question": episode.task.questions[question].text}
         if reads_left:
             fields["reads_left"] = str(reads_left)
         return Observation(
-            self.dialect.messages(section, fields, episode.memory.untold),
+            self.dialect.messages(section, fields, episode.memory.untold, operating=operating),
             episode.limits.answer,
             Expects.ANSWER,
             question=question,
@@ -66,12 +72,26 @@ class Speaker:
     ) -> Generator[Request, Any, None]:
         """Ask one question once and hand in what comes back."""
         reply = yield from ask(self.answering(episode, question, material, section=section))
-        episode.give(question, self.dialect.answer(reply.text))
+        episode.give(question, self.dialect.answer(reply.text, episode.marks))
 
+    def memories(self, episode: Episode) -> str:
+        """Retrieve with the persistent query, and the entries found as the prompt shows them.
 
-def all_questions(episode: Episode) -> str:
-    """Every question of the task, as the reading prompts show them (papers.md 1.1: all, from chunk one)."""
-    questions = episode.task.questions
-    if len(questions) == 1:
-        return questions[0].text
-    return "\n".join(f"{i}. {q.text}" for i, q in enumerate(questions, start=1))
+        What goes beyond the dialect's `memory_tokens` is cut off at the end; its numbers can be addressed all the
+        same, as in the released code.
+        """
+        text = self.dialect.memories(episode.memory.show())
+        most = self.dialect.memory_tokens
+        spans = episode.tokenizer.spans(text) if most is not None else ()
+        return text if most is None or len(spans) <= most else text[: spans[most - 1][1]]
+
+    def questions(self, episode: Episode) -> str:
+        """Every question of the task, as the reading prompts show them (papers.md 1.1: all, from chunk one).
+
+        Where there are several, each is one line, whatever line breaks it holds.
+        """
+        texts = [question.text for question in episode.task.questions]
+        if len(texts) == 1:
+            return texts[0]
+        lines = [" ".join(text.splitlines()) for text in texts]
+        return "\n".join(f"{i}. {line}" if self.dialect.numbered else line for i, line in enumerate(lines, start=1))

@@ -3,19 +3,38 @@
 Each step is one call without dialogue history: questions, scratchpad, persistent query, retrieved entries
 and one chunk; the reply's operations run in order. Our rules where the released code stalls (papers.md
 1.2): a reply that does nothing but read successfully sees the same chunk again, at most `limits.reads`
-times in a row; every other reply, an unreadable one too, moves on. After the last chunk the questions
-come one at a time; a reply without answer tags that reads is asked again, under the same limit.
+times in a row; every other reply, an unreadable one too, moves on. `advance: write` is the released code's
+rule. After the last chunk the questions come one at a time; a reply without answer tags that reads is asked
+again, under the same limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from atommem_cli.agents._steps import Options, Speaker, all_questions
+from pydantic import Field
+
+from atommem_cli.agents import _steps
+from atommem_cli.agents._steps import Speaker
 from atommem_cli.episode import Episode, Play, apply, ask
 from atommem_cli.types import Answer, Chunk, Expects, Observation, OpKind, OpResult, Outcome
 
 __all__ = ["Options", "build"]
+
+
+SPARE = 40
+"""Further calls of an episode under `advance: write`; the released code ends it after as many steps in all."""
+
+
+class Options(_steps.Options):
+    """Keys of the recipe's `agent` section."""
+
+    advance: Literal["reply", "write"] = Field("reply", exclude_if=lambda value: value == "reply")
+    """After which replies the next chunk comes. reply: after every one that does more than read. write: after those
+    alone that create or update, whatever becomes of it (RUCBM/AtomMem@7b50580, papers.md 1.2); all others see the
+    chunk again, with what was found: those that only read at most `limits.reads` times in a row, the rest at most 40
+    times an episode (bound it with `budget.calls: 41` as there)."""
 
 
 def build(options: Options) -> AtomMem:
@@ -31,29 +50,51 @@ class AtomMem(Speaker):
     reads_again = True
     operations = tuple(OpKind)
 
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.spare_calls = SPARE if options.advance == "write" else 0
+
     def play(self, episode: Episode) -> Play:
+        most, spare = episode.limits.reads, self.spare_calls
         for chunk in episode.chunks:
-            for reads_left in range(episode.limits.reads, -1, -1):
-                reply = yield from ask(self._reading(episode, chunk, reads_left))
-                results = yield from apply(self.parse(Expects.OPERATIONS, reply.text))
-                if not (_reads(results) and all(r.op.kind is OpKind.READ for r in results)):
+            reads = 0
+            while True:
+                reply = yield from ask(self._reading(episode, chunk, reads))
+                results = yield from apply(self.parse(Expects.OPERATIONS, reply.text, episode.marks))
+                if _reads(results) and all(r.op.kind is OpKind.READ for r in results):
+                    reads += 1
+                    if reads > most:
+                        break
+                elif spare and not any(r.op.kind in _WRITES and r.op.defect is None for r in results):
+                    spare -= 1
+                    reads = 0
+                else:
                     break
         for question in range(len(episode.task.questions)):
-            for reads_left in range(episode.limits.reads, -1, -1):
-                reply = yield from ask(self.answering(episode, question, self._view(episode), reads_left=reads_left))
-                results = yield from apply(self.parse(Expects.ANSWER, reply.text))
-                answer = self.dialect.answer(reply.text)
+            for reads in range(most + 1):
+                material = {**self._view(episode), **_counter(episode, reads)}
+                reply = yield from ask(
+                    self.answering(episode, question, material, reads_left=most - reads, operating=True)
+                )
+                results = yield from apply(self.parse(Expects.ANSWER, reply.text, episode.marks))
+                answer = self.dialect.answer(reply.text, episode.marks)
                 if answer.tagged or not _reads(results):
                     episode.give(question, answer)
                     break
-                episode.give(question, Answer("", reply.text))
+                episode.give(question, Answer("", answer.reply))
 
-    def _reading(self, episode: Episode, chunk: Chunk, reads_left: int) -> Observation:
-        fields = {**self._view(episode), "questions": all_questions(episode), "chunk": chunk.text}
+    def _reading(self, episode: Episode, chunk: Chunk, reads: int) -> Observation:
+        reads_left = episode.limits.reads - reads
+        fields = {
+            **self._view(episode),
+            **_counter(episode, reads),
+            "questions": self.questions(episode),
+            "chunk": chunk.text,
+        }
         if reads_left:
             fields["reads_left"] = str(reads_left)
         return Observation(
-            self.dialect.messages("reading", fields, episode.memory.untold),
+            self.dialect.messages("reading", fields, episode.memory.untold, operating=True),
             episode.limits.reply,
             Expects.OPERATIONS,
             chunk=chunk.index,
@@ -63,12 +104,14 @@ class AtomMem(Speaker):
     def _view(self, episode: Episode) -> dict[str, str]:
         """Retrieve with the persistent query and show the memory."""
         memory = episode.memory
-        shown = memory.show()
-        return {
-            "scratchpad": memory.scratchpad,
-            "query": memory.query,
-            "memories": self.dialect.memories(shown),
-        }
+        return {"scratchpad": memory.scratchpad, "query": memory.query, "memories": self.memories(episode)}
+
+
+_WRITES = (OpKind.CREATE, OpKind.UPDATE)
+
+
+def _counter(episode: Episode, reads: int) -> dict[str, str]:
+    return {"reads_done": str(reads), "reads_most": str(episode.limits.reads)}
 
 
 def _reads(results: Sequence[OpResult]) -> bool:

@@ -32,8 +32,9 @@ class FullContext(Speaker):
         for question in range(len(episode.task.questions)):
             documents = whole
             if episode.limits.window is not None:
-                bare = self.answering(episode, question, {"documents": ""}).messages[0].content
-                around = len(episode.tokenizer.spans(bare)) + episode.limits.answer + _TEMPLATE_TOKENS
+                bare = self.answering(episode, question, {"documents": ""}).messages
+                told = sum(len(episode.tokenizer.spans(message.content)) for message in bare)
+                around = told + episode.limits.answer + _TEMPLATE_TOKENS
                 room = max(0, episode.limits.window - around)
                 documents, cut = text.cut_middle(whole, episode.tokenizer, room)
                 episode.truncated_tokens = max(episode.truncated_tokens, cut)

@@ -1,8 +1,11 @@
-"""MemAgent (arXiv 2507.02259): one text, overwritten whole after every chunk; no retrieval."""
+"""MemAgent (arXiv 2507.02259): one text, overwritten whole after every chunk; no retrieval.
+
+Thoughts are no notes, and a reply without any (empty, or a thought cut at its limit) keeps the old ones.
+"""
 
 from __future__ import annotations
 
-from atommem_cli.agents._steps import Options, Speaker, all_questions
+from atommem_cli.agents._steps import Options, Speaker
 from atommem_cli.episode import Episode, Play, apply, ask
 from atommem_cli.types import Expects, Observation, OpKind
 
@@ -24,7 +27,7 @@ class MemAgent(Speaker):
     def play(self, episode: Episode) -> Play:
         for chunk in episode.chunks:
             fields = {
-                "questions": all_questions(episode),
+                "questions": self.questions(episode),
                 "scratchpad": episode.memory.scratchpad,
                 "chunk": chunk.text,
             }
@@ -36,6 +39,6 @@ class MemAgent(Speaker):
                     chunk=chunk.index,
                 )
             )
-            yield from apply(self.parse(Expects.NOTES, reply.text))
+            yield from apply(self.parse(Expects.NOTES, reply.text, episode.marks))
         for question in range(len(episode.task.questions)):
             yield from self.read_answer(episode, question, {"scratchpad": episode.memory.scratchpad})

@@ -26,8 +26,7 @@ class Rag(Speaker):
         yield from apply([MemoryOp(OpKind.CREATE, _text(document)) for document in documents])
         for number, question in enumerate(episode.task.questions):
             yield from apply([MemoryOp(OpKind.READ, question.text)])
-            shown = episode.memory.show()
-            yield from self.read_answer(episode, number, {"memories": self.dialect.memories(shown)})
+            yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
 
 
 def _text(document: Document) -> str:

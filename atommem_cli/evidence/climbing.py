@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from atommem_cli import recipe as recipes
-from atommem_cli import seeds
+from atommem_cli import seeds, thoughts
 from atommem_cli.assembly import Parts
 from atommem_cli.episode import Agent, Episode, Limits
 from atommem_cli.errors import RunMismatch
@@ -105,7 +105,8 @@ class Climbing(Parts):
         recipe, policy = self.recipe, self.policy
         memory = give(name, shown, frozenset(recipe.memory.drop), frozenset(recipe.memory.untold))
         limits = Limits(recipe.limits.reply, recipe.limits.answer, reads=0, window=policy.window)
-        return Episode(task, (), memory, agent, policy.tokenizer, limits, sample=sample, seed=seed)
+        marks = thoughts.marks_of(recipe.policy.model_extra)
+        return Episode(task, (), memory, agent, policy.tokenizer, limits, sample=sample, seed=seed, marks=marks)
 
 
 def name_of(episode: str, question: int, rung: str) -> str:

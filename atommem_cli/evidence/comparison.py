@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli import judging, metrics
+from atommem_cli import judging, metrics, thoughts
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
@@ -246,8 +246,10 @@ def scored(run: Run, scorer: str) -> dict[str, list[float]]:
 def rescore(run: Run, scorers: Sequence[str]) -> dict[str, dict[str, list[float]]]:
     """By scorer, scores of each task's questions, from the answers of the episodes and the last reply to each."""
     scores: dict[str, dict[str, list[float]]] = {name: {} for name in scorers}
+    marks = thoughts.marks_of(run.recipe.policy.model_extra)
     for name, line in run.episodes.items():
-        replies = {step["question"]: step["reply"] for step in run.steps(name) if step.get("question") is not None}
+        asked = [step for step in run.steps(name) if step.get("question") is not None]
+        replies = {step["question"]: thoughts.split(step["reply"], marks).said for step in asked}
         questions = run.task(line["task"]).questions
         for number, (said, question) in enumerate(zip(line["answers"], questions, strict=True)):
             answer = Answer(said["text"], replies.get(number, ""), tagged=said["tagged"])

@@ -18,6 +18,7 @@ from atommem_cli.errors import BackendError
 from atommem_cli.generation import Sampling, Turns, complete, end_tokens
 from atommem_cli.sections import Section
 from atommem_cli.text import Tokenizer
+from atommem_cli.thoughts import OwnMarks
 from atommem_cli.types import Generation
 from atommem_cli.weights import (
     context_window,
@@ -55,6 +56,9 @@ class Options(Section):
     """auto: the GPU where there is one."""
     thinking: bool = False
     """Passed to the chat template as `enable_thinking`, for models that know it."""
+    thoughts: OwnMarks = None
+    """Marks of its thoughts, as `[["<think>", "</think>"], ...]`; None are those of the families in use
+    (`thoughts.MARKS`)."""
     window: PositiveInt | None = None
     """Tokens of prompt and reply together; None is the model's own."""
 

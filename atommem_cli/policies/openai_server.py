@@ -27,6 +27,7 @@ from atommem_cli.refusals import Fault, fault, said
 from atommem_cli.sections import Section
 from atommem_cli.servers import Client, PassingError, Response, UnreachableError
 from atommem_cli.text import Tokenizer, WordTokenizer
+from atommem_cli.thoughts import OwnMarks
 from atommem_cli.types import Finish, Generation, Message
 from atommem_cli.weights import load_tokenizer
 
@@ -65,6 +66,9 @@ class Options(Section):
     """Tokens of prompt and reply together, as the server was started; None is not known."""
     thinking: bool | None = None
     """Sent as `chat_template_kwargs.enable_thinking`; None sends nothing."""
+    thoughts: OwnMarks = None
+    """Marks of its thoughts, as `[["<think>", "</think>"], ...]`; None are those of the families in use
+    (`thoughts.MARKS`)."""
     system: Literal["keep", "merge"] = "keep"
     """merge: the system message becomes the beginning of the user's, for models whose template has no such role."""
     extra: Annotated[dict[str, Any], Keyless] = Field(default_factory=dict)
