@@ -48,6 +48,9 @@ class PassingError(Exception):
 class UnreachableError(PassingError):
     """Nobody answers."""
 
+    others = False
+    """Whether others were served meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

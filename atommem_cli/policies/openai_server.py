@@ -145,12 +145,11 @@ class OpenAIServer:
             BackendError: the server cannot be reached, refuses the key, is not paid, does not have the model or does
                 not take a setting that is in every request.
         """
-        before = self._responses
         try:
             return await self._client.attempts(self._attempt, call)
         except UnreachableError as error:
-            if self._responses == before:
-                # Nobody was served meanwhile: better to stop and be continued than to fail every episode.
+            if not error.others:
+                # Better to stop and be continued than to fail every episode.
                 raise BackendError(f"{error} (start it, or correct policy.url)") from None
             return Generation("", Finish.ERROR, error=str(error))
         except PassingError as failure:
@@ -181,7 +180,12 @@ class OpenAIServer:
             PassingError: worth another attempt.
         """
         body = self._body(call, self._limit)
-        response = await self._client.request("/chat/completions", body)
+        before = self._responses
+        try:
+            response = await self._client.request("/chat/completions", body)
+        except UnreachableError as error:
+            error.others = self._responses > before
+            raise
         self._responses += 1
         completion = completions.read(response.text) if response.status == 200 else None
         if completion is None:
