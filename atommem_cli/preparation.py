@@ -7,52 +7,76 @@ bytes. Tasks go to disk one by one, so memory does not grow with their number.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
-import statistics
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
 import atommem_cli
-from atommem_cli import plugins
-from atommem_cli.errors import BackendError, UsageError
+from atommem_cli import apart, folders, plugins
+from atommem_cli.errors import BackendError, Interrupted, UsageError
 from atommem_cli.taskfiles import (
     MANIFEST,
+    SPLIT_WORDS,
     SPLITS,
     TASKS,
     Filter,
     Manifest,
-    Plan,
     Request,
-    Spread,
-    adapter,
     dump,
     read_manifest,
     read_tasks,
     verify,
 )
-from atommem_cli.text import Tokenizer, WordTokenizer, render
-from atommem_cli.types import Document
-from atommem_cli.workers import ordered
+from atommem_cli.text import Tokenizer, WordTokenizer
+from atommem_cli.workshop import Progress, write
 
-__all__ = ["SPLITS", "Manifest", "prepare", "read_manifest", "read_tasks", "verify"]
+__all__ = ["SPLITS", "Manifest", "canonical", "check", "prepare", "read_manifest", "read_tasks", "verify"]
 
-ALIASES = {"2wikimultihopqa": "twowiki"}
-"""Names that cannot be the name of a module."""
+MODULES = {"2wikimultihopqa": "twowiki"}
+"""Sources whose name cannot be the name of a module."""
 SEED = 42
 """AtomMem's (papers.md 1.4)."""
-MOST_COUNTS = 16384
-"""Documents whose token count is remembered."""
+SCRATCH = ".scratch"
+_OWN = ("seed", "limit", "workers", "split", "source", "validation", "out")
+MARKS = (MANIFEST, f"{SCRATCH}/{MANIFEST}")
+"""With one of them a folder is ours; the second is there while the first is replaced."""
 
-Progress = Callable[[str, int, int | None], None]
-"""Stage ("read" or "write"), how much is done, and of how much (None: not known yet)."""
+
+def canonical(name: str) -> str:
+    """The one name of a source, which is also its folder's under `data/`.
+
+    Raises:
+        UsageError: there is no such source.
+    """
+    typed = {module: name for name, module in MODULES.items()}
+    known = sorted(typed.get(module, module) for module in plugins.available("tasks"))
+    found = typed.get(name, name)
+    if found not in known:
+        near = plugins.did_you_mean(name, [*known, *typed])
+        for module, shown in typed.items():
+            near = near.replace(module, shown)
+        raise UsageError(f"{name}: no such source{near} (there are: {', '.join(known)})")
+    return found
+
+
+def check(
+    name: str, splits: list[str], *, out: str | Path, source: str | None = None, validation: str | None = None
+) -> None:
+    """Find what is wrong with any of several splits before the first is prepared: names, files, their first records.
+
+    Raises:
+        UsageError, SourceError, BackendError: as `prepare`.
+    """
+    module = _module(name)
+    for split in splits:
+        folders.claim(Path(out) / _split(split), MARKS)
+        module.inputs(source, _split(split), validation)
 
 
 def prepare(
@@ -61,6 +85,7 @@ def prepare(
     out: str | Path,
     split: str = "validation",
     source: str | None = None,
+    validation: str | None = None,
     options: Mapping[str, Any] | None = None,
     limit: int | None = None,
     seed: int = SEED,
@@ -75,9 +100,12 @@ def prepare(
     A folder that was prepared from the same is verified and left alone.
 
     Args:
-        name: a source of `tasks/`; the full name 2wikimultihopqa is understood too.
-        source: a file, or a folder with `<split>.jsonl`, `<split>-*.parquet` and the like; None is the hub
-            (`stream` takes none).
+        name: a source of `tasks/`.
+        split: train or validation; `dev` is validation.
+        source: a file, or a folder with `<split>.jsonl`, `<split>-*.parquet` and the like, or with the original
+            downloads; None is the hub (`stream` takes none).
+        validation: a file or folder of the questions that `train` must not ask. Those of the source's own folder, of
+            the hub, and of a validation split that is prepared in `out` are left out anyway.
         options: the source's own options (`docs`, `questions`, ...).
         limit: at most this many *tasks*. None is all that the records give; for `stream`, 200.
         workers: processes that make tasks; 1 is this one. The result is the same.
@@ -90,16 +118,15 @@ def prepare(
         SourceError: records cannot be read, or the folder that is there is damaged.
         BackendError: the disk did not take the files, or a worker died.
     """
-    name = ALIASES.get(name, name)
-    module = plugins.load("tasks", name)
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r}{plugins.did_you_mean(split, SPLITS)} (there are: train, validation)")
+    name, module, split = canonical(name), _module(name), _split(split)
     for label, number in (("limit", limit), ("workers", workers)):
         if number is not None and number < 1:
             raise UsageError(f"{label} is {number}; it must be at least 1")
     chosen = _options(module, name, options or {})
     counter = tokenizer or WordTokenizer()
     folder = Path(out) / split
+    folders.claim(folder, MARKS)
+    folders.insist_apart(folder)
     described = {
         **chosen.model_dump(mode="json"),
         "name": name,
@@ -109,19 +136,25 @@ def prepare(
         "tokenizer": counter.name,
         "local": source is not None,
     }
-    inputs = module.inputs(source, split)
+    inputs = module.inputs(source, split, validation)
     with _alone(folder):
         if (folder / MANIFEST).exists() and not force:
-            return _same(folder, described, inputs)
-        scratch = folder / ".scratch"
+            same = _same(folder, described, inputs)
+            _insist_apart(Path(out), split, folder, same)
+            return same
+        scratch = folder / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             scratch.mkdir()
             tell = progress or _silent
-            request = Request(split, source, limit, seed, keep, scratch, lambda n: tell("read", n, None))
+            beside = Path(out) / "validation" if split == "train" else None
+            if beside is not None and apart.comparable(beside, name) is None:
+                beside = None
+            request = Request(
+                split, source, limit, seed, keep, validation, beside, scratch, lambda n: tell("read", n, None)
+            )
             plan = module.build(chosen, request)
-            partial = scratch / TASKS
-            facts = _write(partial, plan, counter, workers, tell)
+            facts = write(scratch / TASKS, plan, counter, workers, tell)
             manifest = Manifest(
                 atommem=atommem_cli.__version__,
                 source=plan.source,
@@ -135,17 +168,54 @@ def prepare(
                 supporting_lost=plan.lost_supporting,
                 pool=plan.pool,
                 swapped=dict(sorted(plan.swapped.items())),
+                checked=dict(sorted(plan.checked.items())),
                 **facts,
             )
-            (folder / MANIFEST).unlink(missing_ok=True)
-            os.replace(partial, folder / TASKS)
+            if module.inputs(source, split, validation) != inputs:
+                raise UsageError(f"{source}: changed while it was read; prepare again")
             (scratch / MANIFEST).write_text(dump(manifest), encoding="utf-8")
+            _insist_apart(Path(out), split, scratch, manifest)
+            (folder / MANIFEST).unlink(missing_ok=True)
+            os.replace(scratch / TASKS, folder / TASKS)
             os.replace(scratch / MANIFEST, folder / MANIFEST)
             return manifest
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped; {folder} is as it was before: the same command begins again") from None
         except OSError as error:
             raise BackendError(f"cannot write to {folder}: {error.strerror or error}") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _module(name: str) -> ModuleType:
+    return plugins.load("tasks", MODULES.get(canonical(name), canonical(name)))
+
+
+def _split(word: str) -> str:
+    """The split that a word of the command line means.
+
+    Raises:
+        UsageError: none that can be prepared.
+    """
+    split = SPLIT_WORDS.get(word, "")
+    if split not in SPLITS:
+        why = "; the answers of a test set are not public" if split else plugins.did_you_mean(word, SPLITS)
+        raise UsageError(f"no split {word!r}{why} (there are: train, and validation or dev)")
+    return split
+
+
+def _insist_apart(out: Path, split: str, made: Path, manifest: Manifest) -> None:
+    """Insist that a split shares no question with the other one that is prepared in the same folder."""
+    other = out / ("validation" if split == "train" else "train")
+    there = apart.comparable(other, manifest.source)
+    if there is None or manifest.swapped or manifest.source in {*there.checked, *manifest.checked}:
+        return
+    if split == "train":
+        apart.insist(made, other, manifest, there, "prepare train again with --force")
+    else:
+        apart.insist(
+            other, made, there, manifest, "prepare validation first, or train again with --validation FILE and --force"
+        )
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:
@@ -158,6 +228,8 @@ def _options(module: ModuleType, name: str, options: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden" and key in _OWN:
+            raise UsageError(f"{name}: {key} is an option of the command: --{key}") from None
         if first["type"] == "extra_forbidden":
             known = list(module.Options.model_fields)
             hint = plugins.did_you_mean(key, known)
@@ -196,8 +268,9 @@ def _alone(folder: Path) -> Iterator[None]:
 def _same(folder: Path, described: Mapping[str, Any], inputs: Mapping[str, str]) -> Manifest:
     """The manifest that is there, if it was made from the same."""
     there = read_manifest(folder)
+    options = {**there.options, "name": canonical(there.options["name"])}
     pairs = [
-        *((key, there.options.get(key), described.get(key)) for key in {**there.options, **described}),
+        *((key, options.get(key), described.get(key)) for key in {**options, **described}),
         *((key, there.inputs.get(key), inputs.get(key)) for key in {**there.inputs, **inputs}),
     ]
     differing = [f"{key} (there {old!r}, now {new!r})" for key, old, new in pairs if old != new]
@@ -206,77 +279,3 @@ def _same(folder: Path, described: Mapping[str, Any], inputs: Mapping[str, str])
             f"{folder} was prepared from something else: {', '.join(differing)}; use another --out, or --force"
         )
     return verify(folder)
-
-
-# --- making and writing ----------------------------------------------------------------------------
-
-
-class _Made(NamedTuple):
-    """One task, ready to be written."""
-
-    line: bytes
-    documents: int
-    tokens: int
-    kinds: tuple[str, ...]
-    hinges: tuple[str, ...]
-
-
-class _Workshop:
-    """Makes a task and measures it."""
-
-    def __init__(self, plan: Plan, tokenizer: Tokenizer) -> None:
-        self._make = plan.make
-        self._tokenizer = tokenizer
-        self._counts: dict[Document, int] = {}
-
-    def __call__(self, job: Any) -> _Made:
-        task = self._make(job)
-        line = adapter().dump_json(task, exclude_defaults=True) + b"\n"
-        tokens = sum(map(self._count, task.documents))
-        kinds = tuple(question.kind for question in task.questions)
-        hinges = tuple(question.hinge for question in task.questions)
-        return _Made(line, len(task.documents), tokens, kinds, hinges)
-
-    def _count(self, document: Document) -> int:
-        """Tokens of one document as it is shown; the same ones come again and again as filler."""
-        if document not in self._counts:
-            if len(self._counts) >= MOST_COUNTS:
-                self._counts.clear()
-            self._counts[document] = len(self._tokenizer.spans(render([document])[0]))
-        return self._counts[document]
-
-
-def _write(path: Path, plan: Plan, tokenizer: Tokenizer, workers: int, tell: Progress) -> dict[str, Any]:
-    """Make all tasks and write them in order; what the manifest says about them."""
-    documents: list[int] = []
-    tokens: list[int] = []
-    kinds: Counter[str] = Counter()
-    hinges: Counter[str] = Counter()
-    digest = hashlib.sha256()
-    total = len(plan.jobs)
-    if not total:
-        raise UsageError("there is no usable question, so there is no task")
-    with path.open("wb") as file:
-        for made in ordered(_Workshop(plan, tokenizer), plan.jobs, workers):
-            file.write(made.line)
-            digest.update(made.line)
-            documents.append(made.documents)
-            tokens.append(made.tokens)
-            kinds.update(made.kinds)
-            hinges.update(made.hinges)
-            tell("write", len(documents), total)
-        file.flush()
-        os.fsync(file.fileno())
-    return {
-        "tasks": total,
-        "questions_used": kinds.total(),
-        "kinds": {kind: kinds[kind] for kind in sorted(kinds) if kind},
-        "hinges": {hinge: hinges[hinge] for hinge in sorted(hinges) if hinge},
-        "documents": _spread(documents),
-        "tokens": _spread(tokens),
-        "sha256": digest.hexdigest(),
-    }
-
-
-def _spread(values: Sequence[int]) -> Spread:
-    return Spread(min=min(values), median=statistics.median_low(values), max=max(values), total=sum(values))

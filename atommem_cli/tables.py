@@ -121,7 +121,9 @@ def prepared(manifests: Sequence[Manifest]) -> Table:
     """One row per prepared split."""
     swapped = any(manifest.swapped for manifest in manifests)
     names = ("names invented in",) if swapped else ()
-    headers = ("split", "tasks", "questions", "documents", "tokens", "skipped", *names, "sha256")
+    lost = ("gold facts not in the text",) if any(manifest.supporting_lost for manifest in manifests) else ()
+    train = ("kept apart from",) if any(manifest.split == "train" for manifest in manifests) else ()
+    headers = ("split", "tasks", "questions", "documents", "tokens", "skipped", *names, *lost, *train, "sha256")
     rows = tuple(
         (
             manifest.split,
@@ -131,6 +133,8 @@ def prepared(manifests: Sequence[Manifest]) -> Table:
             _range(manifest.tokens),
             _counts(manifest.questions_skipped),
             *([_counts(manifest.swapped)] if swapped else []),
+            *([number(manifest.supporting_lost)] if lost else []),
+            *([_apart(manifest)] if train else []),
             manifest.sha256[:16],
         )
         for manifest in manifests
@@ -138,6 +142,15 @@ def prepared(manifests: Sequence[Manifest]) -> Table:
     first = manifests[0]
     counter = first.options["tokenizer"]
     return Table(f"{first.source} ({first.licence}); tokens counted by {counter}, per task", headers, rows)
+
+
+def _apart(manifest: Manifest) -> str:
+    """Where the questions are from that a training split was made without."""
+    if manifest.split != "train":
+        return "-"
+    if manifest.source in manifest.checked:
+        return "validation, by its seeds"
+    return ", ".join(manifest.checked) or "nothing: not checked"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

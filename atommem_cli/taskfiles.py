@@ -26,6 +26,16 @@ TASKS = "tasks.jsonl"
 MANIFEST = "manifest.json"
 _ID = re.compile(rb'\{"id":("(?:[^"\\]|\\.)*")')
 SPLITS = ("train", "validation")
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "dev": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""Words for the splits, in the names of files and on the command line; no test set is prepared."""
 
 
 class Filter(Protocol):
@@ -50,6 +60,10 @@ class Request:
     """At most this many tasks; None is no limit."""
     seed: int
     keep: Filter | None
+    validation: str | None
+    """A file or folder of the questions that training must not see, besides those that the source has."""
+    beside: Path | None
+    """A prepared folder of such questions."""
     scratch: Path
     """An empty folder for temporary files; it outlives the making of tasks."""
     progress: Callable[[int], None]
@@ -81,6 +95,8 @@ class Plan:
     """Files of the hub that were read, with their revision."""
     swapped: Mapping[str, int] = field(default_factory=dict)
     """Questions by how far their names are invented (`_swap.Extent`); empty where none are."""
+    checked: Mapping[str, str] = field(default_factory=dict)
+    """See `Manifest.checked`."""
 
 
 class Spread(BaseModel):
@@ -126,6 +142,9 @@ class Manifest(BaseModel):
     swapped: dict[str, int] = {}
     """Used questions by how far their names are invented (answer, question, documents, nothing); not written where
     none are."""
+    checked: dict[str, str] = {}
+    """Of `train`: the files and prepared tasks of validation whose questions were left out -> their sha256 ("hub" for
+    the hub's, and for generated tasks why there can be none). Empty: nothing was at hand to compare with."""
     tasks: int
     documents: Spread
     """Documents per task."""
@@ -277,5 +296,6 @@ def sha256(path: Path) -> str:
 
 def dump(manifest: Manifest) -> str:
     """The manifest as it is written."""
-    content = manifest.model_dump(mode="json", exclude=None if manifest.swapped else {"swapped"})
+    empty = {name for name in ("swapped", "checked") if not getattr(manifest, name)}
+    content = manifest.model_dump(mode="json", exclude=empty)
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,6 +22,11 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
+def useful(workers: int, jobs: int) -> int:
+    """How many of some processes have something to do: no more than batches, and than the cores that are ours."""
+    return max(1, min(workers, -(-jobs // BATCH), len(os.sched_getaffinity(0))))
+
+
 def ordered(make: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator[R]:
     """`make(job)` for every job, in the order of the jobs.
 
@@ -28,7 +35,7 @@ def ordered(make: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator
 
     Args:
         make: sent to each process once, so it must be picklable unless `workers` is 1.
-        workers: processes; 1 is this one.
+        workers: processes at most; 1 is this one.
 
     Raises:
         BackendError: a process died.
@@ -59,6 +66,7 @@ _make: Callable[[Any], Any]
 
 
 def _start(pickled: bytes) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     global _make  # noqa: PLW0603 - one function for the life of a process
     _make = pickle.loads(pickled)
 

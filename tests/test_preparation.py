@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from tasks._raw import SHARED, hotpot, real_data, wiki, write
 
-from atommem_cli.errors import BackendError, SourceError, UsageError
+from atommem_cli.errors import BackendError, Interrupted, RunMismatch, SourceError, UsageError
 from atommem_cli.preparation import Manifest, prepare, read_manifest, read_tasks, verify
 from atommem_cli.tasks import stream
 from atommem_cli.text import WordTokenizer, render
-from atommem_cli.workers import ordered
+from atommem_cli.workers import ordered, useful
 
 
 @pytest.fixture
@@ -129,18 +129,36 @@ def test_a_name_and_its_alias_are_the_same_source(tmp_path: Path) -> None:
         assert manifest.source == "2wikimultihopqa"
 
 
+@pytest.mark.parametrize("name", ["tasks.jsonl", "notes.txt", "run.json"])
+def test_a_folder_with_something_else_in_it_is_left_alone_even_with_force(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "validation"
+    folder.mkdir()
+    (folder / name).write_text('{"command": "eval"}')
+    with pytest.raises(RunMismatch, match=f"holds {name}|folder of a run of eval"):
+        prepare("stream", out=tmp_path, limit=2, force=True)
+    assert files(folder) == {name: b'{"command": "eval"}'}
+
+
+def test_what_was_killed_between_its_two_files_is_ours_and_made_again(tmp_path: Path) -> None:
+    prepare("stream", out=tmp_path, limit=2)
+    folder = tmp_path / "validation"
+    (folder / ".scratch").mkdir()
+    (folder / "manifest.json").rename(folder / ".scratch" / "manifest.json")
+    assert prepare("stream", out=tmp_path, limit=3).tasks == 3
+
+
 def test_an_interrupted_preparation_leaves_no_manifest_and_can_be_taken_up(source: str, tmp_path: Path) -> None:
     def stop(stage: str, done: int, total: int | None) -> None:
         if stage == "write" and done == 3:
             assert total is not None
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"stopped; .* is as it was before"):
         quick(tmp_path / "out", source, progress=stop)
     assert not (tmp_path / "out/validation/manifest.json").exists()
     quick(tmp_path / "out", source)
     before = files(tmp_path / "out/validation")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"stopped; .* is as it was before"):
         quick(tmp_path / "out", source, seed=1, progress=stop, force=True)
     assert files(tmp_path / "out/validation") == before
 
@@ -200,8 +218,13 @@ def test_damage_is_named_by_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "says"),
     [
-        ("hotpot", {}, "no 'hotpot' in tasks; did you mean 'hotpotqa'"),
-        ("stream", {"split": "dev"}, r"no split 'dev' \(there are: train, validation\)"),
+        ("hotpot", {}, "hotpot: no such source; did you mean 'hotpotqa'"),
+        (
+            "wiki",
+            {"split": "dev"},
+            r"wiki: no such source; did you mean '2wikimultihopqa'\? \(there are: 2wikimultihopqa, h",
+        ),
+        ("stream", {"split": "test"}, r"no split 'test'; the answers of a test set are not public"),
         ("stream", {"split": "validate"}, "did you mean 'validation'"),
         ("stream", {"limit": 0}, "limit is 0; it must be at least 1"),
         ("stream", {"workers": 0}, "workers is 0"),
@@ -247,6 +270,13 @@ def test_a_place_that_cannot_be_written_is_the_disk_s_fault(tmp_path: Path) -> N
 def test_a_worker_that_dies_is_told_in_one_sentence() -> None:
     with pytest.raises(BackendError, match="a worker process died"):
         list(ordered(os._exit, [1, 1, 1], 2))
+
+
+def test_no_more_processes_start_than_have_something_to_do() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert [useful(500, jobs) for jobs in (0, 1, 4)] == [1, 1, 1]
+    assert useful(500, 10_000) == cores
+    assert useful(1, 10_000) == 1
 
 
 def test_jobs_are_taken_no_faster_than_results_are_used() -> None:

@@ -38,7 +38,11 @@ def prepare(
         str | None, typer.Option(metavar="PATH", help="A file or folder of records; default: the hub.")
     ] = None,
     split: Annotated[
-        list[str] | None, typer.Option(metavar="SPLIT", help="Repeatable; default: train and validation.")
+        list[str] | None, typer.Option(metavar="SPLIT", help="Repeatable: train, validation (or dev); default: both.")
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Questions that train must not ask; default: those of the split beside it."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: data/NAME.")] = None,
     docs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Documents per task (200; stream: 8).")] = None,
@@ -63,21 +67,29 @@ def prepare(
     from atommem_cli import contamination, preparation, tables
     from atommem_cli import recipe as recipes
 
+    name = preparation.canonical(name)
     if source is not None and Path(source).is_file() and not split:
         raise UsageError(f"{source} is one file: say which --split it is, train or validation")
     options = recipes.assignments(
         [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v is not None] + (change or [])
     )
-    keep = contamination.closed_book(closed_book_filter) if closed_book_filter else None
+    splits, folder = split or list(preparation.SPLITS), out or Path("data") / name
+    preparation.check(name, splits, out=folder, source=source, validation=validation)
+    keep = contamination.closed_book(closed_book_filter) if closed_book_filter is not None else None
     done = []
-    for one in split or list(preparation.SPLITS):
+    for one in splits:
         with terminal.progress(f"{name} {one}") as tell:
             manifest = preparation.prepare(
-                name, out=out or Path("data") / name, split=one, source=source, options=options, limit=limit,
+                name, out=folder, split=one, source=source, validation=validation, options=options, limit=limit,
                 seed=seed, workers=workers, keep=keep, force=force,
                 progress=lambda stage, count, total: tell(count, total, "records" if stage == "read" else "tasks"),
             )  # fmt: skip
         done.append(manifest)
+        if manifest.split == "train" and not manifest.checked:
+            terminal.say(
+                f"{folder}/train: not checked against questions of validation; prepare validation first, "
+                "or give its file as --validation"
+            )
     show([tables.prepared(done)], [manifest.model_dump(mode="json") for manifest in done], as_json)
 
 

@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import count
 from random import Random
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from atommem_cli.apart import asked, digest
 from atommem_cli.errors import UsageError
 from atommem_cli.sections import Section
 from atommem_cli.seeds import derive
-from atommem_cli.taskfiles import Filter, Plan, Request
-from atommem_cli.tasks._records import Layout, Record, other_split, read_hub, read_local
-from atommem_cli.tasks._records import files as local_files
+from atommem_cli.taskfiles import TASKS, Filter, Plan, Request, read_manifest, sha256
+from atommem_cli.tasks._files import files
+from atommem_cli.tasks._records import Layout, Record, Row, other_split, read_hub, read_local
 from atommem_cli.tasks._shelf import Entry, Questions, Shelf, Writer
 from atommem_cli.tasks._swap import Own, extent, names, swap
 from atommem_cli.types import Document, Support, Task
@@ -100,7 +100,7 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
     skipped: dict[str, int] = {}
     writer = Writer(request.scratch)
     rows, origin = _rows(layout, request.split, request)
-    elsewhere = _validation_questions(layout, request)
+    elsewhere, checked = _validation_questions(layout, request)
     ids: set[str] = set()
     read = lost = 0
     for read, row in enumerate(rows, start=1):
@@ -134,29 +134,45 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
             f"docs={options.docs}: {prefix} has {len(shelf)} different documents, and none of the same title as "
             f"a question's own is used as filler; docs can be {most} at most"
         )
+    if not len(questions):
+        raise UsageError(f"{prefix}: there is no usable question, so there is no task ({_reasons(skipped)})")
     maker = Maker(shelf, questions, options.docs, request.seed, prefix, layout.name, options.swap)
-    return Plan(layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin, dict(swapped))
+    return Plan(
+        layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin, dict(swapped), checked
+    )
 
 
-def _rows(layout: Layout, split: str, request: Request) -> tuple[Iterator[Mapping[str, Any]], tuple[str, ...]]:
+def _reasons(skipped: Mapping[str, int]) -> str:
+    said = ", ".join(f"{name} {count}" for name, count in sorted(skipped.items()))
+    return f"{said}; in a test set the answers are blank, and it cannot be scored" if "blank" in skipped else said
+
+
+def _rows(layout: Layout, split: str, request: Request) -> tuple[Iterator[Row], tuple[str, ...]]:
     if request.source is None:
         return read_hub(layout, split)
-    return read_local(layout, local_files(request.source, split), request.scratch), ()
+    return read_local(layout, files(request.source, split, layout.prefer), split), ()
 
 
-def _validation_questions(layout: Layout, request: Request) -> set[bytes]:
-    """Digests of the questions that training must not see: those of the validation split, where it is at hand."""
+def _validation_questions(layout: Layout, request: Request) -> tuple[set[bytes], dict[str, str]]:
+    """Digests of the questions that training must not see, and where they are from: the validation split, where it is
+    at hand."""
+    found: set[bytes] = set()
+    checked: dict[str, str] = {}
     if request.split != "train":
-        return set()
+        return found, checked
     if request.source is None:
-        rows, _ = read_hub(layout, "validation")
-    else:
-        rows = read_local(layout, other_split(request.source, "train"), request.scratch)
-    return {_digest(row["question"]) for row in rows}
-
-
-def _digest(question: str) -> bytes:
-    return blake2b(" ".join(question.casefold().split()).encode(), digest_size=16).digest()
+        rows, origin = read_hub(layout, "validation")
+        found |= {digest(row["question"]) for row in rows}
+        checked |= dict.fromkeys(origin or (layout.hub,), "hub")
+    others = other_split(layout, request.source, "train", request.validation)
+    found |= {digest(row["question"]) for row in read_local(layout, others, "validation")}
+    checked |= {path.name: sha256(path) for path in others}
+    if request.beside is not None:
+        there = read_manifest(request.beside)
+        if not there.inputs or not set(there.inputs.values()) <= set(checked.values()):
+            found |= asked(request.beside)
+            checked[f"{request.beside.name}/{TASKS}"] = there.sha256
+    return found, checked
 
 
 def _refusal(record: Record, ids: set[str], elsewhere: set[bytes]) -> str:
@@ -166,7 +182,7 @@ def _refusal(record: Record, ids: set[str], elsewhere: set[bytes]) -> str:
         return "blank"
     if question.id in ids:
         return "duplicate_id"
-    return "in_validation" if _digest(question.text) in elsewhere else ""
+    return "in_validation" if digest(question.text) in elsewhere else ""
 
 
 def _kept(questions: Questions, keep: Filter | None, skipped: dict[str, int]) -> Iterator[tuple[int, Entry]]:

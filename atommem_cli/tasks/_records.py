@@ -1,14 +1,12 @@
-"""Raw QA records, from the hub or from local files, through `datasets` in both cases.
+"""Raw QA records, from the hub or from local files: as the hub has them, or as the original downloads do.
 
-From a layout's schema the explicit `features` are made (without them, a column whose first lists are empty
-would be read as null), and every record is checked by it. A message names the file and the field.
+Every record is brought into the hub's shape and checked by its layout's schema. A message names the file, the
+record and the field.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import re
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +14,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from atommem_cli.errors import SourceError
-from atommem_cli.taskfiles import SPLITS, sha256
-from atommem_cli.tasks._schema import feature, mismatch
+from atommem_cli.taskfiles import sha256
+from atommem_cli.tasks import _json
+from atommem_cli.tasks._files import files, suffix
+from atommem_cli.tasks._foreign import recognised
+from atommem_cli.tasks._schema import Mismatch, conform
 from atommem_cli.types import Question
 
-FORMATS = {".jsonl": "json", ".json": "json", ".jsonl.gz": "json", ".json.gz": "json", ".parquet": "parquet"}
+REACHED = 5
+"""Seconds in which the hub must answer."""
+Row = Mapping[str, Any]
+_ALIASES = ("answer_aliases", "aliases")
+OPTIONAL: Mapping[str, Any] = {"answer_aliases": [str], "aliases": [str], "answer_id": str}
+"""Fields that a record of any layout may have: other accepted answers, and the answer's key in a file of aliases."""
 
 
 class Record(NamedTuple):
@@ -47,206 +53,249 @@ class Layout:
     config: str | None
     licence: str
     schema: Mapping[str, Any]
-    """The fields that every record must have."""
+    """The fields that every record must have, in the hub's shape."""
     optional: Mapping[str, Any]
     """Fields that may be absent; others are not read."""
-    read: Callable[[Mapping[str, Any]], Record | str]
+    normal: Callable[[dict[str, Any]], None]
+    """Brings other shapes of the fields into the hub's, in place; leaves alone what it does not know."""
+    read: Callable[[Row], Record | str]
     """A record, or in a word why it cannot be used."""
+    prefer: str = ""
+    """Of several originals in a folder, those with this word in their names."""
+    aliases: str = ""
+    """A file beside the records, or in the folder above, with other names of answers by `answer_id`."""
 
-    @property
-    def fields(self) -> dict[str, Any]:
-        return {**self.schema, **self.optional}
+
+def answers(row: Row) -> tuple[str, ...]:
+    """The accepted answers of a record, the first one first."""
+    others = [alias.strip() for field in _ALIASES for alias in row.get(field) or ()]
+    return tuple(dict.fromkeys([row["answer"].strip(), *filter(None, others)]))
 
 
-def files(source: str, split: str) -> list[Path]:
-    """The local files of a split, in order: the file itself, or a folder's `<split>.jsonl`, `<split>-*.parquet` ...
+def other_split(layout: Layout, source: str | None, split: str, validation: str | None) -> list[Path]:
+    """Local files of the validation split, if `split` is train: those that are given, else those of the folder.
 
     Raises:
-        SourceError: there is none, or there are several formats, or the file is another split's by its name.
+        SourceError: what is given is not there.
     """
-    path = Path(source)
-    if path.is_file():
-        if _suffix(path) is None:
-            raise SourceError(f"{path}: unknown format; known are {', '.join(FORMATS)}")
-        if (named := _split(path)) in SPLITS and named != split:
-            raise SourceError(f"{path}: this is the split {named}, and {split} is to be prepared")
-        return [path]
-    if not path.is_dir():
-        raise SourceError(f"{path}: there is no such file or folder")
-    found = sorted(p for p in path.iterdir() if _suffix(p) and _split(p) == split)
-    if not found:
-        raise SourceError(f"{path}: no file of the split {split} ({split}.jsonl, {split}-*.parquet, ...)")
-    if len({_suffix(p) for p in found}) > 1:
-        raise SourceError(f"{path}: {split} is there in several formats ({', '.join(p.name for p in found)})")
-    return found
-
-
-def other_split(source: str | None, split: str) -> list[Path]:
-    """Local files of the validation split, if `split` is train and they are there; else none."""
-    if split != "train" or source is None or not Path(source).is_dir():
+    if split != "train":
+        return []
+    if validation is not None:
+        return files(validation, "validation", layout.prefer)
+    if source is None or not Path(source).is_dir():
         return []
     try:
-        return files(source, "validation")
+        return files(source, "validation", layout.prefer)
     except SourceError:
         return []
 
 
-def digests(source: str | None, split: str) -> dict[str, str]:
-    """File name -> sha256 of every local file that preparing a split reads."""
-    if source is None:
-        return {}
-    return {path.name: sha256(path) for path in (*files(source, split), *other_split(source, split))}
+def inputs(layout: Layout, source: str | None, split: str, validation: str | None) -> dict[str, str]:
+    """File name -> sha256 of every local file that preparing a split reads.
+
+    Raises:
+        SourceError: there is none for the split, or its first record cannot be read.
+    """
+    paths = [] if source is None else files(source, split, layout.prefer)
+    others = other_split(layout, source, split, validation)
+    for of_split, some in ((split, paths), ("validation", others)):
+        next(read_local(layout, some[:1], of_split), None)
+    beside = [_aliases_beside(layout, path) for path in paths]
+    found: dict[str, str] = {}
+    for path in (*paths, *others, *dict.fromkeys(filter(None, beside))):
+        name = path.name if path.name not in found else f"{path.absolute().parent.name}/{path.name}"
+        found[name] = sha256(path)
+    return found
 
 
-def read_local(layout: Layout, paths: Iterable[Path], scratch: Path) -> Iterator[Mapping[str, Any]]:
-    """Rows of local files, in order; memory does not grow with their number, nothing goes to the network.
+def read_local(layout: Layout, paths: Iterable[Path], split: str) -> Iterator[Row]:
+    """Rows of local files in the hub's shape, in order; memory does not grow with their number, nothing goes to the
+    network.
 
     Raises:
         SourceError: a file is damaged or its records are of another schema.
     """
-    from datasets import Features, load_dataset
-
     for path in paths:
-        number = 0
+        names = _names(beside) if (beside := _aliases_beside(layout, path)) else {}
+        place = ""
         try:
-            present = _present(path)
-            arguments: dict[str, Any] = {"features": Features(_features(layout, present, path))}
-            if FORMATS[_suffix(path) or ""] == "parquet":
-                arguments["columns"] = list(arguments["features"])
-            with _quiet():
-                rows = load_dataset(
-                    FORMATS[_suffix(path) or ""],
-                    data_files=_literal(path),
-                    split="train",
-                    streaming=True,
-                    cache_dir=str(scratch),
-                    **arguments,
-                )
-                for number, row in enumerate(rows, start=1):
-                    if wrong := mismatch(row, layout.schema):
-                        raise SourceError(f"{path}: record {number}: {wrong}")
-                    yield row
-        except SourceError:
-            raise
-        except Exception as error:
-            raise SourceError(_diagnose(path, layout, error)) from error
-        if not number:
+            for where, raw in _raw(layout, path, split):
+                place = where
+                row = _row(layout, raw)
+                if more := names.get(row.get("answer_id", ""), ()):
+                    row["aliases"] = [*row.get("aliases", ()), *more]
+                yield row
+        except Mismatch as wrong:
+            raise SourceError(f"{path}: {place}: {wrong}") from None
+        except RecursionError:
+            raise SourceError(f"{path} is damaged: a record is nested too deeply") from None
+        except _damage() as damage:
+            said = " ".join(str(damage).split())[:200] or type(damage).__name__
+            raise SourceError(f"{path} is damaged: {said}") from damage
+        if not place:
             raise SourceError(f"{path}: there is no record in it")
 
 
-def read_hub(layout: Layout, split: str) -> tuple[Iterator[Mapping[str, Any]], tuple[str, ...]]:
+def read_hub(layout: Layout, split: str) -> tuple[Iterator[Row], tuple[str, ...]]:
     """Rows of the hub's data set (kept in the usual cache), and the files they come from, with revision.
 
     Raises:
         SourceError: the hub cannot be reached, or its schema has changed.
     """
-    from datasets import Features, load_dataset
+    from datasets import load_dataset
 
     where = f"{layout.hub}{f' ({layout.config})' if layout.config else ''}"
     try:
-        table = load_dataset(layout.hub, layout.config, split=split)
+        with _quiet(), _no_waiting():
+            table = load_dataset(layout.hub, layout.config, split=split)
     except Exception as error:
         raise SourceError(
             f"cannot load {where} from the hub ({type(error).__name__}; is there a network?): "
             "give a local copy with --source"
         ) from error
-    _require(layout, table.column_names, where)
-    fields = {name: kind for name, kind in layout.fields.items() if name in table.column_names}
-    features = Features({name: feature(kind) for name, kind in fields.items()})
-    rows = table.select_columns(list(fields)).to_iterable_dataset().cast(features)
+    wanted = {*layout.schema, *layout.optional, *OPTIONAL}
+    rows = table.select_columns([name for name in table.column_names if name in wanted])
     origin = tuple(sorted(map(str, table.info.download_checksums or ())))
 
-    def checked() -> Iterator[Mapping[str, Any]]:
-        for number, row in enumerate(rows, start=1):
-            if wrong := mismatch(row, layout.schema):
-                raise SourceError(f"{where}, {split}: record {number}: {wrong}")
-            yield row
+    def checked() -> Iterator[Row]:
+        for number, raw in enumerate(rows, start=1):
+            try:
+                yield _row(layout, raw)
+            except Mismatch as wrong:
+                raise SourceError(f"{where}, {split}: record {number}: {wrong}") from None
 
     return checked(), origin
 
 
-def _suffix(path: Path) -> str | None:
-    return next((end for end in sorted(FORMATS, key=len, reverse=True) if path.name.endswith(end)), None)
+def _row(layout: Layout, raw: Any) -> dict[str, Any]:
+    """A record in the hub's shape.
+
+    Raises:
+        Mismatch: it is none of this layout.
+    """
+    if not isinstance(raw, Mapping):
+        raise Mismatch("the records are not JSON objects")
+    row = dict(raw)
+    if (of_others := recognised(row, layout.name)) is not None:
+        raise Mismatch(of_others)
+    if "_id" in row:
+        row.setdefault("id", row["_id"])
+    row |= {field: [row[field]] for field in _ALIASES if isinstance(row.get(field), str)}
+    layout.normal(row)
+    try:
+        made: dict[str, Any] = conform(row, layout.schema)
+    except Mismatch as wrong:
+        raise Mismatch(f"{wrong}{_advice(layout, row)}") from None
+    for field, kind in {**layout.optional, **OPTIONAL}.items():
+        if row.get(field) is not None:
+            made[field] = conform(row[field], kind, field)
+    return made
 
 
-def _split(path: Path) -> str:
-    """What a file's name says it is: the word before the first dot or dash."""
-    return re.split(r"[-.]", path.name)[0]
-
-
-def _literal(path: Path) -> str:
-    """The path for `data_files`, which takes patterns: what is special in them stands for itself."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path.absolute()))
-
-
-def _features(layout: Layout, present: Iterable[str], path: Path) -> dict[str, Any]:
-    """Features of a file: our fields as the schema has them; fields that JSON must carry along, as they come."""
-    from datasets import Json
-
-    present = list(present)
-    _require(layout, present, str(path))
-    known = {name: feature(kind) for name, kind in layout.fields.items() if name in present}
-    if FORMATS[_suffix(path) or ""] == "parquet":
-        return known
-    return known | {name: Json() for name in present if name not in known}
-
-
-def _require(layout: Layout, present: Iterable[str], where: str) -> None:
-    missing = [name for name in layout.schema if name not in set(present)]
+def _advice(layout: Layout, row: Row) -> str:
+    """What to do about a record that lacks a field."""
+    missing = [field for field in layout.schema if row.get(field) is None]
+    if missing == ["answer"] or (missing and "answer" in missing and {"id", "question"} <= row.keys()):
+        return "; a test set without answers cannot be scored: prepare the dev or train file"
     if missing:
-        raise SourceError(
-            f"{where}: the field {missing[0]} is missing; the records should be as in {layout.hub} on the hub"
+        return (
+            f"; the records should have {', '.join(layout.schema)} as in {layout.hub} on the hub "
+            "(data/README.md shows one, your own can be written so)"
         )
+    return ""
 
 
-def _present(path: Path) -> list[str]:
-    """Names of the fields of a file's first record."""
-    if FORMATS[_suffix(path) or ""] == "parquet":
-        from pyarrow import parquet
+def _raw(layout: Layout, path: Path, split: str) -> Iterator[tuple[str, Any]]:
+    if suffix(path) != ".parquet":
+        yield from _json.records(path, split)
+        return
+    from pyarrow import parquet
 
-        return list(parquet.read_schema(path).names)
-    for _, record in _raw(path):
-        if not isinstance(record, dict):
-            raise SourceError(f"{path}: the records are not JSON objects")
-        return list(record)
-    raise SourceError(f"{path}: there is no record in it")
-
-
-def _raw(path: Path) -> Iterator[tuple[str, Any]]:
-    """The JSON records of a file, each with the place where it stands; plain `json`, to say what is wrong where."""
-    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-        if file.peek(1)[:1] == b"[":
-            for number, record in enumerate(json.load(file), start=1):
-                yield f"record {number}", record
-            return
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    yield f"line {number}", json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"line {number} is not JSON ({error})") from None
+    try:
+        table = parquet.ParquetFile(path)
+    except Exception as error:
+        raise SourceError(
+            f"{path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
+    with table:
+        known = {*layout.schema, *layout.optional, *OPTIONAL, "_id"}
+        present = table.schema_arrow.names
+        if (said := recognised(present, layout.name)) is not None:
+            raise Mismatch(said)
+        number = 0
+        for batch in table.iter_batches(batch_size=256, columns=[name for name in present if name in known]):
+            for row in batch.to_pylist():
+                yield f"record {(number := number + 1)}", row
 
 
-def _diagnose(path: Path, layout: Layout, error: Exception) -> str:
-    """One sentence about a file that `datasets` could not read."""
-    if FORMATS[_suffix(path) or ""] == "json":
-        try:
-            for place, record in _raw(path):
-                if wrong := mismatch(record, layout.schema):
-                    return f"{path}: {place}: {wrong}"
-        except (ValueError, EOFError, OSError) as damage:
-            return f"{path} is damaged: {' '.join(str(damage).split())}"
-    return f"{path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+def _damage() -> tuple[type[Exception], ...]:
+    """Errors that a damaged file is read with."""
+    from lzma import LZMAError
+    from zlib import error as ZlibError
+
+    from pyarrow import ArrowException
+
+    return ValueError, EOFError, OSError, LZMAError, ZlibError, ArrowException
+
+
+def _aliases_beside(layout: Layout, path: Path) -> Path | None:
+    if not layout.aliases:
+        return None
+    places = (path.parent / layout.aliases, path.parent.parent / layout.aliases)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _names(path: Path) -> dict[str, tuple[str, ...]]:
+    """Other names by Wikidata id: the aliases and demonyms of 2Wiki's evaluation script v1.1.
+
+    Raises:
+        SourceError: the file is damaged.
+    """
+    schema = {"Q_id": str, "aliases": [str], "demonyms": [str]}
+    found = {}
+    place = ""
+    try:
+        for where, raw in _json.records(path, ""):
+            place = where
+            line = conform(raw, schema)
+            if names := tuple(dict.fromkeys([*line["aliases"], *line["demonyms"]])):
+                found[line["Q_id"]] = names
+    except Mismatch as wrong:
+        raise SourceError(f"{path}: {place}: {wrong}") from None
+    except _damage() as damage:
+        raise SourceError(f"{path} is damaged: {' '.join(str(damage).split())[:200]}") from damage
+    return found
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """`datasets` logs what it also raises."""
-    from datasets.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    """`datasets` and the hub's client log what they also raise."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Where the hub does not answer, what is in its cache: else its client tries again for half a minute."""
+    import datasets.config
+    from huggingface_hub import constants, get_session
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    offline = before[0]
+    if not offline:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=REACHED)
+        except Exception:
+            offline = True
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = offline
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before

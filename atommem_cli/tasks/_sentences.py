@@ -1,11 +1,11 @@
-"""Records whose paragraphs are lists of sentences: the layout of HotpotQA on the hub, which 2Wiki shares."""
+"""Records whose paragraphs are lists of sentences: HotpotQA's and 2Wiki's, on the hub and in the original downloads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from atommem_cli.tasks._records import Record
+from atommem_cli.tasks._records import Record, answers
 from atommem_cli.types import Question
 
 SCHEMA: Mapping[str, Any] = {
@@ -15,8 +15,18 @@ SCHEMA: Mapping[str, Any] = {
     "supporting_facts": {"title": [str], "sent_id": [int]},
     "context": {"title": [str], "sentences": [[str]]},
 }
-# `level` is not used; a field that is named here need not be carried along as JSON.
-OPTIONAL: Mapping[str, Any] = {"type": str, "level": str}
+OPTIONAL: Mapping[str, Any] = {"type": str}
+
+
+def normal(row: dict[str, Any]) -> None:
+    """Brings the original downloads' lists of pairs, and lists of objects, into the hub's objects of lists."""
+    for field, keys in (("context", ("title", "sentences")), ("supporting_facts", ("title", "sent_id"))):
+        value = row.get(field)
+        if not isinstance(value, list):
+            continue
+        pairs = [[item.get(key) for key in keys] if isinstance(item, Mapping) else item for item in value]
+        if all(isinstance(pair, list | tuple) and len(pair) == len(keys) for pair in pairs):
+            row[field] = {key: [pair[at] for pair in pairs] for at, key in enumerate(keys)}
 
 
 def read(row: Mapping[str, Any], joint: str) -> Record | str:
@@ -42,6 +52,6 @@ def read(row: Mapping[str, Any], joint: str) -> Record | str:
             supporting[there[0], text] = None
         else:
             lost += 1
-    question = Question(row["id"], row["question"].strip(), (row["answer"].strip(),), kind=row.get("type") or "")
+    question = Question(row["id"], row["question"].strip(), answers(row), kind=row.get("type") or "")
     documents = tuple((title, joint.join(sentences)) for title, sentences in paragraphs)
     return Record(question, documents, tuple(supporting), tuple(gold), lost)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from atommem_cli.taskfiles import Plan, Request
-from atommem_cli.tasks import _haystack, _sentences
+from atommem_cli.tasks import _haystack, _records, _sentences
 from atommem_cli.tasks._haystack import Options
-from atommem_cli.tasks._records import Layout, digests
+from atommem_cli.tasks._records import Layout
 
 __all__ = ["LAYOUT", "Options", "build", "inputs"]
 
@@ -18,9 +18,11 @@ LAYOUT = Layout(
     licence="CC BY-SA 4.0",
     schema=_sentences.SCHEMA,
     optional=_sentences.OPTIONAL,
+    normal=_sentences.normal,
     read=partial(_sentences.read, joint=""),
+    prefer="distractor",
 )
-inputs = digests
+inputs = partial(_records.inputs, LAYOUT)
 
 
 def build(options: Options, request: Request) -> Plan:

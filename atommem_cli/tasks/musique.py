@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from atommem_cli.taskfiles import Plan, Request
-from atommem_cli.tasks import _haystack
+from atommem_cli.tasks import _haystack, _records
 from atommem_cli.tasks._haystack import Options
-from atommem_cli.tasks._records import Layout, Record, digests
+from atommem_cli.tasks._records import Layout, Record, answers
 from atommem_cli.types import Question
 
 __all__ = ["LAYOUT", "Options", "build", "inputs"]
@@ -20,14 +21,20 @@ def _read(row: Mapping[str, Any]) -> Record | str:
     paragraphs = row["paragraphs"]
     if not paragraphs:
         return "without_context"
-    aliases = [alias.strip() for alias in row.get("answer_aliases") or () if alias.strip()]
-    answers = dict.fromkeys([row["answer"].strip(), *aliases])
     gold = tuple(at for at, paragraph in enumerate(paragraphs) if paragraph["is_supporting"])
     # Ids read `2hop__13548_13529`: how many hops comes first.
-    question = Question(row["id"], row["question"].strip(), tuple(answers), kind=row["id"].split("_")[0])
+    question = Question(row["id"], row["question"].strip(), answers(row), kind=row["id"].split("_")[0])
     documents = tuple((paragraph["title"], paragraph["paragraph_text"]) for paragraph in paragraphs)
     supporting = tuple((at, documents[at][1]) for at in gold)
     return Record(question, documents, supporting, gold, lost=0)
+
+
+def _normal(row: dict[str, Any]) -> None:
+    """Brings paragraphs that are an object of lists, as some tables have them, into a list of objects."""
+    paragraphs = row.get("paragraphs")
+    if isinstance(paragraphs, Mapping) and all(isinstance(column, list) for column in paragraphs.values()):
+        columns = zip(*paragraphs.values(), strict=False)
+        row["paragraphs"] = [dict(zip(paragraphs, values, strict=True)) for values in columns]
 
 
 LAYOUT = Layout(
@@ -39,12 +46,14 @@ LAYOUT = Layout(
         "id": str,
         "question": str,
         "answer": str,
-        "paragraphs": [{"idx": int, "title": str, "paragraph_text": str, "is_supporting": bool}],
+        "paragraphs": [{"title": str, "paragraph_text": str, "is_supporting": bool}],
     },
-    optional={"answer_aliases": [str], "answerable": bool},
+    optional={"answerable": bool},
+    normal=_normal,
     read=_read,
+    prefer="ans",
 )
-inputs = digests
+inputs = partial(_records.inputs, LAYOUT)
 
 
 def build(options: Options, request: Request) -> Plan:

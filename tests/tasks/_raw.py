@@ -81,3 +81,12 @@ def write(path: Path, rows: Sequence[Row]) -> Path:
     else:
         path.write_text(json.dumps(rows) if path.suffix == ".json" else lines(rows), encoding="utf-8")
     return path
+
+
+def original(row: Row) -> Row:
+    """A record of HotpotQA or 2Wiki as in the original downloads: `_id`, and lists of pairs."""
+    row = {"_id": row["id"], **{key: value for key, value in row.items() if key != "id"}}
+    facts, context = row["supporting_facts"], row["context"]
+    row["supporting_facts"] = [list(pair) for pair in zip(facts["title"], facts["sent_id"], strict=True)]
+    row["context"] = [list(pair) for pair in zip(context["title"], context["sentences"], strict=True)]
+    return row

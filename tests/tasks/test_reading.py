@@ -145,12 +145,6 @@ def test_a_path_with_wildcards_in_it_is_taken_as_it_is(tmp_path: Path) -> None:
 # --- what can be wrong ------------------------------------------------------------------------------
 
 
-def original_site(number: int) -> Row:
-    row = hotpot(number)
-    context = row["context"]
-    return row | {"context": [list(pair) for pair in zip(context["title"], context["sentences"], strict=True)]}
-
-
 def without(row: Row, field: str) -> Row:
     return {key: value for key, value in row.items() if key != field}
 
@@ -159,13 +153,11 @@ def without(row: Row, field: str) -> Row:
     ("file", "content", "says"),
     [
         ("validation.jsonl", lines([without(hotpot(1), "answer")]), "the field answer is missing"),
-        ("validation.jsonl", lines([hotpot(1), hotpot(2, answer=None)]), "record 2: the field answer is missing"),
         (
             "validation.jsonl",
-            lines([original_site(1)]),
-            "line 1: the field context is a list, as on the data set's original",
+            lines([hotpot(1), hotpot(2, answer=None)]),
+            "line 2: the field answer is missing; a test set without answers",
         ),
-        ("validation.json", json.dumps([original_site(1)]), "record 1: the field context is a list, as on"),
         (
             "validation.jsonl",
             lines([hotpot(1, context={"title": ["a"]})]),
@@ -185,7 +177,7 @@ def without(row: Row, field: str) -> Row:
         ("validation.jsonl", lines([hotpot(1)]) + "{broken\n" + lines([hotpot(2)]), "is damaged: line 2 is not JSON"),
         ("validation.jsonl", "", "there is no record in it"),
         ("validation.jsonl", '["a", "b"]', "the records are not JSON objects"),
-        ("validation.json", json.dumps({"data": []}), "the field id is missing"),
+        ("validation.json", json.dumps({"data": []}), "there is no record in it"),
         ("validation.jsonl.gz", b"not gzip", "validation.jsonl.gz is damaged"),
         ("validation.parquet", b"not parquet", "validation.parquet cannot be read"),
         ("validation.csv", "id,question\n", "no file of the split validation"),
@@ -226,7 +218,7 @@ def test_a_missing_path_an_unknown_format_another_split_and_two_formats_are_refu
 def test_the_hub_is_read_with_the_same_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`load_dataset` takes a folder in place of a name of the hub: the same code, without a network."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    rows = [hotpot(number) for number in range(3)]
+    rows = [without(hotpot(number), "level") for number in range(3)]
     write(tmp_path / "hub" / "validation.parquet", rows)
     write(tmp_path / "hub" / "train.parquet", rows[:1])
     layout = replace(hotpotqa.LAYOUT, hub=str(tmp_path / "hub"), config=None)
@@ -235,7 +227,7 @@ def test_the_hub_is_read_with_the_same_schema(tmp_path: Path, monkeypatch: pytes
 
     write(tmp_path / "other" / "validation.parquet", [without(row, "context") for row in rows])
     with pytest.raises(SourceError, match="the field context is missing"):
-        read_hub(replace(layout, hub=str(tmp_path / "other")), "validation")
+        list(read_hub(replace(layout, hub=str(tmp_path / "other")), "validation")[0])
 
 
 OFFLINE = """
