@@ -6,7 +6,8 @@
     │   ├── SourceError             raw records or prepared tasks: missing, damaged, wrong schema
     │   └── RunMismatch             a run folder that belongs to another recipe, data or process
     ├── BackendError            3   something outside did not serve: a server, the store, the disk
-    │   └── MissingExtra            a package or model that is not installed
+    │   ├── MissingExtra            a package or model that is not installed
+    │   └── Diverged                a model whose numbers are not finite, or a training that came to them
     └── Interrupted             130 stopped by the user; everything finished is on disk
 
 What a model writes never raises: it becomes an `Outcome`. A failed model call ends one episode with
@@ -46,6 +47,10 @@ class BackendError(AtommemError):
 
 class MissingExtra(BackendError):
     """An optional package or a local model is not there; the message says how to get it."""
+
+
+class Diverged(BackendError):
+    """A loss, gradient, weight or logit is NaN or infinite: nothing good can be made of that model any more."""
 
 
 class Interrupted(AtommemError):

@@ -15,7 +15,8 @@ from typing import Any
 from atommem_cli.batches import Row, micro_batches
 from atommem_cli.chat import Chat
 from atommem_cli.episode import Call
-from atommem_cli.sampling import GumbelSampler, OwnLimits
+from atommem_cli.errors import Diverged
+from atommem_cli.sampling import Finite, GumbelSampler, OwnLimits
 from atommem_cli.types import Finish, Generation
 
 
@@ -79,6 +80,9 @@ def complete(
 
     Returns:
         The new token ids of each row, by the row's index.
+
+    Raises:
+        Diverged: the model's logits are not finite.
     """
     written: dict[int, list[int]] = {}
     for part in micro_batches(rows, micro_batch_tokens, turns.window):
@@ -96,7 +100,8 @@ def _run(model: Any, rows: Sequence[Row], turns: Turns, sampling: Sampling) -> l
     ids = torch.tensor([[turns.pad] * (width - len(row.prompt)) + row.prompt for row in rows])  # (R, P)
     mask = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in rows])  # (R, P)
     limits = torch.tensor([row.most for row in rows], device=device)  # (R,)
-    processors = LogitsProcessorList()
+    finite = Finite(device)
+    processors = LogitsProcessorList([finite])
     if sampling.temperature > 0:
         seeds = [row.seed for row in rows]
         processors.append(GumbelSampler(seeds, sampling.temperature, sampling.top_p, device))
@@ -115,6 +120,11 @@ def _run(model: Any, rows: Sequence[Row], turns: Turns, sampling: Sampling) -> l
         )
     finally:
         model.generation_config = own
+    if not finite:
+        raise Diverged(
+            f"the logits of {model.name_or_path or 'the model'} are not finite: its weights have diverged, "
+            "or policy.dtype is too narrow for them (try float32)"
+        )
     new: list[list[int]] = written[:, width:].tolist()
     return new
 

@@ -47,6 +47,23 @@ class GumbelSampler:
         return scores - uniform.log_().neg_().log_()
 
 
+class Finite:
+    """A logits processor that changes nothing and remembers whether every row had a best token so far."""
+
+    def __init__(self, device: torch.device) -> None:
+        import torch
+
+        self._sound = torch.ones((), dtype=torch.bool, device=device)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Args: scores, shape (R, V). Returns: the same."""
+        self._sound &= scores.amax(dim=-1).isfinite().all()  # NaN where one of the row is
+        return scores
+
+    def __bool__(self) -> bool:
+        return bool(self._sound)
+
+
 class OwnLimits:
     """A stopping criterion: each row ends after its own number of new tokens."""
 

@@ -43,7 +43,7 @@ def sft(
         return
     path = running.run_path("sft", chosen, out)
     with terminal.progress("updates") as tell:
-        result = teaching.train(chosen, path, command=sys.argv, progress=tell)
+        result = teaching.train(chosen, path, command=sys.argv, progress=tell, say=terminal.say)
     terminal.say(f"{path}: written; next: atommem grpo --policy {path}")
     show([progress.table(history.read_all([path]))], [result], as_json)
 
@@ -76,7 +76,7 @@ def grpo(
         return
     path = running.run_path("grpo", chosen, out)
     with terminal.progress("updates") as tell:
-        result = learning.train(chosen, path, command=sys.argv, progress=tell)
+        result = learning.train(chosen, path, command=sys.argv, progress=tell, say=terminal.say)
     for remark in [f"{path}: written", *learning.warnings(result)]:
         terminal.say(remark)
     show([progress.table(history.read_all([path]))], [result], as_json)

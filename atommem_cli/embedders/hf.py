@@ -15,7 +15,7 @@ from pydantic import PositiveInt
 
 from atommem_cli.errors import MissingExtra, UsageError
 from atommem_cli.sections import Section
-from atommem_cli.weights import digest_of_files, loading, weight_files
+from atommem_cli.weights import digest_of_files, load_tokenizer, load_weights, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -121,16 +121,16 @@ def _pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tenso
 def _load(options: Options) -> tuple[Any, Any]:
     try:
         import torch
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoModel
     except ImportError as error:
         raise MissingExtra(f"the hf embedder needs {error.name}: pip install torch transformers") from None
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    side = "left" if options.pooling == "last" else "right"
-    with loading(options.model) as where:
-        tokenizer = AutoTokenizer.from_pretrained(where, padding_side=side)
-        model = AutoModel.from_pretrained(where, dtype=getattr(torch, options.dtype))
+    tokenizer = load_tokenizer(options.model)
+    tokenizer.padding_side = "left" if options.pooling == "last" else "right"
+    # Nothing here uses a pooler, and many encoders are stored without theirs.
+    model = load_weights(AutoModel, options.model, getattr(torch, options.dtype), optional="pooler")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     try:
         return tokenizer, model.eval().to(device)

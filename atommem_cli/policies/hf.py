@@ -68,6 +68,7 @@ def build(options: Options) -> HuggingFace:
 
     Raises:
         MissingExtra: the model is not there or cannot be loaded.
+        Diverged: its weights are not finite.
         UsageError: its tokenizer has no chat template.
         BackendError: it does not fit the device.
     """
@@ -126,6 +127,7 @@ class HuggingFace:
 
         Raises:
             BackendError: the device has not enough memory.
+            Diverged: the logits are not finite.
         """
         rows, replies = self._turns.rows(calls)
         options = self.options

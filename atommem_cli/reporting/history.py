@@ -45,6 +45,8 @@ class History:
     """Of training, over all sessions."""
     unusable: tuple[str, ...] = ()
     """Values that are nan, infinite or beyond `LARGEST`, as "loss at step 40"."""
+    diverged: str = ""
+    """What ended the training because it was not finite, as "the loss at step 41"."""
 
     @property
     def steps(self) -> int:
@@ -157,6 +159,7 @@ def read(folder: Path, *, whole_name: bool = False) -> History:
         raise SourceError(f"{folder / 'run.json'}: names no command sft or grpo; is this the folder of a training run?")
     lines: dict[str, dict[int, dict[str, float]]] = {TRAIN: {}, VALIDATION: {}}
     unusable: list[str] = []
+    diverged = ""
     seconds = 0.0
     for number, (_, line) in enumerate(whole_lines(path), start=1):
         step = line.get("step") if isinstance(line, dict) else None
@@ -167,15 +170,19 @@ def read(folder: Path, *, whole_name: bool = False) -> History:
             continue
         numbers = {_text(m): v for m, v in line.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         finite = {metric: float(value) for metric, value in numbers.items() if abs(value) <= LARGEST}
-        unusable += [f"{metric} at step {step}" for metric in numbers if metric not in finite]
+        known = line["not_finite"] if isinstance(line.get("not_finite"), dict) else {}
+        unusable += [f"{metric} at step {step}" for metric in [*numbers, *known] if metric not in finite]
+        if isinstance(line.get("diverged"), dict):
+            diverged = _text(f"{line['diverged'].get('what', 'a value')} at step {step}")
+            continue
         seconds = max(seconds, finite.pop("seconds", 0.0))
         del finite["step"]
         lines[kind][step] = finite
-    if not any(lines.values()):
+    if not any(lines.values()) and not diverged:
         raise UsageError(f"{folder}: holds no training metrics yet (metrics.jsonl is empty)")
     parts = folder.resolve().parts[-2 if whole_name else -1 :]
     command = cast(Literal["sft", "grpo"], identity["command"])
-    return History(_text("/".join(parts)), folder, command, identity, lines, seconds, tuple(unusable))
+    return History(_text("/".join(parts)), folder, command, identity, lines, seconds, tuple(unusable), diverged)
 
 
 def _text(name: str) -> str:

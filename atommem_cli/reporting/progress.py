@@ -70,6 +70,7 @@ def table(histories: Sequence[History]) -> Table:
     notes = ["best: the highest of n, so it flatters"]
     if histories[0].command == "sft":
         notes = ["best: the lowest of n, so it flatters"]
+    notes += [f"{history.name} diverged: {history.diverged}" for history in histories if history.diverged]
     if len(together) > 1:
         notes.append("± one standard deviation over runs")
     return Table(f"Training by {histories[0].command}; {'; '.join(notes)}", headers, tuple(rows))

@@ -37,6 +37,7 @@ def page(histories: Sequence[History], images: Sequence[Mapping[str, Any]]) -> s
         images=images,
         rollouts=_rollouts(histories),
         recipes=[(history.name, _recipe(history)) for history in histories],
+        diverged=[(h.name, h.diverged) for h in histories if h.diverged],
         unusable=[(h.name, len(h.unusable), h.unusable[:5]) for h in histories if h.unusable],
     )
 

@@ -1,8 +1,10 @@
 """Checkpoints that can be resumed and played, and the metrics of a training run.
 
 run.json, recipe.yaml, sessions.jsonl
-metrics.jsonl              one line per logged step: step, kind (train, validation), seconds, values
-checkpoints/checkpoint-N/  TRL's checkpoint, with the recipe in it
+metrics.jsonl              one line per logged step: step, kind (train, validation), seconds, values; a value that is
+                           not finite is null, and "not_finite" names it; "diverged" is the last line of a training
+                           that stopped for one
+checkpoints/checkpoint-N/  TRL's checkpoint, with the recipe in it, and whole.json once all of it is on the disk
 model/                     the best by validation, or the last; written at the end
 rollouts/step-N/           grpo: the trajectories of chosen updates, ordinary run folders
 """
@@ -12,14 +14,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atommem_cli.errors import SourceError
 from atommem_cli.jsonlines import Lines, read_lines, write_whole
 from atommem_cli.recipe import Recipe
+from atommem_cli.training import damage, ranks
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -32,23 +37,69 @@ Progress = Callable[[int, int, str], None]
 """Called with updates done, planned and a remark."""
 
 
-def latest(out: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; what a kill left half-written is removed."""
-    found = None
-    for folder in sorted((out / "checkpoints").glob(f"{PREFIX}*"), key=lambda path: int(path.name[len(PREFIX) :])):
-        if _whole(folder):
-            found = folder
-        else:
-            shutil.rmtree(folder)
-    return found
+def number(folder: Path) -> int:
+    """The update after which a checkpoint was written."""
+    return int(folder.name[len(PREFIX) :])
 
 
-def _whole(folder: Path) -> bool:
-    try:
-        json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))  # TRL writes it last
-    except (OSError, ValueError):
-        return False
-    return True
+def whole(out: Path) -> list[Path]:
+    """Every checkpoint that could be resumed from, oldest first."""
+    return [folder for folder in _all(out) if damage.fault(folder) is None]
+
+
+def mend(out: Path, *, best: bool) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that can be resumed from; what a kill left half-written is removed, and what is
+    damaged is set aside as `damaged-N`.
+
+    Args:
+        best: the end of the training will load the best checkpoint, so that must be whole as well.
+
+    Returns:
+        The checkpoint; None is to begin anew. And one sentence about each that was set aside.
+
+    Raises:
+        SourceError: there are checkpoints, and none is whole.
+    """
+    found = _all(out)
+    for folder in [folder for folder in found if damage.begun(folder)]:
+        shutil.rmtree(folder)
+        found.remove(folder)
+    faults: dict[Path, str] = {}
+    for folder in reversed(found):
+        reason = damage.fault(folder) or (_fault_of_best(folder) if best else None)
+        if reason is None:
+            for bad in faults:
+                _set_aside(bad)
+            return folder, [f"{bad} is damaged ({why}): going on from {folder.name}" for bad, why in faults.items()]
+        faults[folder] = reason
+    if faults:
+        told = "; ".join(f"{bad.name}: {why}" for bad, why in faults.items())
+        raise SourceError(f"{out / 'checkpoints'}: no checkpoint is whole ({told}): remove this folder to begin anew")
+    return None, []
+
+
+def _all(out: Path) -> list[Path]:
+    names = re.compile(re.escape(PREFIX) + "[0-9]+")
+    there = [path for path in (out / "checkpoints").glob(f"{PREFIX}*") if names.fullmatch(path.name) and path.is_dir()]
+    return sorted(there, key=number)
+
+
+def _fault_of_best(folder: Path) -> str | None:
+    state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    if not state.get("best_model_checkpoint"):
+        return None
+    chosen = folder.with_name(Path(state["best_model_checkpoint"]).name)
+    if chosen == folder:
+        return None
+    why = damage.fault(chosen) if chosen.is_dir() else "it is missing"
+    return f"its best so far is {chosen.name}, and {why}" if why else None
+
+
+def _set_aside(folder: Path) -> None:
+    aside = folder.with_name(f"damaged-{number(folder)}")
+    if aside.exists():
+        shutil.rmtree(aside)
+    folder.rename(aside)
 
 
 def rewind(out: Path, checkpoint: Path | None) -> float:
@@ -61,7 +112,7 @@ def rewind(out: Path, checkpoint: Path | None) -> float:
     if not path.exists():
         return 0.0
     Lines(path).close()  # cuts off a torn last line
-    last = int(checkpoint.name[len(PREFIX) :]) if checkpoint else 0
+    last = number(checkpoint) if checkpoint else 0
     spent = 0.0
     for offset, line in read_lines(path):
         if checkpoint is None or line["step"] > last:
@@ -90,6 +141,8 @@ def callback(
             self.remark = ""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.best_model_checkpoint:  # the folder may have been moved since
+                state.best_model_checkpoint = str(out / "checkpoints" / Path(state.best_model_checkpoint).name)
             if state.is_world_process_zero:
                 self.lines = Lines(out / METRICS)
                 self.known = {(line["kind"], line["step"]) for line in self.lines.read()}
@@ -104,10 +157,14 @@ def callback(
                 "kind": kind,
                 "seconds": round(spent + time.perf_counter() - self.started, 3),
             }
+            unusable = {}
             for key, value in logs.items():
-                if isinstance(value, int | float) and math.isfinite(value) and not key.endswith(_SPEED):
-                    line[key.removeprefix("eval_")] = value
-            self.lines.append(line)
+                if isinstance(value, int | float) and not key.endswith(_SPEED):
+                    name, finite = key.removeprefix("eval_"), math.isfinite(value)
+                    line[name] = value if finite else None
+                    if not finite:
+                        unusable[name] = str(value)
+            self.lines.append({**line, **({"not_finite": unusable} if unusable else {})})
             if not validation:
                 self.remark = remark(line)
 
@@ -117,8 +174,10 @@ def callback(
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             folder = out / "checkpoints" / f"{PREFIX}{state.global_step}"
+            ranks.wait()  # each writes a part of it
             if state.is_world_process_zero and folder.is_dir():
                 write_whole(folder / "recipe.yaml", recipe.dump())
+                damage.mark(folder)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if self.lines:

@@ -114,7 +114,7 @@ def _outline(recipe: Recipe) -> Any:
     if options.model == hf.TINY:
         return hf.load(options)[0]
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(load_config(options.model))
+        return AutoModelForCausalLM.from_config(load_config(options.model), trust_remote_code=False)
 
 
 def _count(model: Any) -> int:

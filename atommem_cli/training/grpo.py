@@ -42,13 +42,19 @@ class _Tasks:
 
 
 def train(
-    recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: checkpoints.Progress | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    progress: checkpoints.Progress | None = None,
+    say: running.Say = running.nothing,
 ) -> dict[str, Any]:
     """Train to the recipe's end; continues a training that was begun in the same folder.
 
     Args:
         out: the run folder.
         command: the command line, for the record.
+        say: told of damaged checkpoints that were left out.
 
     Returns:
         The content of `summary.json`.
@@ -56,6 +62,7 @@ def train(
     Raises:
         UsageError: recipe, tasks, model or folder are not what they should be.
         BackendError: memory, disk or an optional package is missing.
+        Diverged: something is not finite, now or when the folder was last worked on.
         Interrupted: the user stopped it; the last checkpoint is on disk.
     """
     student.check(recipe)
@@ -74,7 +81,7 @@ def train(
     }
     with running.session(out, identity, recipe, command):
         if not (out / "summary.json").exists():
-            _train(recipe, out, tasks, config, adapters, learner, progress)
+            _train(recipe, out, tasks, config, adapters, learner, progress, say)
         return read_json(out / "summary.json")
 
 
@@ -86,12 +93,13 @@ def _train(
     adapters: Any,
     learner: Student,
     progress: checkpoints.Progress | None,
+    say: running.Say,
 ) -> None:
     from datasets import Dataset
 
     from atommem_cli.training.trainer import TrajectoryGRPOTrainer
 
-    checkpoint, spent = running.resume(out)
+    checkpoint, spent = running.resume(out, "grpo.trainer", config, say)
     if config.use_vllm and config.vllm_max_model_length:
         learner.turns.window = min(learner.turns.window or config.vllm_max_model_length, config.vllm_max_model_length)
     policy = LearningPolicy(learner)
@@ -112,7 +120,8 @@ def _train(
         )
         running.quiet(trainer)
         trainer.add_callback(checkpoints.callback(out, recipe, spent=spent, progress=progress, remark=_remark))
-        running.fit(trainer, checkpoint, "grpo.micro_batch_tokens, grpo.trainer.per_device_train_batch_size")
+        lower = "grpo.micro_batch_tokens, grpo.trainer.per_device_train_batch_size"
+        running.fit(trainer, out, checkpoint, "grpo.trainer", lower)
     finally:
         parts.close()
     running.finish(trainer, recipe, out)
@@ -165,8 +174,8 @@ def order(config: Any, tasks: int) -> list[int]:
 
 
 def _remark(line: dict[str, Any]) -> str:
-    flat = 100 * line.get(running.FLAT, 0)
-    return f"reward {line.get('reward', 0):.2f}, groups without spread {flat:.0f} %"
+    flat, reward = 100 * (line.get(running.FLAT) or 0), line.get("reward") or 0
+    return f"reward {reward:.2f}, groups without spread {flat:.0f} %"
 
 
 @dataclass(frozen=True, slots=True)

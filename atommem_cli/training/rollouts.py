@@ -19,6 +19,7 @@ from atommem_cli.assembly import Parts, chunks_of
 from atommem_cli.batches import Row, micro_batches
 from atommem_cli.chat import OffsetTokenizer
 from atommem_cli.episode import Call
+from atommem_cli.errors import Diverged
 from atommem_cli.generation import Sampling, complete
 from atommem_cli.rollout import Clock
 from atommem_cli.text import Tokenizer
@@ -39,6 +40,8 @@ class LearningPolicy:
         """Episodes at once: all of a generation batch; see `Player.play`."""
         self.trainer: Any = None
         """Set once the trainer is there."""
+        self.finite = True
+        """Whether all logits were, on this rank; episodes end at once where they are not."""
         self._student = student
 
     def generate(self, calls: Sequence[Call]) -> list[Generation]:
@@ -111,6 +114,9 @@ class LearningPolicy:
             sampling = Sampling(args.temperature, args.top_p) if training else _GREEDY
             try:
                 return complete(model, rows, self._student.turns, sampling, self._student.options.micro_batch_tokens)
+            except Diverged:
+                self.finite = False  # the ranks stop together, once their episodes are over
+                return {row.index: [self._student.turns.pad] for row in rows}
             finally:
                 model.train(training)
 

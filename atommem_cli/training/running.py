@@ -5,23 +5,30 @@ from __future__ import annotations
 import errno
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from atommem_cli import folders, sessions, tiny
-from atommem_cli.errors import BackendError, Interrupted
+from atommem_cli.errors import AtommemError, BackendError, Interrupted
 from atommem_cli.jsonlines import read_lines, write_whole
 from atommem_cli.policies.hf import TINY
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import SCHEMA, Folder
-from atommem_cli.training import checkpoints, ranks, student
+from atommem_cli.training import checkpoints, damage, divergence, ranks, student
 from atommem_cli.training.settings import Command
 from atommem_cli.training.silence import silent
 from atommem_cli.training.student import Student
 from atommem_cli.weights import adapted, digest_of_files, memory_advice, weight_files
+
+Say = Callable[[str], None]
+"""Told what a user should know while a training goes on."""
+
+
+def nothing(_: str) -> None:
+    """Nobody listens."""
 
 
 def run_path(command: Command, recipe: Recipe, out: Path | None) -> Path:
@@ -63,34 +70,82 @@ def session(out: Path, identity: Mapping[str, Any], recipe: Recipe, command: Seq
             )
 
 
-def resume(out: Path) -> tuple[Path | None, float]:
+def resume(out: Path, key: str, config: Any, say: Say) -> tuple[Path | None, float]:
     """The checkpoint to go on from, the metrics rewound to it, and the seconds of training up to there.
 
     The main process mends the folder before the others look.
+
+    Args:
+        key: where in the recipe the trainer's keywords stand.
+        config: the trainer's keywords.
+        say: told of every checkpoint that was damaged.
+
+    Raises:
+        Diverged: the training cannot go on.
+        SourceError: there are checkpoints, and none is whole.
     """
-    spent = 0.0
+    divergence.refuse(out, key)
+    checkpoint, spent, failed = None, 0.0, None
     if not ranks.own():
-        spent = checkpoints.rewind(out, checkpoints.latest(out))
-    ranks.wait()
-    return checkpoints.latest(out), spent
+        try:
+            checkpoint, remarks = checkpoints.mend(out, best=config.load_best_model_at_end)
+            spent = checkpoints.rewind(out, checkpoint)
+            for remark in remarks:
+                say(remark)
+        except AtommemError as error:
+            failed = error
+    checkpoint, failed = ranks.gather([(checkpoint, failed)])[0]
+    if failed is not None:
+        raise failed
+    return checkpoint, spent
 
 
-def fit(trainer: Any, checkpoint: Path | None, micro_batch_key: str) -> None:
+def fit(trainer: Any, out: Path, checkpoint: Path | None, key: str, micro_batch_key: str) -> None:
     """Train to the end, from the last checkpoint where there is one.
 
     Args:
+        key: where in the recipe the trainer's keywords stand.
         micro_batch_key: the recipe key that lowers memory, for the advice.
 
     Raises:
-        BackendError: memory ran out; what was saved is on disk.
+        BackendError: memory ran out, or the checkpoint cannot be loaded; what was saved is on disk.
+        Diverged: something is not finite.
     """
+    started = _started()
+    trainer.add_callback(started)
     trainer.add_callback(_stop_at_the_end())
+    divergence.watch(trainer)
     try:
         with memory_advice(micro_batch_key):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except _AtTheEndError:
         if trainer.args.load_best_model_at_end and trainer.state.best_model_checkpoint:
             trainer._load_best_model()
+    except divergence.FoundError as found:
+        if not ranks.own():
+            divergence.record(out, found)
+        ranks.wait()
+        divergence.refuse(out, key)
+    except Exception as error:
+        if checkpoint is None or started.steps or isinstance(error, AtommemError):
+            raise
+        # Whatever torch, safetensors and pickle raise; an EOFError would read as Ctrl-D.
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise BackendError(
+            f"{checkpoint} cannot be loaded: {reason}: remove it, and the same command goes on from the one before"
+        ) from error
+
+
+def _started() -> Any:
+    from transformers import TrainerCallback
+
+    class Started(TrainerCallback):  # type: ignore[misc]
+        steps = 0
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.steps += 1
+
+    return Started()
 
 
 @contextmanager
@@ -160,14 +215,15 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
     """Write the model that the trainer holds, and `summary.json`: the folder is finished."""
     state, folder = trainer.state, out / checkpoints.MODEL
     chosen = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
-    best = int(Path(chosen).name[len(checkpoints.PREFIX) :]) if chosen else None
+    best = checkpoints.number(Path(chosen)) if chosen else None
     trainer.save_model(str(folder))  # every rank holds a part of it
     if ranks.own():
         ranks.wait()
         return
     student.complete(folder, recipe)
+    damage.flush(folder)
     lines = [line for _, line in read_lines(out / checkpoints.METRICS)]
-    flat = [line[FLAT] for line in lines if line["kind"] == "train" and FLAT in line]
+    flat = [line[FLAT] for line in lines if line["kind"] == "train" and line.get(FLAT) is not None]
     result = {
         "schema": SCHEMA,
         "updates": state.global_step,

@@ -11,11 +11,23 @@ from atommem_cli import rewards, tiny
 from atommem_cli.errors import RecipeError
 from atommem_cli.jsonlines import read_json
 from atommem_cli.recipe import Recipe
-from atommem_cli.training import checkpoints, demonstrations, planning, ranks, recall, rows, running, settings, student
+from atommem_cli.training import (
+    checkpoints,
+    damage,
+    demonstrations,
+    planning,
+    ranks,
+    recall,
+    rows,
+    running,
+    settings,
+    student,
+)
 from atommem_cli.training import words as wording
 from atommem_cli.training.demonstrations import Demonstrations
 from atommem_cli.training.planning import SftPlan, table
 from atommem_cli.training.student import Student
+from atommem_cli.weights import load_model
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,13 +58,19 @@ def plan(recipe: Recipe, processes: int | None = None) -> SftPlan:
 
 
 def train(
-    recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: checkpoints.Progress | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    progress: checkpoints.Progress | None = None,
+    say: running.Say = running.nothing,
 ) -> dict[str, Any]:
     """Train to the recipe's end; continues a training that was begun in the same folder.
 
     Args:
         out: the run folder.
         command: the command line, for the record.
+        say: told of damaged checkpoints that were left out.
 
     Returns:
         The content of `summary.json`.
@@ -60,6 +78,7 @@ def train(
     Raises:
         UsageError: recipe, runs, tasks, model or folder are not what they should be.
         BackendError: memory, disk or an optional package is missing.
+        Diverged: something is not finite, now or when the folder was last worked on.
         Interrupted: the user stopped it; the last checkpoint is on disk.
     """
     config = _check(recipe, out)
@@ -76,7 +95,7 @@ def train(
     with running.session(out, identity, recipe, command):
         if not (out / "summary.json").exists():
             if recipe.sft.recall is not None:
-                _recall(recipe, out / RECALL, learner, progress)
+                _recall(recipe, out / RECALL, learner, progress, say)
             trainer = _trainer(
                 running.rooted(learner, out),
                 learner,
@@ -85,7 +104,7 @@ def train(
                 rows.dataset(validation) if validation else None,
                 student.adapters(recipe.sft.lora, "sft.lora"),
             )
-            _fit(trainer, recipe, out, progress)
+            _fit(trainer, recipe, out, "sft.trainer", progress, say)
             running.finish(trainer, recipe, out)
         return read_json(out / "summary.json")
 
@@ -132,10 +151,10 @@ def _recall_config(recipe: Recipe, out: Path) -> Any:
 # --- stages
 
 
-def _recall(recipe: Recipe, out: Path, learner: Student, progress: checkpoints.Progress | None) -> None:
+def _recall(
+    recipe: Recipe, out: Path, learner: Student, progress: checkpoints.Progress | None, say: running.Say
+) -> None:
     """The stage that comes first; once it is complete, its model is loaded and nothing is trained."""
-    from transformers import AutoModelForCausalLM
-
     assert recipe.sft.recall is not None
     folder = out / checkpoints.MODEL
     complete = folder.exists()
@@ -144,13 +163,14 @@ def _recall(recipe: Recipe, out: Path, learner: Student, progress: checkpoints.P
         out.mkdir(exist_ok=True)
         exercises = recall.rows(wording.of(learner), recipe.sft.recall.rows, recipe.seed)
         trainer = _trainer(learner.model, learner, _recall_config(recipe, out), rows.dataset(exercises))
-        _fit(trainer, recipe, out, progress)
+        _fit(trainer, recipe, out, "sft.recall.trainer", progress, say)
         if not ranks.own():
             draft = folder.with_name(f".{folder.name}")
             tiny.save(draft, learner.model, learner.tokenizer)
+            damage.flush(draft)
             draft.rename(folder)
         ranks.wait()
-    learner.model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    learner.model = load_model(str(folder), "auto")
 
 
 def _trainer(
@@ -183,15 +203,17 @@ def _trainer(
     return trainer
 
 
-def _fit(trainer: Any, recipe: Recipe, out: Path, progress: checkpoints.Progress | None) -> None:
-    checkpoint, spent = running.resume(out)
+def _fit(
+    trainer: Any, recipe: Recipe, out: Path, key: str, progress: checkpoints.Progress | None, say: running.Say
+) -> None:
+    checkpoint, spent = running.resume(out, key, trainer.args, say)
     if checkpoint:
         logged = read_json(checkpoint / "trainer_state.json")["log_history"]
         # TRL counts tokens in the process only; a resumed run goes on counting.
         trainer._total_train_tokens = max((line.get("num_tokens", 0) for line in logged), default=0)
     trainer.add_callback(checkpoints.callback(out, recipe, spent=spent, progress=progress, remark=_remark))
-    running.fit(trainer, checkpoint, "sft.trainer.per_device_train_batch_size")
+    running.fit(trainer, out, checkpoint, key, "sft.trainer.per_device_train_batch_size")
 
 
 def _remark(line: dict[str, Any]) -> str:
-    return f"loss {line['loss']:.3f}"
+    return f"loss {line['loss']:.3f}" if line["loss"] is not None else "loss not finite"

@@ -28,6 +28,7 @@ from trl.trainer.utils import pad
 from atommem_cli.assembly import Parts
 from atommem_cli.rewards import REWARDS
 from atommem_cli.training import dynamics, packing
+from atommem_cli.training.divergence import agree
 from atommem_cli.training.importance import importance_ratio
 from atommem_cli.training.packing import Counts, Row
 from atommem_cli.training.ranks import gather
@@ -102,6 +103,8 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         samples = [(first + at) % group for at in range(len(prompts))]
         turn = self.state.global_step + 1 if mode == "train" else 0
         played = self._played = play(self._parts, self._policy, tasks, samples, turn)
+        update = self.state.global_step
+        agree(update, None if self._policy.finite else "a logit of the policy", update - 1)
         if self._keep and mode == "train":
             self._keep(self.state.global_step, played)
         # An episode whose first prompt did not fit wrote nothing; TRL wants a token all the same.

@@ -12,7 +12,7 @@ from atommem_cli.errors import UsageError
 from atommem_cli.generation import end_tokens
 from atommem_cli.training.student import Student
 from atommem_cli.types import Finish, Transition
-from atommem_cli.weights import context_window, load_tokenizer, loading
+from atommem_cli.weights import context_window, load_config, load_tokenizer, loading
 
 if TYPE_CHECKING:
     from atommem_cli.policies.hf import Options
@@ -59,7 +59,7 @@ def outline(options: Options) -> Words:
         MissingExtra: the model is not there.
         UsageError: it has no chat template, or nothing ends its replies.
     """
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     hf = plugins.load("policies", "hf")
     if options.model == hf.TINY:
@@ -67,8 +67,8 @@ def outline(options: Options) -> Words:
     else:
         tokenizer = load_tokenizer(options.model)
         chat = Chat(tokenizer, options.model, thinking=options.thinking)
+        config = load_config(options.model)
         with loading(options.model) as where:
-            config = AutoConfig.from_pretrained(where)
             try:
                 generation = GenerationConfig.from_pretrained(where)
             except OSError:  # not every model has one
