@@ -131,6 +131,7 @@ def loading(model: str) -> Iterator[str]:
         raise MissingExtra(f"there is no model folder {model} (and a hub id reads owner/name)")
     if here and not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise MissingExtra(f"the folder {model} holds no model: it has no config.json")
+    _insist_on_settings(folder, model)
     try:
         with _no_progress_bars():
             yield str(folder) if here else model
@@ -144,6 +145,17 @@ def loading(model: str) -> Iterator[str]:
             f"{model} is no folder here, and the hub did not give it "
             f"(download it, and name its folder or set HF_HOME): {reason}"
         ) from error
+
+
+def _insist_on_settings(folder: Path, model: str) -> None:
+    """Refuse a damaged generation_config.json, whose end tokens transformers would do without, silently."""
+    settings = folder / "generation_config.json"
+    try:
+        whole = not settings.is_file() or isinstance(json.loads(settings.read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise MissingExtra(f"the model in {model} cannot be loaded: generation_config.json is damaged")
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def grpo(
 
     chosen = recipes.meant(recipe, policy, {}, change or [])
     if plan:
-        planned = estimate.grpo(chosen, processes=processes or 1, sharded=sharded)
+        planned = estimate.grpo(chosen, processes=1 if processes is None else processes, sharded=sharded)
         show(plans.tables(planned), [asdict(planned)], as_json)
         return
     path = running.run_path("grpo", chosen, out)

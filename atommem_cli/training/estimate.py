@@ -17,14 +17,15 @@ from statistics import fmean
 from typing import Any
 
 from atommem_cli import recipe as recipes
+from atommem_cli import rewards
 from atommem_cli.assembly import assemble, chunks_of
 from atommem_cli.episode import Call
 from atommem_cli.errors import MissingExtra
 from atommem_cli.evaluation import bound_episode
 from atommem_cli.recipe import Recipe
-from atommem_cli.taskfiles import read_manifest, read_tasks
+from atommem_cli.taskfiles import read_tasks, verify
 from atommem_cli.text import Tokenizer
-from atommem_cli.training import footprint, student
+from atommem_cli.training import footprint, settings, student
 from atommem_cli.training.plans import Bound, GrpoPlan, Memory
 from atommem_cli.types import Generation
 
@@ -41,14 +42,18 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         sharded: weights, gradients and optimiser states are shared out (FSDP2, ZeRO-3).
 
     Raises:
-        UsageError: the policy has no weights here, or the tasks are not prepared.
+        UsageError: the policy has no weights here, the tasks are not prepared, or a number of the recipe is
+            none that a training can work with.
         MissingExtra: the model's tokenizer is not here.
     """
     student.check(recipe)
+    rewards.check(recipe.grpo.rewards, "grpo.rewards")
     folder, section = Path(recipe.task.folder) / recipe.grpo.split, recipe.grpo
-    there = read_manifest(folder).tasks
+    trainer = settings.plan(recipe, settings.together(processes))
+    student.check_lora(section.lora, "grpo.lora")
+    there = verify(folder).tasks
     tasks = min(section.limit or there, there)
-    rollouts, trajectories, per_generation = batches(section.trainer, processes)
+    rollouts, trajectories, per_generation = batches(trainer, processes)
     rows, prompt, new = _episodes(recipe, folder, min(tasks, SAMPLE))
     tokens = Bound(trajectories * rows.low * prompt.low, trajectories * (rows.high * prompt.high + new))
     share = processes * section.micro_batch_tokens
@@ -59,7 +64,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         processes=processes,
         rollouts=rollouts,
         trajectories=trajectories,
-        updates=_updates(section.trainer, tasks * rollouts // trajectories * per_generation),
+        updates=_updates(trainer, tasks * rollouts // trajectories * per_generation),
         updates_per_generation=per_generation,
         rows=rows,
         prompt=prompt,

@@ -80,7 +80,8 @@ def estimate(recipe: Recipe, command: Command, *, tokens: int, processes: int = 
     frozen = _WIDTH[stored] * (parameters - trained if lora is None else parameters)
     regime = stored if not bf16 else "mixed" if stored == "float32" and not sharded else "bfloat16"
     width = 2 if regime != "float32" else 4
-    recomputed = bool(given.get("gradient_checkpointing", True))  # TRL's default
+    # TRL's default; the second is the older name, which every version in our range knows.
+    recomputed = bool(given.get("activation_checkpointing", given.get("gradient_checkpointing", True)))
     head = config.vocab_size * config.hidden_size
     parts = [
         Part("weights", (learned * trained + frozen) / shares, "always"),

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from atommem_cli.errors import RecipeError
-from atommem_cli.plugins import did_you_mean
+from atommem_cli.errors import RecipeError, UsageError
 from atommem_cli.recipe import Recipe
-from atommem_cli.training import student
+from atommem_cli.training import keywords, student
 from atommem_cli.training.silence import silent
-
-_OURS = {
-    "output_dir": "the run folder",
-    "seed": "the recipe's seed",
-    "data_seed": "the recipe's seed",
-    "max_completion_length": "limits.reply and limits.answer",
-    "reward_weights": "grpo.rewards",
-    "resume_from_checkpoint": "what the run folder holds",
-    "disable_tqdm": "the terminal",
-    "remove_unused_columns": "the rows that it makes",
-    "num_generations_eval": "greedy validation, one episode a task",
-    "completion_only_loss": "its rows: no loss on prompts",
-    "assistant_only_loss": "its rows: no loss on prompts",
-    "chat_template_path": "the model's tokenizer",
-    "eos_token": "the model's tokenizer",
-}
-"""Keywords that a recipe may not give, and where atommem takes them from."""
 
 LOSSES = ("dapo", "cispo", "vespo")
 """Loss types that are normalised by the tokens of the whole batch. The others take means per row, and
@@ -59,8 +40,8 @@ def grpo(recipe: Recipe, out: Path, *, validated: int, processes: int) -> Any:
     """
     from trl.trainer.grpo_config import GRPOConfig
 
-    key, given = "grpo.trainer", recipe.grpo.trainer
-    _batches(given, processes)
+    key = "grpo.trainer"
+    given = plan(recipe, processes)
     defaults = {
         **(validating(given, "eval_reward", greater=True) if validated else {"eval_strategy": "no"}),
         "per_device_eval_batch_size": max(1, validated // processes),
@@ -106,6 +87,41 @@ def validating(given: Mapping[str, Any], metric: str, *, greater: bool) -> dict[
     }
 
 
+def taught(given: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Keywords of SFTConfig as the recipe gives them, before anything is derived from them.
+
+    Raises:
+        RecipeError: as `sft`.
+    """
+    from trl.trainer.sft_config import SFTConfig
+
+    return keywords.check(SFTConfig, given, key)
+
+
+def plan(recipe: Recipe, processes: int) -> dict[str, Any]:
+    """The keywords of `grpo.trainer` for a plan, which needs none of the packages that a training would.
+
+    Raises:
+        RecipeError: as `grpo`.
+    """
+    from trl.trainer.grpo_config import GRPOConfig
+
+    given = keywords.check(GRPOConfig, recipe.grpo.trainer, "grpo.trainer")
+    _batches(given, processes)
+    return given
+
+
+def together(processes: int) -> int:
+    """Processes as `--processes` gives them.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if processes < 1:
+        raise UsageError(f"--processes {processes}: at least 1 process trains")
+    return processes
+
+
 def _batches(given: Mapping[str, Any], processes: int) -> None:
     """Whole groups in every batch; said in the recipe's words before TRL says it in its own."""
     rollouts = given.get("num_generations", 8)
@@ -136,12 +152,7 @@ def _boundaries(config: Any, key: str) -> None:
 def _config(kind: Any, recipe: Recipe, out: Path, given: Mapping[str, Any], key: str, **ours: Any) -> Any:
     import torch
 
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-    for name in given:
-        if name in _OURS:
-            raise RecipeError(f"{key}.{name}: atommem takes it from {_OURS[name]}")
-        if name not in fields:
-            raise RecipeError(f"{key}.{name}: unknown key{did_you_mean(name, fields)} (keys are TRL's {kind.__name__})")
+    checked = keywords.check(kind, given, key)
     if given.get("deepspeed"):
         student.need("deepspeed", f"{key}.deepspeed")
     values = {
@@ -150,10 +161,11 @@ def _config(kind: Any, recipe: Recipe, out: Path, given: Mapping[str, Any], key:
         "report_to": "none",
         "log_level_replica": "passive",
         "logging_steps": 1,
-        **{name: _number(fields[name], value) for name, value in given.items()},
+        **checked,
         "output_dir": str(out / "checkpoints"),
         "seed": recipe.seed,
         "disable_tqdm": True,
+        "logging_nan_inf_filter": False,  # it would log the mean of what came before
         **ours,
     }
     try:
@@ -161,16 +173,6 @@ def _config(kind: Any, recipe: Recipe, out: Path, given: Mapping[str, Any], key:
             return kind(**values)
     except (TypeError, ValueError, ImportError) as error:
         raise RecipeError(f"{key}: {' '.join(str(error).split())}") from None
-
-
-def _number(field: dataclasses.Field[Any], value: Any) -> Any:
-    """YAML reads 1e-6 as a text."""
-    if isinstance(value, str) and (isinstance(field.default, float) or "float" in str(field.type)):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 Command = Literal["sft", "grpo"]

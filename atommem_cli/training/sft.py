@@ -50,11 +50,12 @@ def plan(recipe: Recipe, processes: int | None = None) -> SftPlan:
     Raises:
         UsageError, BackendError: see `train`.
     """
+    count = ranks.count() if processes is None else settings.together(processes)
     config = _check(recipe, Path())
     _, options = recipes.plugin("policies", recipe.policy)
     found = demonstrations.collect(recipe, wording.outline(options), config.max_length)
     training, validation = _split(recipe, found)
-    return planning.count(recipe, found, training, validation, config, processes or ranks.count())
+    return planning.count(recipe, found, training, validation, config, count)
 
 
 def train(
@@ -129,7 +130,7 @@ def _check(recipe: Recipe, out: Path) -> Any:
 
 def _config(recipe: Recipe, out: Path, *, validated: bool) -> Any:
     """TRL's keywords; of several checkpoints the best by validation is kept, unless the recipe says otherwise."""
-    given = {**_BASE, **recipe.sft.trainer}
+    given = {**_BASE, **settings.taught(recipe.sft.trainer, "sft.trainer")}
     if validated:
         saves = given.get("save_strategy", "steps")
         ours = {"eval_strategy": saves, "metric_for_best_model": "eval_loss"}

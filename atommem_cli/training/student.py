@@ -14,6 +14,7 @@ from atommem_cli.errors import MissingExtra, RecipeError, UsageError
 from atommem_cli.generation import Turns, end_tokens
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.recipe import Recipe
+from atommem_cli.training import keywords
 from atommem_cli.weights import context_window, digest_of_files, digest_of_tensors, load_model, weight_files
 
 if TYPE_CHECKING:
@@ -85,6 +86,18 @@ def need(package: str, why: str) -> None:
         raise MissingExtra(f"{why} needs {package}: pip install 'atommem[{EXTRAS[package]}]'")
 
 
+def check_lora(lora: dict[str, Any] | None, key: str) -> None:
+    """Refuse numbers that make no adapters; peft itself is not needed for it.
+
+    Raises:
+        RecipeError: one sentence.
+    """
+    keywords.finite(lora, key)
+    rank = (lora or {}).get("r", 8)
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise RecipeError(f"{key}.r: {rank} is no rank: a whole number from 1")
+
+
 def adapters(lora: dict[str, Any] | None, key: str) -> Any:
     """peft's LoraConfig for a recipe's `lora` section; None where every weight is trained.
 
@@ -94,6 +107,7 @@ def adapters(lora: dict[str, Any] | None, key: str) -> Any:
     """
     if lora is None:
         return None
+    check_lora(lora, key)
     need("peft", key)
     from peft import LoraConfig
 

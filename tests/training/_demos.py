@@ -51,7 +51,7 @@ def recipe(*changes: str, run: Path | None = None, **trainer: Any) -> Recipe:
         "learning_rate": 1e-3,
         "max_steps": 4,
         "save_steps": 2,
-        "activation_checkpointing": False,
+        "gradient_checkpointing": False,
         **trainer,
     }
     content = {

@@ -109,7 +109,7 @@ def test_activations_are_those_that_torch_allocates(
     config = Qwen3Config(vocab_size=64, head_dim=32, num_key_value_heads=2, dtype=dtype, **size)
     model = Qwen3ForCausalLM(config).to(getattr(torch, dtype)).train()
     if checkpointing:
-        model.activation_checkpointing_enable()
+        model.gradient_checkpointing_enable()
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     ids = torch.randint(0, 64, (4, 512))

@@ -179,7 +179,7 @@ def test_adapters_on_adapters_start_from_what_the_first_ones_learned(tmp_path: P
     lora = "grpo.lora={r: 4, lora_alpha: 64, target_modules: [q_proj, v_proj]}"
     grpo.train(recipe(lora, max_steps=2, learning_rate=0.05), tmp_path / "first")
     checkpoint = tmp_path / "first" / "checkpoints" / "checkpoint-2"
-    frozen = recipe(lora, f"policy.model={checkpoint}", max_steps=1, learning_rate=0.0, beta=0.01)
+    frozen = recipe(lora, f"policy.model={checkpoint}", max_steps=1, learning_rate=1e-30, beta=0.01)
     grpo.train(frozen, tmp_path / "second")
     before, after = (
         load_model(str(model), "auto").state_dict() for model in (checkpoint, tmp_path / "second" / "model")
