@@ -25,6 +25,51 @@ def whole(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
+class Contents:
+    """Text that holds the names of control tokens, as text: no document, memory or reply can end a turn."""
+
+    def __init__(self, tokenizer: Any, marks: Sequence[int]) -> None:
+        """
+        Args:
+            marks: ids that no content may become.
+        """
+        self._tokenizer = tokenizer
+        self._marks = frozenset(marks)
+        names = sorted(filter(None, map(str, tokenizer.convert_ids_to_tokens(list(marks)))), key=len, reverse=True)
+        # Normalisers may ignore case; what is found too much is encoded as it always was.
+        self.named = re.compile("|".join(map(re.escape, names)) or r"(?!)", re.IGNORECASE)
+
+    def ids(self, text: str, inside: Sequence[Span]) -> list[int]:
+        """Token ids of a text in which these spans are contents; elsewhere control tokens are what they are."""
+        encoded = self._tokenizer(
+            text,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        found: list[int] = encoded["input_ids"]
+        made: list[int] = []
+        at = 0
+        for token, (start, end) in zip(found, encoded["offset_mapping"], strict=True):
+            while at < len(inside) and inside[at][1] <= start:
+                at += 1
+            content = at < len(inside) and inside[at][0] < end
+            made += self._plain(text[start:end]) if content and token in self._marks else [token]
+        return made
+
+    def _plain(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(
+            text, add_special_tokens=False, return_attention_mask=False, split_special_tokens=True
+        )["input_ids"]
+        if self._marks.isdisjoint(ids):
+            return ids
+        if len(text) > 1:  # a vocabulary of whole words knows it as a word
+            return [*self._plain(text[:1]), *self._plain(text[1:])]
+        unknown = self._tokenizer.unk_token_id
+        return [unknown] if unknown is not None else []
+
+
 class OffsetTokenizer:
     """A model's tokenizer as the chunker and the budgets want it (`text.Tokenizer`)."""
 
@@ -67,15 +112,57 @@ class Chat:
         self._tokenizer = tokenizer
         self._thinking = thinking
         self._takes_system = self._shows_system()
+        special = [token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id]
+        special += [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
+        added = set(tokenizer.added_tokens_decoder)
+        own = [token for token in self._encoded(self._render([{"role": "user", "content": "x"}])) if token in added]
+        unknown = {tokenizer.unk_token_id}
+        self._replies = Contents(tokenizer, sorted({*special} - unknown))
+        self._contents = Contents(tokenizer, sorted({*special, *own} - unknown))
+
+    def reply(self, text: str) -> list[int]:
+        """Token ids of a reply's text, without its end; what it says of special tokens is text."""
+        clean = whole(text)
+        spans = [match.span() for match in self._replies.named.finditer(clean)]
+        return self._replies.ids(clean, spans) if spans else self._encoded(clean)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the whole prompt, up to where the reply begins."""
         turns = [{"role": m.role, "content": whole(m.content)} for m in messages]
         if not self._takes_system:
+<<<<<<< HEAD
             turns = without_system(turns)
         encoded = self._tokenizer(
             self._render(turns), add_special_tokens=False, return_attention_mask=False, verbose=False
         )
+=======
+            turns = _without_system(turns)
+        named = self._contents.named
+        if not any(named.search(turn["content"]) for turn in turns):
+            return self._encoded(self._render(turns))
+        return self._contents.ids(*self._located(turns))
+
+    def _located(self, turns: Sequence[dict[str, str]]) -> tuple[str, list[Span]]:
+        """The rendered conversation, and where contents name control tokens in it."""
+        whole_text = "".join(turn["content"] for turn in turns)
+        sign = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in whole_text)
+        names: list[str] = []
+
+        def hide(match: re.Match[str]) -> str:
+            names.append(match[0])
+            return f"{sign}{len(names) - 1}{sign}"
+
+        hidden = [{**turn, "content": self._contents.named.sub(hide, turn["content"])} for turn in turns]
+        parts = re.split(f"{sign}([0-9]+){sign}", self._render(hidden))
+        text, spans = parts[0], []
+        for number, rest in zip(parts[1::2], parts[2::2], strict=True):
+            spans.append((len(text), len(text) + len(names[int(number)])))
+            text += names[int(number)] + rest
+        return text, spans
+
+    def _encoded(self, text: str) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=False, return_attention_mask=False, verbose=False)
+>>>>>>> 27c85b7 (What a document, memory or reply says of special tokens is text: it ends no turn, in prompts, training rows and encoders)
         ids: list[int] = encoded["input_ids"]
         return ids
 

@@ -92,7 +92,9 @@ class HFEmbedder:
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         clean = [text.encode("utf-8", "replace").decode() for text in texts]  # no lone surrogates
-        encoded = self._tokenizer(clean, truncation=True, max_length=self._options.max_tokens)
+        encoded = self._tokenizer(
+            clean, truncation=True, max_length=self._options.max_tokens, split_special_tokens=True
+        )
         # Nothing at all is read as one token of padding.
         return [ids or [self._tokenizer.pad_token_id] for ids in encoded["input_ids"]]
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli import plugins
-from atommem_cli.chat import Chat, whole
+from atommem_cli.chat import Chat
 from atommem_cli.errors import UsageError
 from atommem_cli.generation import end_tokens
 from atommem_cli.training.student import Student
@@ -37,9 +37,7 @@ class Words:
 
     def completion(self, step: Transition) -> list[int]:
         """What the policy would have had to write: the reply and, unless it was cut off, the end of the turn."""
-        text = whole(step.generation.text)
-        encoded = self.tokenizer(text, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        ids: list[int] = encoded["input_ids"]
+        ids = self.chat.reply(step.generation.text)
         return ids if step.generation.finish is Finish.LENGTH else [*ids, self.end]
 
 

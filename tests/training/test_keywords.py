@@ -101,7 +101,9 @@ def test_the_plan_refuses_what_the_training_would(tmp_path: Path) -> None:
     refused(lambda: estimate.grpo(worlds.recipe(learing_rate=1)), "grpo.trainer.learing_rate: unknown key")
     refused(lambda: estimate.grpo(worlds.recipe(num_generations=3)), "grpo.trainer.num_generations: groups of 3")
     refused(lambda: estimate.grpo(worlds.recipe("grpo.lora={r: 0}")), "grpo.lora.r: 0 is no rank")
-    refused(lambda: sft.plan(demos.recipe("sft.lora={lora_alpha: .nan}")), "sft.lora: nan is not a finite number")
+    adapted = demos.recipe("sft.lora={lora_alpha: 16}")
+    adapted.sft.lora["lora_alpha"] = math.nan  # type: ignore[index]
+    refused(lambda: sft.plan(adapted), "sft.lora: nan is not a finite number")
     (tmp_path / "small.yaml").write_text(worlds.recipe().dump())
     said = complaint("grpo", "--recipe", "small.yaml", "--plan", "--processes", "0", cwd=tmp_path)
     assert said == "atommem: --processes 0: at least 1 process trains"
