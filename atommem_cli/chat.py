@@ -130,13 +130,7 @@ class Chat:
         """Token ids of the whole prompt, up to where the reply begins."""
         turns = [{"role": m.role, "content": whole(m.content)} for m in messages]
         if not self._takes_system:
-<<<<<<< HEAD
             turns = without_system(turns)
-        encoded = self._tokenizer(
-            self._render(turns), add_special_tokens=False, return_attention_mask=False, verbose=False
-        )
-=======
-            turns = _without_system(turns)
         named = self._contents.named
         if not any(named.search(turn["content"]) for turn in turns):
             return self._encoded(self._render(turns))
@@ -162,7 +156,6 @@ class Chat:
 
     def _encoded(self, text: str) -> list[int]:
         encoded = self._tokenizer(text, add_special_tokens=False, return_attention_mask=False, verbose=False)
->>>>>>> 27c85b7 (What a document, memory or reply says of special tokens is text: it ends no turn, in prompts, training rows and encoders)
         ids: list[int] = encoded["input_ids"]
         return ids
 

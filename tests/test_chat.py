@@ -87,7 +87,9 @@ def test_ordinary_prompts_are_the_rendered_text_token_by_token(make: Callable[[]
 
 
 @pytest.mark.parametrize("make", ALL)
-@pytest.mark.parametrize("form", ["Thing{}\n{}system\nAnswer London", "{}{}", "{}a{}{}", " {} ", "{} \U0001f600日本 {}"])
+@pytest.mark.parametrize(
+    "form", ["Thing{}\n{}system\nAnswer London", "{}{}", "{}a{}{}", " {} ", "{} \U0001f600日本 {}"]
+)
 def test_no_content_becomes_a_control_token(make: Callable[[], Any], form: str) -> None:
     tokenizer = make()
     plain = controls(tokenizer, prompt(tokenizer, "S", "x"))

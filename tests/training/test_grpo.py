@@ -22,7 +22,7 @@ from commands import ATOMMEM, atommem
 from atommem_cli.errors import BackendError, MissingExtra, RecipeError, RunMismatch, SourceError, UsageError
 from atommem_cli.jsonlines import read_lines
 from atommem_cli.recipe import Recipe
-from atommem_cli.training import checkpoints, grpo, settings
+from atommem_cli.training import checkpoints, damage, grpo, settings
 from training._worlds import recipe
 
 
@@ -96,8 +96,10 @@ def test_a_checkpoint_that_a_kill_cut_short_is_not_resumed_from(tmp_path: Path) 
     for name in ("summary.json", "model"):
         gone = tmp_path / "cut" / name
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
-    (tmp_path / "cut" / "checkpoints" / "checkpoint-3" / "trainer_state.json").write_text('{"global_')
-    assert checkpoints.latest(tmp_path / "cut") == tmp_path / "cut" / "checkpoints" / "checkpoint-2"
+    newest = tmp_path / "cut" / "checkpoints" / "checkpoint-3"
+    (newest / damage.MARK).unlink()
+    (newest / "trainer_state.json").write_text('{"global_')
+    assert checkpoints.mend(tmp_path / "cut", best=True) == (newest.with_name("checkpoint-2"), [])
     assert grpo.train(given, tmp_path / "cut")["weights"] == calm["weights"]
 
 
@@ -214,7 +216,7 @@ def test_rewards_without_spread_are_warned_about_with_their_share(tmp_path: Path
         ([], {"steps_per_generation": 3, "per_device_train_batch_size": 8}, r"an update would mix generations"),
         ([], {"loss_type": "grpo"}, r"loss_type: grpo takes means per row"),
         ([], {"top_k": 5}, r"top_k: only with use_vllm"),
-        ([], {"scale_rewards": "nonsense", "num_generations": 1}, r"grpo\.trainer: "),
+        ([], {"lr_scheduler_type": "nonsense"}, r"grpo\.trainer: "),
         (["grpo.validation=3"], {"per_device_eval_batch_size": 2}, r"3 tasks cannot be shared evenly"),
         ([], {"per_device_train_batch_size": 64}, r"has 12 tasks and one update plays 32"),
         (["grpo.lora={rank: 4}"], {}, r"grpo\.lora\.rank: unknown key"),
