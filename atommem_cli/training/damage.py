@@ -103,7 +103,7 @@ def _safetensors(file: Path) -> bool:
                 return False
             header = json.loads(stream.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        return file.stat().st_size == 8 + length + max(ends, default=0)
+        return bool(file.stat().st_size == 8 + length + max(ends, default=0))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError):
         return False
 
