@@ -12,7 +12,7 @@ from statistics import fmean
 from atommem_cli import metrics
 from atommem_cli.errors import UsageError
 from atommem_cli.plugins import did_you_mean
-from atommem_cli.types import Outcome, StopReason, Task, Trajectory
+from atommem_cli.types import Expects, Outcome, StopReason, Task, Trajectory, Transition
 
 Reward = Callable[[Task, Trajectory], float]
 
@@ -36,12 +36,25 @@ def of_scorer(name: str) -> Reward:
 
 
 def form(_: Task, trajectory: Trajectory) -> float:
-    """Share of model calls whose reply has no defective operation (malformed, unclosed, or of an entry that
-    was not shown or is gone), in [0, 1]; 0 where there was no call."""
+    """Share of model calls whose reply does what its step is for, without a defect, in [0, 1]; 0 without a call.
+
+    While reading that is an operation, of notes new notes, of a question an operation or an answer: a reply that is
+    empty, or a thought alone, earns nothing. Defects are operations that are malformed, unclosed, or of an entry that
+    was not shown or is gone.
+    """
     steps = trajectory.transitions
     if not steps:
         return 0.0
-    return fmean(not any(result.outcome in _DEFECTS for result in step.results) for step in steps)
+    return fmean(
+        _does_something(step, trajectory) and not any(result.outcome in _DEFECTS for result in step.results)
+        for step in steps
+    )
+
+
+def _does_something(step: Transition, trajectory: Trajectory) -> bool:
+    question = step.observation.question
+    answered = question is not None and bool(trajectory.answers[question].text.strip())
+    return bool(step.results) or (step.observation.expects is Expects.ANSWER and answered)
 
 
 def tagged(_: Task, trajectory: Trajectory) -> float:

@@ -35,6 +35,19 @@ def test_form_is_the_share_of_calls_without_a_defect() -> None:
     assert rewards.REWARDS["tagged"](task, trajectory) == 0.0
 
 
+@pytest.mark.parametrize("reply", ["", "  ", "<think>so many words</think>", "<think>cut"])
+def test_a_reply_that_does_nothing_has_no_form(reply: str) -> None:
+    assert rewards.REWARDS["format"](*played(reply)) == 0.0
+    assert rewards.REWARDS["format"](*played("nothing to note", reply)) == 0.0
+
+
+def test_form_wants_operations_while_reading_and_an_answer_to_a_question() -> None:
+    create, answer = "<create_memory>Ada</create_memory>", "<answer>Velt</answer>"
+    assert rewards.REWARDS["format"](*played(create, create, answer)) == 1.0
+    assert rewards.REWARDS["format"](*played(create, "well", answer)) == 0.75
+    assert rewards.REWARDS["format"](*played(create, create, "")) == 0.5
+
+
 def test_budgets_and_windows_cost_what_agemem_charges() -> None:
     task, whole = played("")
     assert rewards.REWARDS["budget"](task, whole) == 0

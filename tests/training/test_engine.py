@@ -45,7 +45,8 @@ class Engine:
 
     def _logprobs(self, prompt: list[int], reply: list[int]) -> list[list[float]]:
         with torch.no_grad():
-            logits = self.trainer.model(input_ids=torch.tensor([[*prompt, *reply]])).logits[0, len(prompt) - 1 : -1]
+            ids = torch.tensor([[*prompt, *reply]], device=self.trainer.accelerator.device)
+            logits = self.trainer.model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
         chosen = logits.log_softmax(-1)[torch.arange(len(reply)), torch.tensor(reply)]
         return [[value + self.shift] for value in chosen.tolist()]
 
@@ -69,7 +70,7 @@ def test_an_engine_that_agrees_with_the_trainer_needs_no_correction(tmp_path: Pa
     for batch in (batch for dealt in done.dealt for slot in dealt for batch in slot):
         mask = batch["completion_mask"].bool()
         ratio = batch["importance_sampling_ratio"].expand_as(mask)
-        assert torch.allclose(ratio[mask], torch.ones(()), atol=1e-4)
+        assert torch.allclose(ratio[mask], torch.ones((), device=mask.device), atol=1e-4)
         assert torch.allclose(batch["sampling_per_token_logps"][mask], batch["old_per_token_logps"][mask], atol=1e-5)
     assert done.vllm_generation.synced == 3  # before each of two updates and before the last validation
     assert isinstance(done, Watched)
@@ -89,4 +90,4 @@ def test_an_engine_that_disagrees_is_corrected_in_every_row(tmp_path: Path, mode
     done = trained(tmp_path, shift=-1.0, **settings)  # pi_trainer / pi_engine = e
     for batch in (batch for slot in done.dealt[0] for batch in slot):
         ratio = batch["importance_sampling_ratio"][batch["completion_mask"].bool()]
-        assert torch.allclose(ratio, torch.tensor(expected))
+        assert torch.allclose(ratio, torch.tensor(expected, device=ratio.device))

@@ -46,7 +46,9 @@ class Watched(TrajectoryGRPOTrainer):
         class Gradients(TrainerCallback):  # type: ignore[misc]
             def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
                 model = watch.accelerator.unwrap_model(watch.model)
-                watch.gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+                watch.gradients.append(
+                    {n: p.grad.cpu().clone() for n, p in model.named_parameters() if p.grad is not None}
+                )
 
         self.add_callback(Gradients())
 
@@ -91,7 +93,7 @@ def published_gradient(weights: Any, played: Played, advantages: Sequence[float]
     At the first inner iteration the ratio is 1, so clipping plays no part.
     """
     model = student.load(recipe()).model.double().train()
-    model.load_state_dict(weights)
+    model.load_state_dict(weights)  # on the CPU, whatever trained them
     steps = sum(len(t.transitions) for t in played.trajectories)
     tokens = sum(map(trained_tokens, played.trajectories))
     for trajectory, advantage in zip(played.trajectories, advantages, strict=True):
@@ -117,8 +119,9 @@ def test_the_gradient_is_that_of_the_published_objective(tmp_path: Path, unit: s
     assert len({len(t.transitions) for t in played.trajectories}) > 1  # trajectories of unequal length
     truth = published_gradient(done.starts[0], played, advantages, unit)
     scale = max(g.abs().max() for g in truth.values())
+    precision = 5e-2 if done.args.bf16 else 2e-6  # a GPU multiplies in bf16
     for name, expected in truth.items():
-        assert (gradient[name].double() - expected).abs().max() < 2e-6 * scale, name
+        assert (gradient[name].double() - expected).abs().max() < precision * scale, name
 
 
 def test_std_scaled_advantages_are_per_trajectory(tmp_path: Path) -> None:
