@@ -10,7 +10,7 @@ from typing import Any
 
 from atommem_cli import jsonlines, records
 from atommem_cli.statistics import Interval, mean_interval
-from atommem_cli.types import Question, StopReason
+from atommem_cli.types import UNANSWERED, Finish, Question, StopReason
 
 _BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
 
@@ -38,7 +38,7 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
         "policy": run["policy"],
         "store": run["recipe"]["store"]["name"],
         "embedder": run["embedder"],
-        "setting": _setting(run["recipe"]),
+        "setting": _setting(run["recipe"], run["policy"]),
         "digest": records.digest(episodes),
         "planned": run["episodes"],
         "evaluated": len(episodes),
@@ -98,12 +98,17 @@ def _by_kind(
 
 
 def _steps(folder: Path, finished: set[str]) -> dict[str, Any]:
-    """Operations by kind and outcome, and reading steps, over the finished episodes."""
+    """Operations by kind and outcome, reading steps, and replies that are not whole, over the finished episodes."""
     steps: dict[tuple[str, int], dict[str, Any]] = {}
     for _, line in jsonlines.read_lines(folder / "steps.jsonl"):
         if line["episode"] in finished:
             counts = Counter((op["kind"], op["outcome"]) for op in line["ops"])
-            steps[line["episode"], line["step"]] = {"reading": line.get("question") is None, "counts": counts}
+            steps[line["episode"], line["step"]] = {
+                "reading": line.get("question") is None,
+                "counts": counts,
+                "finish": line.get("finish"),
+                "empty": line.get("finish") not in UNANSWERED and not line.get("reply", "").strip(),
+            }
     total: Counter[tuple[str, str]] = Counter()
     for step in steps.values():
         total.update(step["counts"])
@@ -114,6 +119,11 @@ def _steps(folder: Path, finished: set[str]) -> dict[str, Any]:
     return {
         "steps": {"all": len(calls), "reading": sum(step["reading"] for step in calls)},
         "operations": dict(operations),
+        "replies": {
+            "cut": sum(step["finish"] == Finish.LENGTH for step in calls),
+            "other": sum(step["finish"] == Finish.OTHER for step in calls),
+            "empty": sum(step["empty"] for step in calls),
+        },
     }
 
 
@@ -143,11 +153,13 @@ def _spread(values: Iterable[int]) -> dict[str, float]:
     return {"min": ordered[0], "median": median(ordered), "max": ordered[-1]}
 
 
-def _setting(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader of the table must know of the recipe."""
+def _setting(recipe: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of the table must know of the recipe, and of how its policy counts."""
+    # Of a policy that names its tokenizer; a script has no tokens but words.
+    unit = "words (policy.tokenizer is not set)" if policy.get("tokenizer") == "words" else "tokens"
     return {
         "task": f"{recipe['task']['folder']} ({recipe['task']['split']})",
-        "chunk": f"{recipe['chunk']['tokens']} tokens by {recipe['chunk']['by']}",
+        "chunk": f"{recipe['chunk']['tokens']} {unit} by {recipe['chunk']['by']}",
         "retrieve_k": recipe["memory"]["retrieve_k"],
         "dropped": recipe["memory"]["drop"],
         **({"how": recipe["memory"]["how"]} if recipe["memory"]["drop"] else {}),

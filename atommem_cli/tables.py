@@ -199,6 +199,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
         ("episodes planned / evaluated", f"{result['planned']} / {result['evaluated']}"),
         ("stop reasons", stops),
         ("answers without tags", str(result["untagged_answers"])),
+        *((("replies", told),) if (told := _replies(result)) else ()),
         ("tokens never shown", str(result["truncated_tokens"])),
         *(((f"operations dropped ({result['setting'].get('how')})", dropped),) if dropped else ()),
         ("tokens in all", ", ".join(f"{k} {v}" for k, v in result["totals"].items())),
@@ -206,6 +207,14 @@ def _facts(result: Mapping[str, Any]) -> Table:
         ("digest", result["digest"][:16]),
     )
     return Table("The run", ("what", "value"), rows)
+
+
+def _replies(result: Mapping[str, Any]) -> str:
+    """How many replies are not whole; empty where all are. Summaries of earlier versions do not say."""
+    counts = result.get("replies", {})
+    words = {"cut": "cut at their limit", "empty": "empty", "other": "ended for a reason that is not known"}
+    told = [f"{number(counts[key])} {what}" for key, what in words.items() if counts.get(key)]
+    return f"{', '.join(told)} of {number(result['steps']['all'])}" if told else ""
 
 
 _PARTS = ("model", "embedder", "store", "rest")

@@ -98,6 +98,7 @@ MODES: dict[str, Mode] = {
     "short": _short,
     "operations": completion("<create_memory>x y</create_memory><create>x y</create><answer>z</answer>"),
     "wordy": completion(f"<create_memory>{'long ' * 40}</create_memory><answer>z</answer>"),
+    "grue": completion("<answer>z</answer>", "eaten_by_a_grue"),
     "down": error(503, "no upstream"),
     "trickle": Answer(trickle=True),
     "refused": error(400, "this is not what I take"),
