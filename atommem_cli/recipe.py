@@ -169,6 +169,27 @@ def meant(name: str | None, policy: str | None, given: Mapping[str, Any], change
     return recipe.changed([chosen, *wanted, *changes])
 
 
+SAMPLING = ("temperature", "top_p", "thinking")
+"""Keys of a policy that change what it says, whichever model it is."""
+
+
+def replaced(name: str | None, chosen: Recipe) -> str:
+    """What a policy that took the place of the recipe's own does not keep of its sampling; empty where all is kept.
+
+    Args:
+        name: the recipe that was asked for, as `meant` takes it.
+    """
+    before = load(name or DEFAULT).policy
+    if before.name == chosen.policy.name:
+        return ""
+    old, new = before.model_extra or {}, chosen.policy.model_extra or {}
+    moved = [key for key in SAMPLING if key in old and key in new and old[key] != new[key]]
+    told = ", ".join(
+        f"{key} {json.dumps(new[key])} (the recipe's {before.name}: {json.dumps(old[key])})" for key in moved
+    )
+    return f"policy {chosen.policy.name}: {told}" if moved else ""
+
+
 def _model_folder(policy: str) -> Path:
     """The folder itself, or the model in it where it is that of a training."""
     folder = Path(policy)

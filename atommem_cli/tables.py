@@ -167,8 +167,9 @@ def details(result: Mapping[str, Any]) -> list[Table]:
     rows: tuple[tuple[str, ...], ...]
     if result["by_kind"]:
         leading = next(iter(result["scores"]))
+        hops = any(kind.endswith(" hops") for kind in result["by_kind"])
         rows = tuple((kind, _score(cell), str(cell["n"])) for kind, cell in result["by_kind"].items())
-        tables.append(Table(f"{leading} by kind of question", ("kind", leading, "n"), rows))
+        tables.append(Table(f"{leading} by kind of question{_TWICE if hops else ''}", ("kind", leading, "n"), rows))
     steps = max(1, result["steps"]["reading"])
     outcomes = sorted({outcome for counts in result["operations"].values() for outcome in counts})
     rows = tuple(
@@ -217,6 +218,7 @@ def _replies(result: Mapping[str, Any]) -> str:
     return f"{', '.join(told)} of {number(result['steps']['all'])}" if told else ""
 
 
+_TWICE = "; each is counted by what it hinges on, and again by its hops"
 _PARTS = ("model", "embedder", "store", "rest")
 
 

@@ -170,3 +170,13 @@ def test_a_policy_is_a_script_a_plugin_a_folder_or_a_hub_id(tmp_path: Path) -> N
 def test_no_is_a_strategy_in_yaml_too(tmp_path: Path) -> None:
     text = "policy: {name: scripted}\nembedder: {name: hashing}\ngrpo: {trainer: {save_strategy: no, bf16: false}}\n"
     assert recipes.load(written(tmp_path, text)).grpo.trainer == {"save_strategy": "no", "bf16": False}
+
+
+def test_what_a_replaced_policy_does_not_keep_is_said() -> None:
+    server = ["policy.url=http://h/v1", "policy.model=m"]
+    chosen = recipes.meant("small-cpu", "openai_server", {}, server)
+    said = recipes.replaced("small-cpu", chosen)
+    assert said.startswith("policy openai_server: temperature 0.7 (the recipe's hf: 0.0)")
+    kept = recipes.load("small-cpu", ["policy.name=openai_server", *server, "policy.thinking=false"])
+    assert recipes.replaced("small-cpu", kept) == ""
+    assert recipes.replaced(None, recipes.meant(None, "scripted:mute", {}, [])) == ""

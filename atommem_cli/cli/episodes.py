@@ -26,11 +26,11 @@ def why(
     From gold facts and journal, without a judge; and how clean the memory was kept.
     """
     from atommem_cli.evidence import causes, hygiene
-    from atommem_cli.evidence.comparison import names_of
+    from atommem_cli.evidence.naming import labels
     from atommem_cli.evidence.runs import open_all
 
     opened = open_all(runs)
-    names = names_of([run.path for run in opened])
+    names = labels(opened)
     told = {name: hygiene.why(run) for name, run in zip(names, opened, strict=True)}
     missed = {name: tallies for name, (tallies, _) in told.items()}
     clean = {name: kept for name, (_, kept) in told.items()}

@@ -119,7 +119,7 @@ def compare(
     """
     from atommem_cli import folders
     from atommem_cli.evidence import ablations
-    from atommem_cli.evidence.comparison import names_of
+    from atommem_cli.evidence.naming import labels
     from atommem_cli.evidence.runs import open_all
     from atommem_cli.reporting import publication, report, worth
 
@@ -129,7 +129,7 @@ def compare(
         folders.claim(target, (publication.MARK, report.MARK))
     pooled = all(map(ablations.is_one, runs))
     opened = [] if pooled else open_all(runs)
-    names = [] if pooled else names_of([run.path for run in opened])
+    names = [] if pooled else labels(opened)
     found = [worth.agree(runs, one) if pooled else publication.findings(opened, names, one) for one in wanted]
     for target, each in zip(targets, found, strict=False):
         for path in publication.publish(target, each):

@@ -119,11 +119,14 @@ def evaluate(
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
     from atommem_cli import evaluation, tables
+    from atommem_cli import recipe as recipes
     from atommem_cli.evidence import ladder as ladders
     from atommem_cli.evidence.runs import Run
 
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
     chosen = evaluation.recipes_for(recipe, agent or [], policy, given, change or [])
+    if remark := recipes.replaced(recipe, chosen[0]):
+        terminal.say(remark)
     if plan:
         costs = [(r.agent.name, evaluation.plan(r)) for r in chosen]
         show([tables.costs(costs)], [{"agent": name, **asdict(cost)} for name, cost in costs], as_json)

@@ -18,7 +18,6 @@ from atommem_cli import judging, metrics, thoughts
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
-from atommem_cli.glyphs import one_line
 from atommem_cli.plugins import did_you_mean
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.summary import labels
@@ -160,15 +159,6 @@ def broken_budget(run: Run) -> str:
         if over:
             faults.append(f"{over} of {len(used)} episodes used more than budget.{key} = {limit} (up to {max(used)})")
     return "; ".join(faults)
-
-
-def names_of(folders: Sequence[Path]) -> list[str]:
-    """A name for each folder: its own, with as many parents as it takes to tell them apart."""
-    parts = [folder.resolve().parts for folder in folders]
-    depth = 1
-    while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
-        depth += 1
-    return [one_line("/".join(each[-depth:])) for each in parts]
 
 
 def differing(contents: Sequence[Any]) -> dict[str, tuple[str, ...]]:

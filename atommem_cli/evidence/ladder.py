@@ -31,7 +31,7 @@ from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.jsonlines import Lines, whole_lines, write_whole
 from atommem_cli.records import Folder
 from atommem_cli.statistics import mean_interval
-from atommem_cli.tables import Table, percent, points
+from atommem_cli.tables import Table, label, percent, points
 from atommem_cli.types import Finish
 
 SCHEMA = 1
@@ -174,7 +174,8 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
     missing = points(1 - top["mean"], 1 - top["high"], 1 - top["low"])
     rows.append(("all right", "100", missing, "", "", "reading and reasoning", *("" for _ in others)))
     title = (
-        f"Ladder of {result['run']}: scores in % with 95 % intervals clustered by task; steps are paired, in points, "
+        f"Ladder of {result['run']} ({result['agent']['name']}, {label(result['policy'])}): "
+        "scores in % with 95 % intervals clustered by task; steps are paired, in points, "
         f"p is not adjusted; {top['n']} questions in {top['tasks']} tasks"
     )
     return [Table(title, headers, tuple(rows)), _facts(result)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atommem_cli.errors import UsageError
-from atommem_cli.evidence.comparison import names_of
+from atommem_cli.evidence.naming import labels
 from atommem_cli.evidence.runs import EPISODES as LINES
 from atommem_cli.evidence.runs import STEPS, Run, open_all
 from atommem_cli.jsonlines import read_json, write_whole
@@ -96,9 +96,7 @@ def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
 
 def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int, extra: Sequence[Table]) -> Report:
     target = _target([run.path for run in runs], out)
-    surveys = [
-        survey.take(run, label, episodes) for run, label in zip(runs, names_of([run.path for run in runs]), strict=True)
-    ]
+    surveys = [survey.take(run, label, episodes) for run, label in zip(runs, labels(runs), strict=True)]
     results = [standing.standing(one.run, one.scorers, one.questions) for one in surveys]
     drawn = {
         name: {theme: figure for theme in THEMES if (figure := draw(surveys, theme))}

@@ -10,7 +10,8 @@ from atommem_cli.arms import COMPONENTS
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import ablations
 from atommem_cli.evidence.ablations import Ablation, Played
-from atommem_cli.evidence.comparison import differing, names_of
+from atommem_cli.evidence.comparison import differing
+from atommem_cli.evidence.naming import labels, names_of
 from atommem_cli.evidence.runs import STEPS, open_all
 from atommem_cli.jsonlines import read_json
 from atommem_cli.reporting import pooling, published
@@ -91,7 +92,7 @@ def beside(folders: Sequence[Path]) -> list[Table]:
         return []
     runs = open_all(folders)
     try:
-        return findings(runs, names_of([run.path for run in runs])).beside()
+        return findings(runs, labels(runs)).beside()
     except UsageError as error:
         return [Table("The runs are not compared", ("why",), ((str(error),),))]
 

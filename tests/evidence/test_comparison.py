@@ -199,8 +199,3 @@ def test_files(home: Path, tmp_path: Path) -> None:
     for figure in ("differences", "pareto"):
         assert (tmp_path / "found" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
         assert (tmp_path / "found" / f"{figure}.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_names_tell_folders_apart(tmp_path: Path) -> None:
-    assert comparison.names_of([tmp_path / "x" / "run", tmp_path / "y" / "run"]) == ["x/run", "y/run"]
-    assert comparison.names_of([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]

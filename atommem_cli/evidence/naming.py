@@ -1,0 +1,47 @@
+"""What runs are called beside each other: in tables, sentences, figures and legends."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from atommem_cli.evidence.comparison import differing
+from atommem_cli.evidence.runs import Run
+from atommem_cli.glyphs import one_line
+from atommem_cli.tables import telling
+
+_OURS = re.compile(r"eval-.+-[0-9a-f]{8}")
+"""A folder's name that nobody chose."""
+_MOST_KEYS = 3
+_PARTS = ("name", "model", "script", "dialect")
+"""Keys whose value says by itself what it is."""
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """A name for each run: its folder's, or, where nobody chose it, the values of the keys in which they differ."""
+    folders = names_of([run.path for run in runs])
+    if not all(_OURS.fullmatch(run.name) for run in runs):
+        return folders
+    keys = differing([run.recipe.content for run in runs])
+    keys = {key: values for key, values in keys.items() if "-" not in values} or keys
+    if not 0 < len(keys) <= _MOST_KEYS:
+        return folders
+    told = [" ".join(_told(key, values[number]) for key, values in keys.items()) for number in range(len(runs))]
+    return told if len(set(told)) == len(runs) else folders
+
+
+def _told(key: str, value: str) -> str:
+    last = key.rpartition(".")[2]
+    value = json.loads(value) if value.startswith('"') else value  # JSON
+    return one_line(telling(value) if last in _PARTS else f"{last} {value}")
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder: its own, with as many parents as it takes to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    depth = 1
+    while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
+        depth += 1
+    return [one_line("/".join(each[-depth:])) for each in parts]
