@@ -278,7 +278,7 @@ def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
     assert "two at least" in complaint("compare", "pool/1", "pool/1", cwd=home)
     atommem("ablate", *words, "--set", "memory.retrieve_k=2", "--out", "pool/k", cwd=home)
     assert "their recipes differ in memory.retrieve_k" in complaint("compare", "pool/1", "pool/k", cwd=home)
-    assert "--scorer is for runs" in complaint("compare", "pool/1", "pool/2", "--scorer", "f1", cwd=home)
+    assert "f1 on stream" in atommem("compare", "pool/1", "pool/2", "--scorer", "f1", cwd=home).stdout
     before = {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}
     atommem("compare", "pool/1", "pool/2", cwd=home)
     assert before == {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}

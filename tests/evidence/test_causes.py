@@ -330,7 +330,7 @@ def test_memagent_loses_by_rewriting(closed: Path, tmp_path: Path) -> None:
             state.pop(keeper.key(keeper.target), None)
             if keeper.event(keeper.target).value is None:  # type: ignore[union-attr]
                 state[keeper.key(keeper.target)] = str(keeper.stale())
-        return "\n".join(state.values())
+        return episode.agent.write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, "\n".join(state.values()))])
 
     run = play(tmp_path / "run", closed, say, "memagent", eval={"repeats": 3})
     found = []
