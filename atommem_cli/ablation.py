@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from atommem_cli import evaluation, folders, sessions
+from atommem_cli import evaluation, folders, identity, sessions
 from atommem_cli.arms import Arm, arms
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
@@ -55,14 +55,20 @@ def play(recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Pr
     """
     wanted = _checked(recipe)
     manifest = verify(Path(recipe.task.folder) / recipe.task.split)
-    identity = {"command": "ablate", "recipe": recipe.content, "tasks": manifest.sha256}
-    with Folder(out, identity, recipe.dump()) as folder:
-        folder.sessions.append(sessions.opening(command))
+    known = {
+        "command": "ablate",
+        "recipe": recipe.content,
+        "tasks": manifest.sha256,
+        "episodes": identity.planned(recipe, manifest),
+        identity.SOURCES: identity.sources(recipe),
+    }
+    with Folder(out, known, recipe.dump()) as folder:
+        folder.sessions.append(sessions.opening(command, folder.changed))
         register = Lines(out / ARMS)
         try:
-            known = {line.get("arm") for line in register.read()}
+            there = {line.get("arm") for line in register.read()}
             for arm in wanted:
-                if arm.name not in known:
+                if arm.name not in there:
                     line = {"arm": arm.name, "kind": arm.kind, "how": arm.how, "component": arm.component}
                     register.append(line)
         finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import folders, judging, metrics, plugins, sessions, summary, tables, verdicts
+from atommem_cli import folders, identity, judging, metrics, plugins, sessions, summary, tables, verdicts
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble, chunks_of
 from atommem_cli.episode import Agent
@@ -157,19 +157,20 @@ def evaluate(
     folders.claim(out)
     given, parts = parts, parts or assemble(recipe, out)
     try:
-        planned = min(recipe.task.limit or manifest.tasks, manifest.tasks) * recipe.eval.repeats
-        identity = {
+        planned = identity.planned(recipe, manifest)
+        known = {
             "command": "eval",
             "recipe": recipe.content,
             "tasks": manifest.sha256,
             "episodes": planned,
             "scorers": scorers,
+            identity.SOURCES: identity.sources(recipe),
             "agent": parts.agent.describe(),
             "policy": parts.policy.describe(),
             "embedder": parts.vectors.describe(),
             **({"judge": judging.prompt_digest()} if "judge" in scorers else {}),
         }
-        with RunFolder(out, identity, recipe.dump()) as run, sessions.session(run, parts, command) as clock:
+        with RunFolder(out, known, recipe.dump()) as run, sessions.session(run, parts, command) as clock:
             questions = _play(run, parts, scorers, planned, clock, progress)
             if "judge" in scorers:
                 verdicts.judge(recipe, run, questions)

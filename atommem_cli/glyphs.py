@@ -34,3 +34,8 @@ def cut(text: str, most: int) -> str:
     """The text, or its first `most` characters and how many more there are."""
     left = len(text) - most
     return text if left <= 0 else f"{text[:most]} … [{left:,} more characters are left out here]"
+
+
+def has_halves(text: str) -> bool:
+    """Whether it holds halves of surrogate pairs, as undecodable bytes of a command line become; UTF-8 has none."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

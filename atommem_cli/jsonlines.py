@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,40 @@ class Lines:
     """A file of JSON lines that only grows. A torn last line is cut off when it is opened."""
 
     def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            BackendError: it cannot be opened.
+        """
         self.path = path
-        self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
+        self._unsynced = False
+        with _told(path):
+            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644)
         self._size = self._mend()
+
+    def sync(self) -> None:
+        """Wait until everything that was appended is on the disk itself, where a power cut cannot lose it.
+
+        Raises:
+            BackendError: the disk did not take it.
+        """
+        if self._unsynced:
+            with _told(self.path):
+                os.fsync(self._file)
+            self._unsynced = False
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Leave only some lines; the file is whole at every moment.
+
+        Raises:
+            SourceError: a line is damaged.
+            BackendError: the disk is full or gone; the file is as it was.
+        """
+        with self.path.open("rb") as file:
+            kept = b"".join(raw for raw, (_, line) in zip(file, self.read_at(), strict=True) if wanted(line))
+        write_whole(self.path, kept)
+        os.close(self._file)
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        self._size = len(kept)
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Append one line.
@@ -39,6 +71,7 @@ class Lines:
                 f"{self.path}: {why}; everything finished is saved: make room and run the same command again"
             ) from None
         self._size += len(data)
+        self._unsynced = True
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Every line, in order."""
@@ -118,15 +151,38 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file, its folder too, and rename it into place; text as UTF-8.
+    """Write a file, its folder too, and rename it into place when it is on the disk; text as UTF-8.
 
     Raises:
         BackendError: the disk is full or gone.
     """
     draft = path.with_name(f".{path.name}.draft")
-    try:
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        with draft.open("wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's list of names is on the disk itself.
+
+    Raises:
+        OSError: it cannot be opened, or the disk did not take it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BackendError(f"{path}: cannot be written: {error.strerror}") from None

@@ -152,7 +152,7 @@ class Memory:
         The entries go in as the sum of their hashes modulo 2^256 (a set hash), so that one operation
         costs the same whatever the size of the store.
         """
-        return f"{_hash(f'{self._sum:064x}{self._notes:064x}{self.query}'):064x}"[:16]
+        return _digest(self._sum, self._notes, self.query)
 
     def show(self) -> tuple[MemoryEntry, ...]:
         """Retrieve with the persistent query; the result is the view of the next reply."""
@@ -247,3 +247,11 @@ _MODULUS = 2**256
 
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big")
+
+
+def _digest(entries: int, notes: int, query: str) -> str:
+    return f"{_hash(f'{entries:064x}{notes:064x}{query}'):064x}"[:16]
+
+
+EMPTY = _digest(0, _hash(""), "")
+"""Digest of a memory that nothing has happened to."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from atommem_cli import plugins
 from atommem_cli.errors import RecipeError
+from atommem_cli.glyphs import has_halves, visible
 from atommem_cli.yamlfile import parse_yaml
 
 ROOMS = {
@@ -72,12 +73,14 @@ class Overrides:
     def insist_plain(self) -> None:
         """
         Raises:
-            RecipeError: somewhere in the content stands infinity, what is no number at all, or what YAML alone has
-                (a date, bytes).
+            RecipeError: somewhere in the content stands infinity, what is no number at all, half a surrogate pair, or
+                what YAML alone has (a date, bytes).
         """
         for key, value in _leaves(self.content, ()):
             if isinstance(value, float) and not math.isfinite(value):
                 raise RecipeError(f"{self.told(key)}: {value} is no number that a recipe can hold")
+            if isinstance(value, str) and has_halves(value):
+                raise RecipeError(f"{self.told(key)}: {visible(value)!r} holds half a character, which no file can")
             if not isinstance(value, str | int | float | None):
                 kind = type(value).__name__
                 raise RecipeError(f"{self.told(key)}: a recipe holds text and numbers, no {kind}: put it in quotes")

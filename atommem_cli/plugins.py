@@ -43,6 +43,15 @@ def keys(room: str, name: str) -> tuple[str, ...]:
     return tuple(options.model_fields)
 
 
+def operational(options: type[BaseModel]) -> frozenset[str]:
+    """Keys that say where and how fast, and change no result: see `sections.OPERATIONAL`."""
+    return frozenset(
+        name
+        for name, field in options.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("operational") is True
+    )
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest known word, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -12,18 +12,19 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from atommem_cli import plugins
+from atommem_cli import folders, plugins
 from atommem_cli.credentials import WITHHELD
 from atommem_cli.errors import RecipeError, UsageError
 from atommem_cli.glyphs import cut
 from atommem_cli.overrides import ROOMS, Overrides
 from atommem_cli.sections import (
+    TRAINERS_OPERATIONAL,
     AblateSection,
     BudgetSection,
     ChunkSection,
@@ -42,11 +43,17 @@ DEFAULT = "tiny"
 """The embedded default recipe."""
 
 
+def _of_a_folder(name: str) -> str:
+    if fault := folders.fault_of_name(name):
+        raise ValueError(fault)
+    return name
+
+
 class Recipe(Section):
     """A whole recipe, resolved."""
 
-    name: str
-    """The file's name without ending."""
+    name: Annotated[str, AfterValidator(_of_a_folder)]
+    """The file's name without ending; part of the default folders' names."""
     seed: int = 42
     """The paper's seed (AtomMem v3, Table 7)."""
     task: TaskSection = TaskSection()
@@ -74,21 +81,32 @@ class Recipe(Section):
         del content["name"], content["eval"]["max_failed"], content["sft"], content["grpo"], content["ablate"]
         if not content["memory"]["drop"]:
             del content["memory"]["how"]  # then it means nothing
+        for (*path, last), room in ROOMS.items():
+            section = content
+            for key in path:
+                section = section[key]
+            if section[last] is not None:
+                for key in plugins.operational(plugins.load(room, section[last]["name"]).Options):
+                    section[last].pop(key, None)
         return content
 
     @property
     def digest(self) -> str:
-        """sha256 over `content`, in hexadecimal digits."""
-        return _sha256(self.content)
+        """sha256 over `content` without the number of tasks, which may grow; in hexadecimal digits."""
+        return _sha256(_unlimited(self.content))
 
     def training(self, command: Literal["sft", "grpo"]) -> dict[str, Any]:
         """Everything that can change what a training command learns, as JSON values."""
-        section: BaseModel = getattr(self, command)
-        return {**self.content, command: section.model_dump(mode="json")}
+        section: dict[str, Any] = getattr(self, command).model_dump(mode="json")
+        section.pop("keep_rollouts", None)
+        for keywords in (section["trainer"], (section.get("recall") or {}).get("trainer", {})):
+            for key in TRAINERS_OPERATIONAL:
+                keywords.pop(key, None)
+        return {**self.content, command: section}
 
     def training_digest(self, command: Literal["sft", "grpo"]) -> str:
-        """sha256 over `training`, in hexadecimal digits."""
-        return _sha256(self.training(command))
+        """sha256 over `training`, which knows no `task.limit`; in hexadecimal digits."""
+        return _sha256(_unlimited(self.training(command)))
 
     def dump(self) -> str:
         """The resolved recipe as YAML."""
@@ -237,6 +255,10 @@ def assignments(changes: Sequence[str]) -> dict[str, Any]:
         overrides.apply(change)
     overrides.insist_plain()
     return overrides.content
+
+
+def _unlimited(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "task": {key: value for key, value in content["task"].items() if key != "limit"}}
 
 
 def _sha256(content: dict[str, Any]) -> str:

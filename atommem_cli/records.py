@@ -17,15 +17,18 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from atommem_cli import folders
+from atommem_cli import identity as what
 from atommem_cli.errors import BackendError, RunMismatch
+from atommem_cli.journals import EPISODES, STEPS, Fault, Line, incomplete, offsets, shaped, steps_digest
 from atommem_cli.jsonlines import Lines, read_json, write_whole
 from atommem_cli.types import Finish, Generation, Observation, OpResult, StopReason, Trajectory, Transition
+from atommem_cli.yamlfile import parse_yaml
 
 SCHEMA = 1
 """Version of the files of a run folder."""
@@ -47,6 +50,8 @@ class Folder:
             BackendError: it cannot be written.
         """
         self.path = path
+        self.changed: dict[str, list[Any]] = {}
+        """Recipe keys that may change and have changed since the last start: old and new value."""
         folders.claim(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -73,45 +78,63 @@ class Folder:
         except BlockingIOError:
             raise RunMismatch(f"{self.path}: another atommem process is working on this run") from None
         wanted = json.loads(json.dumps({"schema": SCHEMA, **identity}))
-        known = self.path / "run.json"
-        if known.exists():
-            keys = sorted(_differences(read_json(known), wanted))
-            if keys:
-                raise RunMismatch(
-                    f"{self.path}: this folder belongs to a different run; these differ: {', '.join(keys)}"
-                    " (choose another --out, or undo the change)"
-                )
+        mark, settings = self.path / folders.RUN, self.path / "recipe.yaml"
+        if mark.exists():
+            known = read_json(mark)
+            if why := what.refusal(known, wanted):
+                raise RunMismatch(f"{self.path}: this folder belongs to {why}")
+            if settings.is_file():
+                self.changed = what.moved(settings, parse_yaml(recipe, "recipe"))
         else:
             folders.claim(self.path)  # another process may have been faster
-            write_whole(known, json.dumps(wanted, indent=2) + "\n")
-        if not (self.path / "recipe.yaml").exists():
-            write_whole(self.path / "recipe.yaml", recipe)
+            known = None
+        # What may change is from now on what this start says; sessions.jsonl keeps what it was.
+        if wanted != known:
+            write_whole(mark, json.dumps(wanted, indent=2) + "\n")
+        if self.changed or not settings.is_file():
+            write_whole(settings, recipe)
 
 
 class RunFolder(Folder):
     """The folder of an evaluation: episodes, and the journal of their steps."""
 
     def __init__(self, path: Path, identity: Mapping[str, Any], recipe: str) -> None:
-        """Make the folder, or continue it; as `Folder`."""
+        """Make the folder, or continue it; as `Folder`.
+
+        An episode whose steps are not all there, or not as they were, has its line taken away: it is played again.
+
+        Raises:
+            SourceError: a line is damaged.
+        """
         super().__init__(path, identity, recipe)
         try:
-            self.episodes = Lines(path / "episodes.jsonl")
-            self.steps = Lines(path / "steps.jsonl")
-            self._finished = {
-                line["episode"] for line in latest(self.episodes.read()) if line["stop"] != StopReason.ERROR
-            }
-            # What earlier sessions left: prompt hash and offset of each step.
-            self._index: dict[tuple[str, int], tuple[str, int]] = {}
-            for offset, line in self.steps.read_at():
-                self._index[line["episode"], line["step"]] = (line.get("prompt", ""), offset)
+            self.episodes = Lines(path / EPISODES)
+            self.steps = Lines(path / STEPS)
+            lines = latest(line for _, line in shaped(self.episodes.path))
+            self._index = offsets(self.steps.path)
+            """What earlier sessions left."""
+            self.lost = self._mend(lines)
+            """Episodes whose lines were taken away."""
+            self._finished = {line["episode"] for line in lines if line["stop"] != StopReason.ERROR} - self.lost
         except BaseException:
             super().__exit__()
             raise
 
     def __exit__(self, *_: object) -> None:
+        self.steps.sync()
+        self.episodes.sync()
         self.episodes.close()
         self.steps.close()
         super().__exit__()
+
+    def _mend(self, episodes: Sequence[Line]) -> frozenset[str]:
+        lost = incomplete(self.steps.path, episodes, self._index)
+        if lost:
+            self.episodes.keep(lambda line: line["episode"] not in lost)
+            spoilt = {name for name, fault in lost.items() if fault is Fault.CHANGED}
+            self.steps.keep(lambda line: line["episode"] not in spoilt)  # which of its steps, nobody can say
+            self._index = offsets(self.steps.path)
+        return frozenset(lost)
 
     # --- the journal of a rollout (rollout.Journal)
 
@@ -121,17 +144,17 @@ class RunFolder(Folder):
 
     def recorded(self, episode: str, step: int, observation: Observation) -> Generation | None:
         """The reply an earlier session got at this step to this very prompt."""
-        prompt, offset = self._index.get((episode, step), ("", 0))
-        if prompt != prompt_hash(observation):
+        offset = self._index.get(episode, {}).get(step)
+        if offset is None:
             return None
         line = self.steps.line_at(offset)
-        if line["finish"] == Finish.ERROR:
+        if line["prompt"] != prompt_hash(observation) or line["finish"] == Finish.ERROR:
             return None
         return recorded_reply(line)
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Operations an agent ran before its first call: step -1."""
-        if (episode, -1) not in self._index:
+        if -1 not in self._index.get(episode, {}):
             self.steps.append({"episode": episode, "step": -1, "ops": [op_line(r) for r in results]})
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
@@ -146,7 +169,8 @@ class RunFolder(Folder):
         """Append one finished episode with its scores (per scorer, one number per question)."""
         if trajectory.episode in self._finished:
             return
-        self.episodes.append(episode_line(trajectory, scores, _steps_digest(trajectory.transitions)))
+        self.steps.sync()  # a power cut must not keep the line and lose what it sums up
+        self.episodes.append(episode_line(trajectory, scores, _digest_of(trajectory)))
         if trajectory.stop is not StopReason.ERROR:
             self._finished.add(trajectory.episode)
 
@@ -191,15 +215,6 @@ def digest(episodes: Iterable[dict[str, Any]]) -> str:
     """One hash over all episodes, in whatever order they were written. Holds no time."""
     lines = [json.dumps(line, sort_keys=True) for line in latest(episodes)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _steps_digest(transitions: Sequence[Transition]) -> str:
-    sha = hashlib.sha256()
-    for t in transitions:
-        line = step_line("", 0, prompt_hash(t.observation), t)
-        del line["seconds"]
-        sha.update(json.dumps(line).encode())
-    return sha.hexdigest()[:16]
 
 
 def episode_line(trajectory: Trajectory, scores: Mapping[str, Sequence[float]], steps: str) -> dict[str, Any]:
@@ -260,9 +275,6 @@ def op_line(result: OpResult) -> dict[str, Any]:
     }
 
 
-def _differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {*old, *new}:
-            yield from _differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
-    elif old != new:
-        yield at
+def _digest_of(trajectory: Trajectory) -> str:
+    steps = (step_line("", 0, prompt_hash(t.observation), t) for t in trajectory.transitions)
+    return steps_digest(steps)

@@ -16,6 +16,26 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+OPERATIONAL: dict[str, Any] = {"operational": True}
+"""As `json_schema_extra` of a key: it says where and how fast something runs, and changes no result. Such a key may
+change between two starts of a run."""
+
+TRAINERS_OPERATIONAL = frozenset(
+    {
+        "save_total_limit",
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "dataloader_prefetch_factor",
+        "ddp_timeout",
+        "vllm_server_base_url",
+        "vllm_server_host",
+        "vllm_server_port",
+        "vllm_server_timeout",
+    }
+)
+"""Such keywords of TRL's and transformers' trainers."""
+
+
 class Plugin(BaseModel):
     """A plug-in by name, with its own options as further keys."""
 

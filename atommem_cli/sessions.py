@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -14,6 +14,7 @@ from typing import Any
 
 from atommem_cli import __version__
 from atommem_cli.assembly import Parts
+from atommem_cli.jsonlines import read_lines
 from atommem_cli.records import RunFolder
 from atommem_cli.rollout import Clock
 
@@ -24,7 +25,9 @@ PACKAGES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm", "chrom
 @contextmanager
 def session(run: RunFolder, parts: Parts, command: Sequence[str]) -> Iterator[Clock]:
     """Frame the work of this process on a run by two lines of `sessions.jsonl`."""
-    run.sessions.append({**opening(command), "store": parts.store.describe()})
+    began = run.count
+    lost = {"played_again": sorted(run.lost)} if run.lost else {}
+    run.sessions.append({**opening(command, run.changed), **lost, "store": parts.store.describe()})
     clock = Clock()
     started = time.perf_counter()
     embedded = parts.vectors.embedded
@@ -39,12 +42,17 @@ def session(run: RunFolder, parts: Parts, command: Sequence[str]) -> Iterator[Cl
                 "end": now(),
                 "seconds": {name: round(value, 3) for name, value in seconds.items()},
                 "texts_embedded": parts.vectors.embedded - embedded,
+                "episodes": run.count - began,
             }
         )
 
 
-def opening(command: Sequence[str]) -> dict[str, Any]:
-    """What a session says when it begins: when, with which command, program and packages."""
+def opening(command: Sequence[str], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """What a session says when it begins: when, with which command, program and packages.
+
+    Args:
+        changed: recipe keys that are others than at the start before; see `records.Folder.changed`.
+    """
     return {
         "begin": now(),
         "command": list(command),
@@ -52,7 +60,18 @@ def opening(command: Sequence[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": versions(),
         **_commit(),
+        **({"changed": dict(changed)} if changed else {}),
     }
+
+
+def finished_since(folder: Path) -> str:
+    """When the last session that did something ended; empty where nothing says so.
+
+    Raises:
+        SourceError: a line is damaged.
+    """
+    ends = [line["end"] for _, line in read_lines(folder / "sessions.jsonl") if "end" in line and line.get("episodes")]
+    return str(ends[-1]) if ends else ""
 
 
 def versions() -> dict[str, str]:

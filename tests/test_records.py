@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from atommem_cli import jsonlines, records
 from atommem_cli.errors import BackendError, RunMismatch, SourceError
 from atommem_cli.jsonlines import Lines
+from atommem_cli.memory import EMPTY
 from atommem_cli.records import RunFolder
 from atommem_cli.types import (
     Answer,
@@ -40,7 +41,7 @@ OBSERVATION = Observation((Message("user", "hi"),), 10, Expects.OPERATIONS, chun
 
 
 def transition(reply: str = "r", seconds: float = 0.5) -> Transition:
-    result = OpResult(MemoryOp(OpKind.CREATE, "x"), Outcome.OK, 1, "aa", "bb")
+    result = OpResult(MemoryOp(OpKind.CREATE, "x"), Outcome.OK, 1, EMPTY, "bb")
     return Transition(OBSERVATION, Generation(reply, prompt_tokens=7, new_tokens=2), (result,), (), 1, seconds)
 
 
@@ -94,7 +95,7 @@ def test_another_recipe_is_refused_by_its_keys(tmp_path: Path) -> None:
     with opened(tmp_path):
         pass
     other = {"memory": {"retrieve_k": 3}, "seed": 1}
-    with pytest.raises(RunMismatch, match=r"these differ: episodes, recipe\.memory\.retrieve_k"):
+    with pytest.raises(RunMismatch, match=r"these differ: recipe\.memory\.retrieve_k \("):
         opened(tmp_path, recipe=other, episodes=3)
 
 

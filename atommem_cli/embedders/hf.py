@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from atommem_cli.errors import MissingExtra, UsageError
-from atommem_cli.sections import Section
+from atommem_cli.sections import OPERATIONAL, Section
 from atommem_cli.weights import digest_of_files, load_tokenizer, load_weights, weight_files
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ class Options(Section):
     """How token states become one vector; as the encoder was trained."""
     query_instruction: str = ""
     """Put before queries, and before nothing else."""
-    batch: PositiveInt = 32
+    batch: PositiveInt = Field(32, json_schema_extra=OPERATIONAL)
     """Texts per forward pass."""
     max_tokens: PositiveInt = 512
     """Longer texts are cut at the end; special tokens count."""
-    device: str = "auto"
+    device: str = Field("auto", json_schema_extra=OPERATIONAL)
     """As torch names it; auto is cuda where there is one, else cpu."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """How far a vector depends on the others of its batch: 1e-7 per component, in bfloat16 2e-3."""

@@ -19,7 +19,7 @@ from atommem_cli.credentials import Keyless, KeyVariable, ServerUrl
 from atommem_cli.errors import BackendError
 from atommem_cli.memory import TextTooLong
 from atommem_cli.refusals import Fault, fault, said
-from atommem_cli.sections import Section
+from atommem_cli.sections import OPERATIONAL, Section
 from atommem_cli.servers import Client, PassingError, UnreachableError
 from atommem_cli.weights import load_tokenizer
 
@@ -33,7 +33,7 @@ _CHARACTERS = 3
 class Options(Section):
     """Keys of the recipe's `embedder` section."""
 
-    url: ServerUrl
+    url: ServerUrl = Field(json_schema_extra=OPERATIONAL)
     """Up to and including `/v1`."""
     model: str
     """As the server names it."""
@@ -41,13 +41,13 @@ class Options(Section):
     """Of its vectors."""
     query_instruction: str = ""
     """Put before queries, and before nothing else; see `embedders.hf` for Qwen3-Embedding's."""
-    batch: PositiveInt = 64
+    batch: PositiveInt = Field(64, json_schema_extra=OPERATIONAL)
     """Texts per request."""
-    timeout_s: PositiveFloat = 120.0
+    timeout_s: PositiveFloat = Field(120.0, json_schema_extra=OPERATIONAL)
     """Seconds for one attempt, from the connection to the last byte of the body."""
-    retries: int = Field(6, ge=0)
+    retries: int = Field(6, ge=0, json_schema_extra=OPERATIONAL)
     """Further attempts after the first one; the default goes on for about half a minute."""
-    key_env: KeyVariable = "OPENAI_API_KEY"
+    key_env: KeyVariable = Field("OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
     """Environment variable that holds the key; where it is not set, none is sent."""
     max_tokens: PositiveInt | None = None
     """Longer texts are cut at the end, the instruction counts; None sends them whole."""

@@ -11,6 +11,7 @@ from atommem_cli.episode import Episode
 from atommem_cli.evidence.journal import Attempt, Finding, Journal, differences, digest
 from atommem_cli.evidence.runs import EPISODES, STEPS, VERDICTS, Line, Run
 from atommem_cli.evidence.tape import END, ids, unasked, without_end
+from atommem_cli.identity import planned, settled
 from atommem_cli.jsonlines import read_json
 from atommem_cli.memory import Memory, Text
 from atommem_cli.records import episode_line, op_line, prompt_hash, recorded_reply, step_line
@@ -30,9 +31,10 @@ def identity(run: Run) -> Iterator[Finding]:
     if missing := [key for key in _IDENTITY if key not in known]:
         yield Finding(RUN, "it is missing", field=missing[0])
         return
+    written = settled(known)["recipe"]
     changed = [
         Finding(RECIPE, f"says {_shown(now)}, and {RUN} {_shown(was)}", field=path)
-        for path, was, now in differences(known["recipe"], run.recipe.content)
+        for path, was, now in differences(written, settled({**known, "recipe": run.recipe.content})["recipe"])
     ]
     yield from changed
     if changed:
@@ -43,9 +45,10 @@ def identity(run: Run) -> Iterator[Finding]:
         return
     agents, options = recipes.plugin("agents", run.recipe.agent)
     scorers = run.recipe.eval.scorers or metrics.default_scorers(manifest.source)
-    planned = min(run.recipe.task.limit or manifest.tasks, manifest.tasks) * run.recipe.eval.repeats
     expected = {
-        **({"episodes": planned} if known["command"] == "eval" else {}),  # kept rollouts are of a few tasks
+        **(
+            {"episodes": planned(run.recipe, manifest)} if known["command"] == "eval" else {}
+        ),  # kept rollouts are of a few tasks
         "scorers": list(scorers),
         "agent": agents.build(options).describe(),
         **({"judge": judging.prompt_digest()} if judging.NAME in scorers else {}),

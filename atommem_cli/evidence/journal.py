@@ -10,14 +10,14 @@ import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from os import SEEK_END
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from atommem_cli.evidence.runs import EPISODES, STEPS, VERDICTS, Line, failed
+from atommem_cli.evidence.runs import VERDICTS, failed
 from atommem_cli.glyphs import visible
+from atommem_cli.journals import EPISODES, STEPS, Line, steps_digest
 from atommem_cli.jsonlines import whole_lines
 from atommem_cli.types import Finish
 
@@ -150,14 +150,8 @@ def _torn(path: Path) -> bool:
 
 
 def digest(steps: Mapping[int, Line]) -> str:
-    """What the line of an episode says of its steps: 16 hexadecimal digits, without times."""
-    sha = sha256()
-    for step in sorted(steps):
-        if step >= 0:
-            line = {**steps[step], "episode": "", "step": 0}
-            del line["seconds"]
-            sha.update(json.dumps(line).encode())
-    return sha.hexdigest()[:16]
+    """What the line of an episode says of its steps; see `journals.steps_digest`."""
+    return steps_digest(steps[step] for step in sorted(steps) if step >= 0)
 
 
 def differences(was: Any, now: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:

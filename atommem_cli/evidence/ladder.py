@@ -133,7 +133,7 @@ def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) 
             if line["finish"] == Finish.ERROR
         ],
         "digest": hashlib.sha256("\n".join(whole).encode()).hexdigest(),
-        "made": sessions.opening(command),
+        "made": sessions.opening(command, {}),
     }
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from atommem_cli import recipe as recipes
 from atommem_cli.assembly import chunks_of
 from atommem_cli.episode import Agent
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
+from atommem_cli.journals import EPISODES, STEPS, Fault, Line, Offsets, incomplete, offsets, shaped
 from atommem_cli.jsonlines import read_json, whole_lines
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import SCHEMA, latest
@@ -21,13 +21,12 @@ from atommem_cli.taskfiles import TaskFile, verify
 from atommem_cli.text import Tokenizer
 from atommem_cli.types import Chunk, StopReason, Task
 
-EPISODES, STEPS, VERDICTS = "episodes.jsonl", "steps.jsonl", "verdicts.jsonl"
+__all__ = ["EPISODES", "STEPS", "VERDICTS", "Line", "Run", "by_task", "failed", "open_all"]
+
+VERDICTS = "verdicts.jsonl"
 
 _COMMANDS = ("eval", "grpo")
 """Whose episodes are read: evaluations, and the rollouts that a training keeps."""
-
-Line = dict[str, Any]
-"""One line of a run folder's files; `records` says what is in it."""
 
 
 class Run:
@@ -61,12 +60,25 @@ class Run:
 
     @functools.cached_property
     def episodes(self) -> dict[str, Line]:
-        """The last line of each episode by its name, sorted; failed ones too.
+        """The last line of each episode by its name, sorted; failed ones too, `lost` ones not.
 
         Raises:
             SourceError: a line is damaged.
         """
-        return {line["episode"]: line for line in latest(line for _, line in _shaped(self.path / EPISODES))}
+        return {name: line for name, line in self._written.items() if name not in self.lost}
+
+    @functools.cached_property
+    def lost(self) -> dict[str, Fault]:
+        """Episodes that have a line, but not the steps that it sums up: they count as not finished.
+
+        Raises:
+            SourceError: a line is damaged.
+        """
+        return incomplete(self.path / STEPS, list(self._written.values()), self._offsets)
+
+    @functools.cached_property
+    def _written(self) -> dict[str, Line]:
+        return {line["episode"]: line for line in latest(line for _, line in shaped(self.path / EPISODES))}
 
     @functools.cached_property
     def verdicts(self) -> dict[str, list[float]]:
@@ -94,7 +106,13 @@ class Run:
     @property
     def extent(self) -> str:
         """How far an unfinished run is, to stand behind its name; empty for a complete one."""
-        return "" if self.complete else f" (unfinished, {len(self.episodes):,} of {self.planned:,} episodes)"
+        if self.complete:
+            return ""
+        return f" (unfinished, {len(self.episodes):,} of {self.planned:,} episodes{self._loss})"
+
+    @property
+    def _loss(self) -> str:
+        return f"; {STEPS} lacks steps of {len(self.lost):,} more" if self.lost else ""
 
     @property
     def scorers(self) -> tuple[str, ...]:
@@ -113,8 +131,8 @@ class Run:
         """
         if not self.complete:
             raise UsageError(
-                f"{self.path}: the run is not finished, {len(self.episodes)} of {self.planned} episodes are played: "
-                "its own command goes on where it stopped"
+                f"{self.path}: the run is not finished, {len(self.episodes)} of {self.planned} episodes are played"
+                f"{self._loss}: its own command goes on where it stopped"
             )
 
     def check(self) -> None:
@@ -132,7 +150,7 @@ class Run:
 
         Raises:
             SourceError: the prepared tasks are not there, or damaged.
-            RunMismatch: the task is not among them.
+            RunMismatch: they are not those that were played, or the task is not among them.
         """
         if name not in self._numbers:
             raise RunMismatch(f"{self.path}: {self.folder} holds no task {name}: it was prepared again since")
@@ -168,51 +186,25 @@ class Run:
         Raises:
             SourceError: a line is damaged, of whatever episode.
         """
-        offsets = self._offsets.get(episode, array("q"))
-        lines: dict[int, Line] = {}
+        lines: list[Line] = []
         with (self.path / STEPS).open("rb") as file:
-            for offset in offsets:
+            for _, offset in sorted(self._offsets.get(episode, {}).items()):
                 file.seek(offset)
-                line = json.loads(file.readline())
-                lines[line["step"]] = line  # the last one counts
-        return [lines[step] for step in sorted(lines)]
+                lines.append(json.loads(file.readline()))
+        return lines
 
     @functools.cached_property
-    def _offsets(self) -> dict[str, array[int]]:
-        """Where the steps of each episode lie, in bytes; 8 bytes a step."""
-        offsets: dict[str, array[int]] = {}
-        for offset, line in _shaped(self.path / STEPS):
-            offsets.setdefault(line["episode"], array("q")).append(offset)
-        return offsets
+    def _offsets(self) -> Offsets:
+        return offsets(self.path / STEPS)
 
     @functools.cached_property
     def _tasks(self) -> TaskFile:
+        self.check()
         return TaskFile(self.folder, self.recipe.task.limit)
 
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
         return self._tasks.numbers
-
-
-_EPISODE = {"episode": str, "task": str, "stop": str, "answers": list, "scores": dict, "usage": dict, "chunks": int}
-_OPENING = {"episode": str, "step": int, "ops": list}
-_CALL = {"finish": str, "shown": list, "reply": str, "entries": int}
-
-
-def _shaped(path: Path) -> Iterator[tuple[int, Line]]:
-    """`whole_lines` that have what is read of them."""
-    for number, (offset, line) in enumerate(whole_lines(path), start=1):
-        if path.name == EPISODES:
-            shaped = _has(line, _EPISODE)
-        else:
-            shaped = _has(line, _OPENING) and (line["step"] < 0 or _has(line, _CALL))
-        if not shaped:
-            raise SourceError(f"{path}: line {number} is damaged: it is not what `atommem eval` writes")
-        yield offset, line
-
-
-def _has(line: object, shape: Mapping[str, type]) -> bool:
-    return isinstance(line, dict) and all(isinstance(line.get(key), kind) for key, kind in shape.items())
 
 
 def failed(line: Mapping[str, Any]) -> bool:

@@ -24,7 +24,7 @@ from atommem_cli.errors import BackendError
 from atommem_cli.policies import _completions as completions
 from atommem_cli.policies._completions import Completion
 from atommem_cli.refusals import Fault, fault, said
-from atommem_cli.sections import Section
+from atommem_cli.sections import OPERATIONAL, Section
 from atommem_cli.servers import Client, PassingError, Response, UnreachableError
 from atommem_cli.text import Tokenizer, WordTokenizer
 from atommem_cli.thoughts import OwnMarks
@@ -44,7 +44,7 @@ _PROBE = 10.0
 class Options(Section):
     """Keys of the recipe's `policy` section."""
 
-    url: ServerUrl
+    url: ServerUrl = Field(json_schema_extra=OPERATIONAL)
     """Up to and including `/v1`."""
     model: str
     """As the server names it."""
@@ -52,13 +52,13 @@ class Options(Section):
     """0 is greedy. Default: AtomMem's (papers.md 1.5)."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Of sampling; 1 is all."""
-    concurrency: PositiveInt = 16
+    concurrency: PositiveInt = Field(16, json_schema_extra=OPERATIONAL)
     """Requests under way at once."""
-    timeout_s: PositiveFloat = 600.0
+    timeout_s: PositiveFloat = Field(600.0, json_schema_extra=OPERATIONAL)
     """Seconds for one attempt, from the connection to the last byte of the reply."""
-    retries: int = Field(6, ge=0)
+    retries: int = Field(6, ge=0, json_schema_extra=OPERATIONAL)
     """Further attempts after the first one; the default goes on for about half a minute."""
-    key_env: KeyVariable = "OPENAI_API_KEY"
+    key_env: KeyVariable = Field("OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
     """Environment variable that holds the key; where it is not set, none is sent."""
     tokenizer: str | None = None
     """Model folder or hub id whose tokenizer cuts chunks; None counts words, of which a token is a part."""

@@ -31,7 +31,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from atommem_cli import credentials
 from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.memory import Change
-from atommem_cli.sections import Section
+from atommem_cli.sections import OPERATIONAL, Section
 from atommem_cli.stores import _client, _entries
 from atommem_cli.stores._mirror import Mirror
 from atommem_cli.types import MemoryEntry
@@ -55,15 +55,15 @@ def _server(url: object) -> str:
 class Options(Section):
     """Keys of the recipe's `store` section. With neither `path` nor `url`, in memory."""
 
-    path: str = ""
+    path: str = Field("", json_schema_extra=OPERATIONAL)
     """Folder of a persistent store, for one process at a time."""
-    url: Annotated[str, BeforeValidator(_server)] = ""
+    url: Annotated[str, BeforeValidator(_server)] = Field("", json_schema_extra=OPERATIONAL)
     """`http://host:port` of a `chroma run`."""
-    collection: str = Field("atommem", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    collection: str = Field("atommem", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", json_schema_extra=OPERATIONAL)
     """First part of the collection's name."""
-    keep: bool = False
+    keep: bool = Field(False, json_schema_extra=OPERATIONAL)
     """Leave the entries of finished episodes in Chroma, to be inspected."""
-    run: str = Field("", pattern=r"^[A-Za-z0-9]{0,64}$")
+    run: str = Field("", pattern=r"^[A-Za-z0-9]{0,64}$", json_schema_extra=OPERATIONAL)
     """Stamp of the run, set by whoever runs it: what an earlier process left under it is cleared. Two
     processes at once need two stamps. Empty: a new one each time."""
 

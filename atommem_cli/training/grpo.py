@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import evaluation, metrics, records, rewards
+from atommem_cli import evaluation, identity, metrics, records, rewards
 from atommem_cli.assembly import Parts, assemble
 from atommem_cli.errors import SourceError
 from atommem_cli.jsonlines import read_json
@@ -72,14 +72,15 @@ def train(
     _enough(config, len(tasks.train))
     adapters = student.adapters(recipe.grpo.lora, "grpo.lora")
     learner = student.load(recipe)
-    identity = {
+    known = {
         "command": "grpo",
         "recipe": recipe.training("grpo"),
+        identity.SOURCES: identity.sources(recipe),
         "tasks": [manifest.sha256 if manifest else "" for manifest in tasks.manifests],
         "start": learner.digest,
         "processes": ranks.count(),
     }
-    with running.session(out, identity, recipe, command):
+    with running.session(out, known, recipe, command):
         if not (out / "summary.json").exists():
             _train(recipe, out, tasks, config, adapters, learner, progress, say)
         return read_json(out / "summary.json")
@@ -201,9 +202,10 @@ class _Keeper:
         section = self.recipe.grpo
         changes = {"task.split": section.split, "task.limit": section.limit, "eval.repeats": self.group}
         recipe = self.recipe.changed([f"{key}={json.dumps(value)}" for key, value in changes.items()])
-        identity = {
+        known = {
             "command": "grpo",
             "recipe": recipe.content,
+            identity.SOURCES: identity.sources(recipe),
             "tasks": read_manifest(Path(recipe.task.folder) / recipe.task.split).sha256,
             "episodes": len(everything),
             "scorers": scorers,
@@ -211,7 +213,7 @@ class _Keeper:
             "policy": self.policy.describe(),
             "embedder": self.parts.vectors.describe(),
         }
-        with records.RunFolder(path, identity, recipe.dump()) as folder:
+        with records.RunFolder(path, known, recipe.dump()) as folder:
             for task, trajectory in everything:
                 scores = evaluation.score(task.questions, trajectory.answers, scorers)
                 folder.write_trajectory(trajectory, scores)

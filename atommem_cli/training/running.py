@@ -57,7 +57,7 @@ def session(out: Path, identity: Mapping[str, Any], recipe: Recipe, command: Seq
             yield
         return
     with silent(), Folder(out, identity, recipe.dump()) as folder:
-        folder.sessions.append(sessions.opening(command))
+        folder.sessions.append(sessions.opening(command, folder.changed))
         started = time.perf_counter()
         try:
             with _room_to_write():

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atommem_cli import identity, rewards, tiny
 from atommem_cli import recipe as recipes
-from atommem_cli import rewards, tiny
 from atommem_cli.errors import RecipeError
 from atommem_cli.jsonlines import read_json
 from atommem_cli.recipe import Recipe
@@ -86,14 +86,15 @@ def train(
     learner = student.load(recipe)
     found = demonstrations.collect(recipe, wording.of(learner), config.max_length)
     training, validation = _split(recipe, found)
-    identity = {
+    known = {
         "command": "sft",
         "recipe": recipe.training("sft"),
+        identity.SOURCES: identity.sources(recipe),
         "start": learner.digest,
         "rows": rows.digest(training, validation),
         "processes": ranks.count(),
     }
-    with running.session(out, identity, recipe, command):
+    with running.session(out, known, recipe, command):
         if not (out / "summary.json").exists():
             if recipe.sft.recall is not None:
                 _recall(recipe, out / RECALL, learner, progress, say)
