@@ -74,6 +74,8 @@ def check(
         UsageError, SourceError, BackendError: as `prepare`.
     """
     module = _module(name)
+    if validation is not None and "train" not in map(_split, splits):
+        raise UsageError(f"--validation {validation}: is for --split train, which must not ask its questions")
     for split in splits:
         folders.claim(Path(out) / _split(split), MARKS)
         module.inputs(source, _split(split), validation)
@@ -247,7 +249,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
     What was made and is still empty in the end goes again.
     """
-    made = [path for path in (folder, folder.parent) if not path.exists()]
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)

@@ -26,15 +26,8 @@ TASKS = "tasks.jsonl"
 MANIFEST = "manifest.json"
 _ID = re.compile(rb'\{"id":("(?:[^"\\]|\\.)*")')
 SPLITS = ("train", "validation")
-SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "dev": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
+SPLIT_WORDS = dict.fromkeys(("validation", "dev", "valid", "val"), "validation")
+SPLIT_WORDS |= {"train": "train", "training": "train", "test": "test"}
 """Words for the splits, in the names of files and on the command line; no test set is prepared."""
 
 

@@ -247,6 +247,12 @@ def test_what_the_user_got_wrong_is_said_before_anything_is_made(
     assert not (tmp_path / "out").exists()
 
 
+def test_what_stops_later_leaves_no_empty_folder(source: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="docs can be"):
+        quick(tmp_path / "deep/er/out", source, options={"docs": 10_000})
+    assert not (tmp_path / "deep").exists()
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "validation"
     folder.mkdir()

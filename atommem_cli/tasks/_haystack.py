@@ -24,7 +24,8 @@ from atommem_cli.sections import Section
 from atommem_cli.seeds import derive
 from atommem_cli.taskfiles import TASKS, Filter, Plan, Request, read_manifest, sha256
 from atommem_cli.tasks._files import files
-from atommem_cli.tasks._records import Layout, Record, Row, other_split, read_hub, read_local
+from atommem_cli.tasks._hub import read_hub
+from atommem_cli.tasks._records import Layout, Record, Row, other_split, read_local
 from atommem_cli.tasks._shelf import Entry, Questions, Shelf, Writer
 from atommem_cli.tasks._swap import Own, extent, names, swap
 from atommem_cli.types import Document, Support, Task

@@ -1,4 +1,4 @@
-"""Raw QA records, from the hub or from local files: as the hub has them, or as the original downloads do.
+"""Raw QA records of local files: as the hub has them, or as the original downloads do; `_hub` reads the hub itself.
 
 Every record is brought into the hub's shape and checked by its layout's schema. A message names the file, the
 record and the field.
@@ -6,9 +6,7 @@ record and the field.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +19,6 @@ from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._schema import Mismatch, conform
 from atommem_cli.types import Question
 
-REACHED = 5
-"""Seconds in which the hub must answer."""
 Row = Mapping[str, Any]
 _ALIASES = ("answer_aliases", "aliases")
 OPTIONAL: Mapping[str, Any] = {"answer_aliases": [str], "aliases": [str], "answer_id": str}
@@ -121,7 +117,7 @@ def read_local(layout: Layout, paths: Iterable[Path], split: str) -> Iterator[Ro
         try:
             for where, raw in _raw(layout, path, split):
                 place = where
-                row = _row(layout, raw)
+                row = conformed(layout, raw)
                 if more := names.get(row.get("answer_id", ""), ()):
                     row["aliases"] = [*row.get("aliases", ()), *more]
                 yield row
@@ -130,44 +126,12 @@ def read_local(layout: Layout, paths: Iterable[Path], split: str) -> Iterator[Ro
         except RecursionError:
             raise SourceError(f"{path} is damaged: a record is nested too deeply") from None
         except _damage() as damage:
-            said = " ".join(str(damage).split())[:200] or type(damage).__name__
-            raise SourceError(f"{path} is damaged: {said}") from damage
+            raise SourceError(_said(path, damage)) from damage
         if not place:
             raise SourceError(f"{path}: there is no record in it")
 
 
-def read_hub(layout: Layout, split: str) -> tuple[Iterator[Row], tuple[str, ...]]:
-    """Rows of the hub's data set (kept in the usual cache), and the files they come from, with revision.
-
-    Raises:
-        SourceError: the hub cannot be reached, or its schema has changed.
-    """
-    from datasets import load_dataset
-
-    where = f"{layout.hub}{f' ({layout.config})' if layout.config else ''}"
-    try:
-        with _quiet(), _no_waiting():
-            table = load_dataset(layout.hub, layout.config, split=split)
-    except Exception as error:
-        raise SourceError(
-            f"cannot load {where} from the hub ({type(error).__name__}; is there a network?): "
-            "give a local copy with --source"
-        ) from error
-    wanted = {*layout.schema, *layout.optional, *OPTIONAL}
-    rows = table.select_columns([name for name in table.column_names if name in wanted])
-    origin = tuple(sorted(map(str, table.info.download_checksums or ())))
-
-    def checked() -> Iterator[Row]:
-        for number, raw in enumerate(rows, start=1):
-            try:
-                yield _row(layout, raw)
-            except Mismatch as wrong:
-                raise SourceError(f"{where}, {split}: record {number}: {wrong}") from None
-
-    return checked(), origin
-
-
-def _row(layout: Layout, raw: Any) -> dict[str, Any]:
+def conformed(layout: Layout, raw: Any) -> dict[str, Any]:
     """A record in the hub's shape.
 
     Raises:
@@ -185,7 +149,7 @@ def _row(layout: Layout, raw: Any) -> dict[str, Any]:
     try:
         made: dict[str, Any] = conform(row, layout.schema)
     except Mismatch as wrong:
-        raise Mismatch(f"{wrong}{_advice(layout, row)}") from None
+        raise Mismatch(f"{wrong}{_advice(layout, row) if str(wrong).endswith('is missing') else ''}") from None
     for field, kind in {**layout.optional, **OPTIONAL}.items():
         if row.get(field) is not None:
             made[field] = conform(row[field], kind, field)
@@ -238,6 +202,12 @@ def _damage() -> tuple[type[Exception], ...]:
     return ValueError, EOFError, OSError, LZMAError, ZlibError, ArrowException
 
 
+def _said(path: Path, damage: Exception) -> str:
+    if isinstance(damage, OSError) and damage.errno:
+        return f"{path} cannot be read: {damage.strerror}"
+    return f"{path} is damaged: {' '.join(str(damage).split())[:200] or type(damage).__name__}"
+
+
 def _aliases_beside(layout: Layout, path: Path) -> Path | None:
     if not layout.aliases:
         return None
@@ -263,39 +233,5 @@ def _names(path: Path) -> dict[str, tuple[str, ...]]:
     except Mismatch as wrong:
         raise SourceError(f"{path}: {place}: {wrong}") from None
     except _damage() as damage:
-        raise SourceError(f"{path} is damaged: {' '.join(str(damage).split())[:200]}") from damage
+        raise SourceError(_said(path, damage)) from damage
     return found
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """`datasets` and the hub's client log what they also raise."""
-    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _no_waiting() -> Iterator[None]:
-    """Where the hub does not answer, what is in its cache: else its client tries again for half a minute."""
-    import datasets.config
-    from huggingface_hub import constants, get_session
-
-    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    offline = before[0]
-    if not offline:
-        try:
-            get_session().head(constants.ENDPOINT, timeout=REACHED)
-        except Exception:
-            offline = True
-    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = offline
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before

@@ -320,3 +320,16 @@ def test_train_is_checked_against_a_file_that_is_given(tmp_path: Path) -> None:
     assert prepare("musique", source=str(dev), out=out, options=ALL).questions_used == 5
     again = prepare("musique", source=str(train), split="train", validation=str(dev), out=out, options=ALL)
     assert again == made
+
+
+def test_questions_that_only_train_could_use_are_refused_without_it(tmp_path: Path) -> None:
+    write(tmp_path / "a_dev.jsonl", [musique(1)])
+    with pytest.raises(UsageError, match="--validation x: is for --split train"):
+        check("musique", ["dev"], out=tmp_path / "out", source=str(tmp_path / "a_dev.jsonl"), validation="x")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "validation.jsonl").mkdir()
+    with pytest.raises(SourceError, match=r"validation\.jsonl cannot be read: Is a directory"):
+        sha("musique", tmp_path, tmp_path / "deep/er/out")
+    assert not (tmp_path / "deep").exists()

@@ -16,7 +16,7 @@ from tasks._raw import Row, hotpot, lines, musique, wiki, write
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.preparation import prepare, read_tasks
 from atommem_cli.tasks import hotpotqa
-from atommem_cli.tasks._records import read_hub
+from atommem_cli.tasks._hub import read_hub
 from atommem_cli.types import Question, Task
 
 ALL = {"docs": 4, "questions": 1}
