@@ -78,7 +78,10 @@ def load_weights(kind: Any, model: str, dtype: Any, optional: str | None = None)
 
 
 def not_finite(tensors: Iterable[tuple[str, Any]]) -> str | None:
-    """The name of the first tensor that holds NaN or infinity; one pass over them (0.2 s per GiB on one core)."""
+    """The name of the first tensor that holds NaN, infinity or a number beyond `LARGEST`.
+
+    One pass over them, 0.2 s per GiB on one core.
+    """
     import torch
 
     floats = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -86,7 +89,7 @@ def not_finite(tensors: Iterable[tuple[str, Any]]) -> str | None:
         values = getattr(tensor, "_local_tensor", tensor).detach()  # of a sharded one the part that is here
         if values.numel() and not values.is_meta and values.dtype in floats:
             low, high = torch.aminmax(values)  # both are NaN where one value is
-            if not (low > -torch.inf and high < torch.inf):
+            if not (low > -LARGEST and high < LARGEST):
                 return name
     return None
 
@@ -95,11 +98,13 @@ def _insist_on_finite(model: Any, name: str) -> None:
     bad = not_finite(model.named_parameters())
     if bad is not None:
         raise Diverged(
-            f"{name} cannot be used: its weights hold NaN or infinity (first in {bad}); "
+            f"{name} cannot be used: its weights hold NaN, infinity or numbers beyond {LARGEST:g} (first in {bad}); "
             "its training diverged, or its file is damaged: take an earlier checkpoint"
         )
 
 
+LARGEST = 1e18
+"""Beyond it nothing can be computed: in float32 the square of a number ten times as large is infinity."""
 _NO_CODE = {"trust_remote_code": False}
 """A model is weights and settings: Python files in its folder or repository are never run, nor asked about."""
 

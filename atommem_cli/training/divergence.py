@@ -15,7 +15,7 @@ from atommem_cli.errors import Diverged
 from atommem_cli.jsonlines import Lines, whole_lines
 from atommem_cli.training import ranks
 from atommem_cli.training.checkpoints import METRICS, number, whole
-from atommem_cli.weights import not_finite
+from atommem_cli.weights import LARGEST, not_finite
 
 
 class FoundError(Exception):
@@ -65,7 +65,7 @@ def watch(trainer: Any) -> None:
             agree(update, None if losses[0] else "the loss", update - 2)  # weights of the update before gave it
             # Under a scaler (fp16) infinite gradients are part of the search for its scale: the step is left out.
             scaled = trainer.accelerator.scaler is not None
-            agree(update, None if scaled else _gradients(model), update - 1)
+            agree(update, None if scaled else _gradients(model), update - 2)
 
         def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
             agree(state.global_step + 1, _weights(model), state.global_step)
@@ -118,6 +118,6 @@ def refuse(out: Path, key: str) -> None:
     when = f"at update {update}" if update else "before its first update"
     kept = f"the last good checkpoint is {good[-1]} (--policy takes it)" if good else "there is no good checkpoint"
     raise Diverged(
-        f"{out}: the training diverged {when}: {what} is not finite; {kept}; "
+        f"{out}: the training diverged {when}: {what} is not finite (or beyond {LARGEST:g}); {kept}; "
         f"lower {key}.learning_rate or {key}.max_grad_norm, which makes a training of its own, or remove this folder"
     )

@@ -52,6 +52,8 @@ def grpo(recipe: Recipe, out: Path, *, validated: int, processes: int) -> Any:
     )
     if config.use_vllm:
         student.need("vllm", f"{key}.use_vllm")
+    if config.scale_rewards not in ("group", "batch", "none"):  # TRL would say so after the first episodes
+        raise RecipeError(f"{key}.scale_rewards: {config.scale_rewards}: choose one of group, batch, none")
     if config.loss_type not in LOSSES:
         raise RecipeError(
             f"{key}.loss_type: {config.loss_type} takes means per row, which weighs trajectories by their number of "
@@ -157,7 +159,7 @@ def _config(kind: Any, recipe: Recipe, out: Path, given: Mapping[str, Any], key:
         student.need("deepspeed", f"{key}.deepspeed")
     values = {
         # Autocast on a GPU; on the CPU the weights' own dtype decides.
-        "bf16": torch.cuda.is_available() and not given.get("fp16"),
+        "bf16": torch.cuda.is_available() and not given.get("use_cpu") and not given.get("fp16"),
         "report_to": "none",
         "log_level_replica": "passive",
         "logging_steps": 1,

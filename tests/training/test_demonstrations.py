@@ -208,7 +208,7 @@ def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words, tmp_
         ]
     )
     learner = student.load(recipe)
-    config = settings.sft(recipe, tmp_path, {"max_length": None, "gradient_checkpointing": False})
+    config = settings.sft(recipe, tmp_path, {"max_length": None, "gradient_checkpointing": False, "use_cpu": True})
     trainer = SFTTrainer(learner.model, config, train_dataset=conversations, processing_class=learner.tokenizer)
     ours = collected(recipe, tiny_words).rows[:20]
     for theirs, row in zip(trainer.train_dataset, ours, strict=True):

@@ -217,6 +217,11 @@ def test_rewards_without_spread_are_warned_about_with_their_share(tmp_path: Path
         ([], {"loss_type": "grpo"}, r"loss_type: grpo takes means per row"),
         ([], {"top_k": 5}, r"top_k: only with use_vllm"),
         ([], {"lr_scheduler_type": "nonsense"}, r"grpo\.trainer: "),
+        (
+            [],
+            {"scale_rewards": "nonsense"},
+            r"grpo\.trainer\.scale_rewards: nonsense: choose one of group, batch, none",
+        ),
         (["grpo.validation=3"], {"per_device_eval_batch_size": 2}, r"3 tasks cannot be shared evenly"),
         ([], {"per_device_train_batch_size": 64}, r"has 12 tasks and one update plays 32"),
         (["grpo.lora={rank: 4}"], {}, r"grpo\.lora\.rank: unknown key"),
