@@ -91,15 +91,16 @@ class Episode:
 
 
 class Agent(Protocol):
-    """A way to read a stream and answer questions about it."""
+    """A way to read a stream and answer questions about it.
+
+    One that shows a chunk again for replies that did more than read says how often it may, over a whole episode, as
+    `spare_calls`; plans count them.
+    """
 
     calls_per_chunk: int
     """How often it asks the policy about every chunk, if no reply is asked again; 0: only about every question."""
     reads_again: bool
     """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
-    spare_calls: int
-    """Further calls while reading, in a whole episode: replies for which it shows a chunk again though they did more
-    than read."""
     operations: tuple[OpKind, ...]
     """The operations that it may run, its own and those that it takes from replies."""
 
@@ -112,12 +113,8 @@ class Agent(Protocol):
         Scripted policies speak through it.
         """
 
-    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
-        """The operations that a reply means, defective ones too: of `write`, the inverse. Never raises.
-
-        Args:
-            marks: of thoughts, which are left out; an agent takes `Episode.marks`.
-        """
+    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
+        """The operations that a reply means, defective ones too: of `write`, the inverse. Never raises."""
 
     def describe(self) -> dict[str, str]:
         """What a run records about it: name, digest of its prompts."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import folders, identity, judging, metrics, plugins, sessions, summary, tables, verdicts
+from atommem_cli import dialect, folders, identity, judging, metrics, plugins, sessions, summary, tables, verdicts
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble, chunks_of
 from atommem_cli.episode import Agent
@@ -31,6 +31,7 @@ def plan(recipe: Recipe) -> Cost:
     Raises:
         SourceError: the tasks are not there.
     """
+    _check_scorers(recipe, recipe.eval.scorers)
     module, options = recipes.plugin("policies", recipe.policy)
     tokenizer = module.tokenizer(options)
     agents, agent_options = recipes.plugin("agents", recipe.agent)
@@ -65,8 +66,9 @@ def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> 
     read_calls = chunks * agent.calls_per_chunk
     tries = 1 + limits.reads * agent.reads_again
     low = read_calls + questions
-    high = (read_calls + agent.spare_calls + questions) * tries
-    longest = ((read_calls + agent.spare_calls) * limits.reply + questions * limits.answer) * tries
+    spare = getattr(agent, "spare_calls", 0)
+    high = (read_calls + spare + questions) * tries
+    longest = ((read_calls + spare) * limits.reply + questions * limits.answer) * tries
     return EpisodeBound(
         calls_low=min(low, budget.calls or low),
         calls_high=min(high, budget.calls or high),
@@ -238,5 +240,8 @@ def _check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
         if name not in known:
             hint = plugins.did_you_mean(name, known)
             raise UsageError(f"eval.scorers: no scorer {name!r}{hint} (there are: {', '.join(known)})")
+    for name, reason in dialect.never(recipe.agent.model_extra).items():
+        if name in scorers:
+            raise UsageError(f"eval.scorers: {name} {reason}: name another one, or another agent.dialect")
     if "judge" in scorers and recipe.eval.judge is None:
         raise UsageError("eval.scorers names judge: say which policy judges in eval.judge")

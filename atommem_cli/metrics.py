@@ -77,7 +77,9 @@ def sub_em(answer: Answer, golds: tuple[str, ...]) -> float:
 
     BytedTsinghua-SIA/MemAgent@7e63acc taskutils/memory_eval/ruler_hqa.py (`judge_sub_em`) looks at the first
     gold alone and counts the empty string as contained in everything, so that "The." answers any question;
-    here a side without words matches only another one.
+    here a side without words matches only another one. It is given what it extracted, a box or what follows "the
+    answer is", and nothing else scores; ours is given the answer, which is the whole reply where that has no tags, so
+    that a rambling one gains (a run's table counts answers without tags).
     """
     return _best(_contained, answer.text, golds)
 
@@ -110,6 +112,10 @@ def amem_f1(answer: Answer, golds: tuple[str, ...]) -> float:
 SCORERS: dict[str, Scorer] = {
     scorer.__name__: scorer for scorer in (em, f1, f1_musique, boxed_em, sub_em, substring, mem1_em, amem_f1)
 }
+
+
+NEED_A_BOX = ("boxed_em",)
+"""Scorers that read \\boxed{} in a reply alone: 0 for everything where the prompt asks for none."""
 
 
 def default_scorers(source: str) -> tuple[str, ...]:

@@ -76,11 +76,12 @@ REWARDS: dict[str, Reward] = {
 """By name, as a recipe's `rewards` takes them."""
 
 
-def check(weights: Mapping[str, float], key: str) -> None:
-    """Refuse unknown names and a sum that is always 0.
+def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> None:
+    """Refuse unknown names, a sum that is always 0, and what can never be anything else.
 
     Args:
         key: where in the recipe they stand, for the message.
+        never: rewards that are 0 whatever is answered, and why (`dialect.never`).
 
     Raises:
         UsageError: one sentence.
@@ -90,6 +91,9 @@ def check(weights: Mapping[str, float], key: str) -> None:
             raise UsageError(
                 f"{key}: no reward {name!r}{did_you_mean(name, REWARDS)} (there are: {', '.join(REWARDS)})"
             )
+    for name in weights.keys() & never.keys():
+        if weights[name]:
+            raise UsageError(f"{key}: {name} {never[name]}: name another one, or another agent.dialect")
     if not any(weights.values()):
         raise UsageError(f"{key}: name at least one reward with a weight other than 0")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from atommem_cli import jsonlines, records
+from atommem_cli import dialect, jsonlines, records, replies
 from atommem_cli.statistics import Interval, mean_interval
-from atommem_cli.types import UNANSWERED, Finish, Question, StopReason
+from atommem_cli.thoughts import Marks, marks_of
+from atommem_cli.types import Question, StopReason
 
 _BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
 
@@ -50,7 +51,9 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
         "by_kind": _by_kind(episodes, questions, run["scorers"][0]),
         "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
         "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
-        **_steps(folder, {line["episode"] for line in episodes}),
+        **_steps(folder, {line["episode"] for line in episodes}, marks_of(run["recipe"]["policy"])),
+        **({"never": never} if (never := _never(run)) else {}),
+        **({"judge_replies": _judge_replies(folder)} if verdicts else {}),
         "time": _time(folder),
     }
 
@@ -97,18 +100,15 @@ def _by_kind(
     return {label: _interval(episodes, scorer, members) for label, members in sorted(groups.items())}
 
 
-def _steps(folder: Path, finished: set[str]) -> dict[str, Any]:
-    """Operations by kind and outcome, reading steps, and replies that are not whole, over the finished episodes."""
+def _steps(folder: Path, finished: set[str], marks: Marks) -> dict[str, Any]:
+    """Operations by kind and outcome, reading steps and how replies came, over the finished episodes."""
     steps: dict[tuple[str, int], dict[str, Any]] = {}
     for _, line in jsonlines.read_lines(folder / "steps.jsonl"):
         if line["episode"] in finished:
             counts = Counter((op["kind"], op["outcome"]) for op in line["ops"])
-            steps[line["episode"], line["step"]] = {
-                "reading": line.get("question") is None,
-                "counts": counts,
-                "finish": line.get("finish"),
-                "empty": line.get("finish") not in UNANSWERED and not line.get("reply", "").strip(),
-            }
+            told = replies.tally([line] if line["step"] >= 0 else [], marks)
+            reading = line.get("question") is None
+            steps[line["episode"], line["step"]] = {"reading": reading, "counts": counts, "replies": told}
     total: Counter[tuple[str, str]] = Counter()
     for step in steps.values():
         total.update(step["counts"])
@@ -118,12 +118,8 @@ def _steps(folder: Path, finished: set[str]) -> dict[str, Any]:
     calls = [step for (_, number), step in steps.items() if number >= 0]
     return {
         "steps": {"all": len(calls), "reading": sum(step["reading"] for step in calls)},
+        "replies": {name: sum(step["replies"][name] for step in steps.values()) for name in replies.tally([], marks)},
         "operations": dict(operations),
-        "replies": {
-            "cut": sum(step["finish"] == Finish.LENGTH for step in calls),
-            "other": sum(step["finish"] == Finish.OTHER for step in calls),
-            "empty": sum(step["empty"] for step in calls),
-        },
     }
 
 
@@ -144,6 +140,19 @@ def _verdicts(folder: Path) -> dict[str, list[float]]:
     if not path.exists():
         return {}
     return {line["episode"]: line["correct"] for _, line in jsonlines.read_lines(path)}
+
+
+def _never(run: Mapping[str, Any]) -> dict[str, str]:
+    """Scorers of the run that are 0 whatever is answered, and why."""
+    found = dialect.never(run["agent"])
+    return {name: why for name, why in found.items() if name in run["scorers"]}
+
+
+def _judge_replies(folder: Path) -> dict[str, int]:
+    """How the judge's replies came, the unreadable ones too; `all`: verdicts."""
+    lines = [line for _, line in jsonlines.read_lines(folder / "verdicts.jsonl")]
+    counts = Counter(name for line in lines for name in line.get("replies", ()))
+    return {"all": sum(len(line["correct"]) for line in lines), **{k: counts[k] for k in replies.HOW}}
 
 
 def _spread(values: Iterable[int]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from atommem_cli import replies
 from atommem_cli.glyphs import one_line, visible
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Table:
 
 def evaluation(result: Mapping[str, Any]) -> str:
     """`table.md` of one run."""
-    return "\n".join(table.markdown() for table in details(result))
+    warned = [f"**{warning}.**\n" for warning in replies.warnings(result)]
+    return "\n".join([*warned, *(table.markdown() for table in details(result))])
 
 
 def scores(results: Sequence[Mapping[str, Any]]) -> Table:
@@ -88,7 +90,7 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
                 label(result["policy"]),
                 result["store"],
                 label(result["embedder"]),
-                *(_score(result["scores"][name]) if name in result["scores"] else "" for name in names),
+                *(_score_of(result, name) for name in names),
                 f"{first['n']} in {first['tasks']} tasks",
                 str(len(result["failed"])),
                 *(number(budget[name]["median"]) for name in ("calls", "prompt_tokens", "new_tokens")),
@@ -200,7 +202,11 @@ def _facts(result: Mapping[str, Any]) -> Table:
         ("episodes planned / evaluated", f"{result['planned']} / {result['evaluated']}"),
         ("stop reasons", stops),
         ("answers without tags", str(result["untagged_answers"])),
-        *((("replies", told),) if (told := _replies(result)) else ()),
+        *(
+            (what, told)
+            for what, key in (("replies", "replies"), ("replies of the judge", "judge_replies"))
+            if (told := replies.told(result.get(key, {})))
+        ),
         ("tokens never shown", str(result["truncated_tokens"])),
         *(((f"operations dropped ({result['setting'].get('how')})", dropped),) if dropped else ()),
         ("tokens in all", ", ".join(f"{k} {v}" for k, v in result["totals"].items())),
@@ -208,14 +214,6 @@ def _facts(result: Mapping[str, Any]) -> Table:
         ("digest", result["digest"][:16]),
     )
     return Table("The run", ("what", "value"), rows)
-
-
-def _replies(result: Mapping[str, Any]) -> str:
-    """How many replies are not whole; empty where all are. Summaries of earlier versions do not say."""
-    counts = result.get("replies", {})
-    words = {"cut": "cut at their limit", "empty": "empty", "other": "ended for a reason that is not known"}
-    told = [f"{number(counts[key])} {what}" for key, what in words.items() if counts.get(key)]
-    return f"{', '.join(told)} of {number(result['steps']['all'])}" if told else ""
 
 
 _TWICE = "; each is counted by what it hinges on, and again by its hops"
@@ -248,6 +246,13 @@ def percent(mean: float, low: float, high: float) -> str:
 def points(delta: float, low: float, high: float) -> str:
     """A difference in [-1, 1] with its interval, in points of %."""
     return f"{100 * delta:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _score_of(result: Mapping[str, Any], name: str) -> str:
+    """Empty where the run has no such score, a dash where it is 0 whatever is answered."""
+    if name not in result["scores"]:
+        return ""
+    return "-" if name in result.get("never", {}) else _score(result["scores"][name])
 
 
 def _score(cell: Mapping[str, Any]) -> str:

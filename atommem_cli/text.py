@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from atommem_cli.headings import quoted_document
 from atommem_cli.types import Chunk, Document
 
 Span = tuple[int, int]
@@ -37,16 +38,18 @@ class WordTokenizer:
 def render(documents: Sequence[Document]) -> tuple[str, list[Span]]:
     """The stream as one text, and each document's character span in it.
 
-    A titled document reads `Document i:` / title / text (papers.md 1.4); untitled ones, one per line.
+    A titled document reads `Document i:` / title / text (papers.md 1.4); untitled ones, one per line. A line in a
+    title or text that begins like such a heading is quoted, so that no document can forge another one.
     """
     parts: list[str] = []
     spans: list[Span] = []
     at = 0
     for number, document in enumerate(documents, start=1):
         if document.title:
-            part, gap = f"Document {number}:\n{document.title}\n{document.text}", "\n\n"
+            title, text = quoted_document(document.title), quoted_document(document.text)
+            part, gap = f"Document {number}:\n{title}\n{text}", "\n\n"
         else:
-            part, gap = document.text, "\n"
+            part, gap = quoted_document(document.text), "\n"
         if parts:
             parts.append(gap)
             at += len(gap)

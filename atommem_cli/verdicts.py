@@ -1,6 +1,7 @@
 """The judge's pass over a run: after the episodes, one verdict per answer, appended as they come.
 
-    verdicts.jsonl   one line per episode: `correct`, one 0 or 1 per question
+    verdicts.jsonl   one line per episode: `correct`, one 0 or 1 per question; `replies`, where there is something to
+                     say of how the judge's came: thought, cut or empty, once for each
 
 A reply without a readable verdict is asked for again; if it stays so, the run fails with the sample's
 name. It never becomes a score.
@@ -19,6 +20,7 @@ from atommem_cli.jsonlines import Lines
 from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder, latest
+from atommem_cli.replies import marked
 from atommem_cli.thoughts import Marks, marks_of
 from atommem_cli.types import UNANSWERED, Expects, Finish, Generation, Observation, Question
 
@@ -54,14 +56,17 @@ def judge(recipe: Recipe, run: RunFolder, questions: Mapping[str, Sequence[Quest
             ]
             # An empty answer is wrong without asking.
             found: list[float | None] = [None if answer else 0.0 for _, _, answer in cases]
+            came: list[list[str]] = [[] for _ in cases]
             try:
-                problems += _ask_until_readable(policy, cases, found, recipe.seed, marks)
+                problems += _ask_until_readable(policy, cases, found, came, recipe.seed, marks)
             finally:
-                correct = iter(found)
+                correct, told = iter(found), iter(came)
                 for line in lines:
                     scores = [next(correct) for _ in line["answers"]]
+                    how = [name for _ in line["answers"] for name in next(told)]
                     if None not in scores:
-                        verdicts.append({"episode": line["episode"], "steps": line["steps"], "correct": scores})
+                        verdict = {"episode": line["episode"], "steps": line["steps"], "correct": scores}
+                        verdicts.append({**verdict, **({"replies": how} if how else {})})
         if problems:
             more = f" (and on {len(problems) - 1} more answers)" if problems[1:] else ""
             raise AtommemError(f"the judge gave no verdict after {TRIES} tries on {problems[0]}{more}")
@@ -73,10 +78,11 @@ def _ask_until_readable(
     policy: Policy | ServerPolicy,
     cases: Sequence[tuple[str, Question, str]],
     scores: list[float | None],
+    came: list[list[str]],
     seed: int,
     marks: Marks,
 ) -> list[str]:
-    """Fill in the scores that are None, one per case; what is wrong with those that stay so.
+    """Fill in the scores that are None, and how the replies came, one per case; what is wrong with those that stay so.
 
     Raises:
         BackendError: the judge cannot be reached; what it had said before is filled in.
@@ -93,6 +99,8 @@ def _ask_until_readable(
         replies, down = _replies(policy, calls)
         for i, reply in zip(open_cases, replies, strict=True):
             if reply is not None:
+                if reply.finish not in UNANSWERED:
+                    came[i] += marked(reply.text, reply.finish, marks)
                 try:
                     scores[i] = _verdict(reply, marks)
                 except UnreadableVerdict as error:

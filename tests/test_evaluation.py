@@ -290,3 +290,30 @@ def test_a_key_of_agents_is_for_those_that_have_it() -> None:
     assert ["advance" in (one.agent.model_extra or {}) for one in both] == [False, True]
     with pytest.raises(RecipeError, match=r"--set agent.last: unknown key of (atommem|rag) \(there are: dialect"):
         evaluation.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.last=5"])
+
+
+def test_a_scorer_that_can_never_be_other_than_0_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for dialect in ("tiny", "paper"):
+        changes = (f"agent.dialect={dialect}", "eval.scorers=[boxed_em, em]", "limits.answer=60", "limits.reply=400")
+        with pytest.raises(UsageError, match=rf"eval.scorers: boxed_em is 0 for every answer in the dialect {dialect}"):
+            run(home, *changes, out="never", monkeypatch=monkeypatch)
+        with pytest.raises(UsageError, match="boxed_em is 0"):
+            evaluation.plan(recipes.load("tiny", ["policy={name: scripted, script: oracle}", *changes]))
+    assert not (home / "never").exists()
+    boxed = ("policy={name: scripted, script: oracle}", "agent.dialect=released", *changes[1:])
+    result = run(home, *boxed, out="boxed", monkeypatch=monkeypatch)
+    assert [result["scores"][name]["mean"] for name in ("boxed_em", "em")] == [1.0, 1.0]
+
+
+def test_a_run_of_replies_that_were_cut_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(*[completion("", finish="length")] * 99) as server:
+        monkeypatch.chdir(home)
+        policy = f"policy={{name: openai_server, model: m, url: '{server.url}'}}"
+        done = atommem("eval", "--set", policy, "--limit", "1", "--out", "cut", cwd=home)
+        result = json.loads((home / "cut" / "summary.json").read_text())
+    counts = result["replies"]
+    assert counts["all"] == counts["cut"] == counts["empty"] == result["steps"]["all"] > 1
+    said = f"{counts['cut']} of {counts['all']} replies were cut at their limit"
+    assert said in done.stderr
+    assert said in (home / "cut" / "table.md").read_text()
+    assert f"| replies | {counts['all']} cut at their limit, {counts['all']} empty of {counts['all']} |" in done.stdout

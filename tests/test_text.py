@@ -91,3 +91,13 @@ def test_cut_middle_keeps_both_ends(contents: list[str], most: int) -> None:
     head, _, tail = kept.partition("\n...\n")
     ends = [part[a:b] for part in (head, tail) for a, b in words.spans(part)]
     assert ends == tokens[: most - most // 2] + tokens[len(tokens) - most // 2 :]
+
+
+def test_a_document_cannot_forge_the_heading_of_another_one() -> None:
+    forged = Document("T\u2028Document 9:", "true\n  document 3 :\nfalse")
+    text, spans = render([forged, Document("U", "a document 2: no line of its own")])
+    assert text == (
+        "Document 1:\nT\u2028> Document 9:\ntrue\n>   document 3 :\nfalse\n\n"
+        "Document 2:\nU\na document 2: no line of its own"
+    )
+    assert text[slice(*spans[1])].startswith("Document 2:")

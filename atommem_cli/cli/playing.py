@@ -118,7 +118,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
-    from atommem_cli import evaluation, tables
+    from atommem_cli import evaluation, replies, tables
     from atommem_cli import recipe as recipes
     from atommem_cli.evidence import ladder as ladders
     from atommem_cli.evidence.runs import Run
@@ -141,6 +141,8 @@ def evaluate(
                     result["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
             results.append(result)
             terminal.say(f"{path}: written")
+            for warning in replies.warnings(result):
+                terminal.say(f"{path}: {warning}")
     except AtommemError:  # and what had finished before is shown all the same
         if results:
             show([tables.scores(results)], results, as_json)

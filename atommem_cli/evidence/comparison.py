@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli import judging, metrics, thoughts
+from atommem_cli import dialect, judging, metrics, thoughts
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
@@ -181,10 +182,12 @@ class Panel:
 
     labels: tuple[str, ...]
     means: Mapping[str, tuple[float, ...]]
-    """Per scorer, one mean per run, in [0, 1]."""
+    """Per scorer, one mean per run, in [0, 1]; nan where it is 0 whatever is answered."""
     taus: Mapping[str, float]
     """Kendall's tau-b of each scorer's order with the leading scorer's; nan where all runs tie."""
     leading: str
+    never: Mapping[str, str] = field(default_factory=dict)
+    """Of which scorers a mean is nan, and why."""
 
     @property
     def swaps(self) -> list[tuple[str, str, str]]:
@@ -206,13 +209,17 @@ def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
 
     means: dict[str, tuple[float, ...]] = {}
     rescored = [rescore(run, tuple(metrics.SCORERS)) for run in runs]
+    nevers = [dialect.never(run.identity["agent"]) for run in runs]
     for scorer in metrics.SCORERS:
-        means[scorer] = tuple(fmean(score for task in one[scorer].values() for score in task) for one in rescored)
+        means[scorer] = tuple(
+            nan if scorer in never else fmean(score for task in one[scorer].values() for score in task)
+            for one, never in zip(rescored, nevers, strict=True)
+        )
     if all(judging.NAME in run.scorers for run in runs):
         judged = [by_task(run, judging.NAME) for run in runs]
         means[judging.NAME] = tuple(fmean(score for task in one.values() for score in task) for one in judged)
     taus = {name: float(kendalltau(means[leading], each).statistic) for name, each in means.items()}
-    return Panel(tuple(names), means, taus, leading)
+    return Panel(tuple(names), means, taus, leading, {name: why for never in nevers for name, why in never.items()})
 
 
 def scored(run: Run, scorer: str) -> dict[str, list[float]]:
@@ -222,6 +229,8 @@ def scored(run: Run, scorer: str) -> dict[str, list[float]]:
         UsageError: no scorer has that name.
         RunMismatch: it is the judge, and the run has none of its verdicts.
     """
+    if reason := dialect.never(run.identity["agent"]).get(scorer):
+        raise UsageError(f"{run.path}: {scorer} {reason}: compare by another --scorer")
     if scorer in run.scorers:
         return by_task(run, scorer)
     if scorer in metrics.SCORERS:

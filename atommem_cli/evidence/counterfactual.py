@@ -15,7 +15,6 @@ from atommem_cli.evidence.runs import Line
 from atommem_cli.plugins import did_you_mean
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.text import Tokenizer
-from atommem_cli.thoughts import MARKS, Marks
 from atommem_cli.types import Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task, Transition
 
 
@@ -103,7 +102,6 @@ class Edited:
         """What became of the operations that were put there."""
         self.calls_per_chunk = inner.calls_per_chunk
         self.reads_again = inner.reads_again
-        self.spare_calls = inner.spare_calls
         self.operations = inner.operations
         self._inner = inner
         self._edit = edit
@@ -111,8 +109,8 @@ class Edited:
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         return self._inner.write(expects, ops, answer)
 
-    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
-        return self._inner.parse(expects, reply, marks)
+    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
+        return self._inner.parse(expects, reply)
 
     def describe(self) -> dict[str, str]:
         return self._inner.describe()

@@ -90,7 +90,7 @@ def scorers(panel: Panel) -> tuple[Table, str]:
     """Every scorer's means, and in one sentence whether the order of the runs survives them."""
     headers = ("run", *panel.means)
     rows = [
-        (label, *(f"{100 * each[number]:.1f}" for each in panel.means.values()))
+        (label, *("-" if isnan(each[number]) else f"{100 * each[number]:.1f}" for each in panel.means.values()))
         for number, label in enumerate(panel.labels)
     ]
     taus = ("-" if isnan(tau) else f"{tau:.2f}" for tau in panel.taus.values())
@@ -99,10 +99,11 @@ def scorers(panel: Panel) -> tuple[Table, str]:
         headers,
         (*rows, ("tau", *taus)),
     )
+    never = "".join(f" {name} {why}." for name, why in panel.never.items())
     swaps = [f"{name} puts {second} above {first}" for name, first, second in panel.swaps]
     if not swaps:
-        return table, f"No scorer turns the order of two runs under {panel.leading} around."
-    return table, f"The order under {panel.leading} depends on the scorer: {'; '.join(swaps)}."
+        return table, f"No scorer turns the order of two runs under {panel.leading} around.{never}"
+    return table, f"The order under {panel.leading} depends on the scorer: {'; '.join(swaps)}.{never}"
 
 
 def says(comparison: Comparison, side: Side, what: str = "", caveat: str = "") -> str:

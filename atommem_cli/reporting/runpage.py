@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from atommem_cli import replies
 from atommem_cli.evidence import causes, hygiene
 from atommem_cli.glyphs import visible
 from atommem_cli.reporting import casebook, provenance, scoreboard
@@ -94,7 +95,11 @@ def page(
         ran=_shown(_ran(labels, results)),
         made=_shown(made),
         differences=_shown(_turned(provenance.differences(labels, recipes))),
-        gaps=[visible(gap) for survey in surveys for gap in survey.gaps],
+        gaps=[
+            visible(gap)
+            for survey, result in zip(surveys, results, strict=True)
+            for gap in (*survey.gaps, *(f"{survey.label}: {warning}." for warning in replies.warnings(result)))
+        ],
         images=[{**image, **dict(zip(("title", "caption"), CAPTIONS[image["name"]], strict=True))} for image in images],
         tables=[_shown(table) for table in (*scoreboard.details(labels, results), *_why(surveys))],
         recipes=[(survey.label, visible(survey.run.recipe.dump())) for survey in surveys],

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from atommem_cli import dialect, rewards
 from atommem_cli import recipe as recipes
-from atommem_cli import rewards
 from atommem_cli.assembly import assemble, chunks_of
 from atommem_cli.episode import Call
 from atommem_cli.errors import MissingExtra
@@ -47,7 +47,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         MissingExtra: the model's tokenizer is not here.
     """
     student.check(recipe)
-    rewards.check(recipe.grpo.rewards, "grpo.rewards")
+    rewards.check(recipe.grpo.rewards, "grpo.rewards", dialect.never(recipe.agent.model_extra))
     folder, section = Path(recipe.task.folder) / recipe.grpo.split, recipe.grpo
     trainer = settings.plan(recipe, settings.together(processes))
     student.check_lora(section.lora, "grpo.lora")

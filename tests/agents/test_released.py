@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from builders import Says, agent, episode, rollout, script, store, task
+
 import atommem_cli
 from atommem_cli.episode import Agent
 from atommem_cli.evaluation import bound_episode
 from atommem_cli.recipe import load
 from atommem_cli.types import Expects, MemoryOp, OpKind, Trajectory
-from tests.builders import Says, agent, episode, rollout, script, store, task
 
 TWO = task(facts=["Ada was born in Velt.", "Bo lives in Dorn."])
 RELEASED = (Path(atommem_cli.__file__).parent / "dialects" / "released.yaml").read_text("utf-8")

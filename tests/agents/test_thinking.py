@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from builders import Says, agent, episode, rollout, script, store, task
 
 from atommem_cli.types import OpKind, Trajectory
-from tests.builders import Says, agent, episode, rollout, script, store, task
 
 ONE = task(facts=["Ada was born in Velt."])
 

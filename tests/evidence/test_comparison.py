@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from functools import cache
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_only_the_same_tasks_are_compared(home: Path) -> None:
 
 def test_stored_answers_score_as_the_run_would_have(home: Path, tmp_path: Path) -> None:
     """Whatever a run was scored with: any scorer compares it, as if it had been played with that one."""
-    pure = list(metrics.SCORERS)
+    pure = [name for name in metrics.SCORERS if name not in metrics.NEED_A_BOX]
     whole = Run(play(home, "random", "scored", f"eval.scorers=[{', '.join(pure)}]"))
     rescored = comparison.rescore(opened(home, "random")[0], pure)
     for scorer in pure:
@@ -168,6 +169,12 @@ def test_other_scorers(home: Path) -> None:
     said = [Answer(a["text"]) for line in runs[1].episodes.values() for a in line["answers"]]
     assert panel.means["em"][1] == sum(em(a, g) for a, g in zip(said, golds, strict=True)) / 80
     assert panel.swaps == []
+    assert all(isnan(mean) for mean in panel.means["boxed_em"])
+    table, sentence = contrasts.scorers(panel)
+    assert [row[table.headers.index("boxed_em")] for row in table.rows] == ["-"] * 4
+    assert "boxed_em is 0 for every answer in the dialect tiny" in sentence
+    with pytest.raises(UsageError, match="compare by another --scorer"):
+        comparison.scored(runs[0], "boxed_em")
     assert panel.taus["f1"] == pytest.approx(1)
     turned = Panel(("a", "b"), {"em": (0.6, 0.5), "f1": (0.6, 0.7)}, {"em": 1.0, "f1": -1.0}, "em")
     assert turned.swaps == [("f1", "a", "b")]

@@ -98,7 +98,7 @@ def test_replies_without_a_word_are_replies() -> None:
         result = played(server.at("spent"))
     assert result["stops"] == {"answered": TASKS}
     calls = result["steps"]["all"]
-    assert result["replies"] == {"cut": calls, "other": 0, "empty": calls}
+    assert [result["replies"][name] for name in ("all", "cut", "other", "empty")] == [calls, calls, 0, calls]
     assert f"| replies | {calls} cut at their limit, {calls} empty of {calls} |" in Path("run/table.md").read_text()
     assert "words (policy.tokenizer is not set) by documents" in Path("run/table.md").read_text()
     assert {json.loads(line)["finish"] for line in Path("run/steps.jsonl").read_text().splitlines()} == {"length"}
@@ -110,7 +110,7 @@ def test_an_end_that_is_not_known_is_counted() -> None:
         whole = played(server.at("operations"), "whole")
     assert result["replies"]["other"] == result["steps"]["all"]
     assert "ended for a reason that is not known" in Path("run/table.md").read_text()
-    assert whole["replies"] == {"cut": 0, "other": 0, "empty": 0}
+    assert not any(whole["replies"][name] for name in ("cut", "other", "empty"))
     assert "| replies |" not in Path("whole/table.md").read_text()
 
 
