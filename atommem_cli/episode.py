@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from atommem_cli.memory import Memory
 from atommem_cli.text import Tokenizer
 from atommem_cli.thoughts import MARKS, Marks
-from atommem_cli.types import Answer, Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task
+from atommem_cli.types import Answer, Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Shows, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,8 @@ class Agent(Protocol):
     """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
     operations: tuple[OpKind, ...]
     """The operations that it may run, its own and those that it takes from replies."""
+    shows: Shows
+    """What its prompts show of the documents; read with `shows_of`."""
 
     def play(self, episode: Episode) -> Play:
         """Play the episode to its end."""
@@ -118,6 +120,11 @@ class Agent(Protocol):
 
     def describe(self) -> dict[str, str]:
         """What a run records about it: name, digest of its prompts."""
+
+
+def shows_of(agent: Agent) -> Shows:
+    """What an agent declares as `shows`; CHUNKS, as the journal says it, for one that does not."""
+    return Shows(getattr(agent, "shows", Shows.CHUNKS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
@@ -16,6 +17,14 @@ NAME = "judge"
 
 # The verdict first in its object, a reason may follow. In an echo of the case the quotes are escaped: no match.
 _VERDICT = re.compile(r"""\{\s*["']correct["']\s*:\s*["']?(true|false)["']?\s*[,}]""", re.IGNORECASE)
+
+
+def leading(scorers: Sequence[str]) -> str:
+    """The scorer by which misses, kinds of question and differences are told: the first that is no judge.
+
+    The judge is it where nothing else scores.
+    """
+    return next((name for name in scorers if name != NAME), NAME)
 
 
 class UnreadableVerdict(ValueError):

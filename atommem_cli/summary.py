@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from atommem_cli import dialect, jsonlines, records, replies
+from atommem_cli import dialect, jsonlines, judging, records, replies
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.thoughts import Marks, marks_of
 from atommem_cli.types import Question, StopReason
@@ -48,7 +49,7 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
         "untagged_answers": sum(not a["tagged"] for line in episodes for a in line["answers"]),
         "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
         "scores": {name: _interval(episodes, name) for name in run["scorers"]},
-        "by_kind": _by_kind(episodes, questions, run["scorers"][0]),
+        "by_kind": _by_kind(episodes, questions, judging.leading(run["scorers"])),
         "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
         "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
         **_steps(folder, {line["episode"] for line in episodes}, marks_of(run["recipe"]["policy"])),
@@ -60,8 +61,21 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
 
 def labels(question: Question) -> list[str]:
     """The kinds a question is of: its hinge and its hops (`stream`), or its source's type."""
-    found = [question.hinge, f"{len(question.path) - 1} hops"] if question.path else [question.kind]
+    hops = len(question.path) - 1
+    found = [question.hinge, f"{hops} hop{'s' if hops != 1 else ''}"] if question.path else [question.kind]
     return [label for label in found if label]
+
+
+def overlap(kinds: Collection[str]) -> str:
+    """What to say beside a table of these kinds; empty where no question is of two of them."""
+    hops = {kind for kind in kinds if re.fullmatch(r"\d+ hops?", kind)}
+    return "; a question stands under its hinge and again under its hops" if hops and hops != {*kinds} - {"all"} else ""
+
+
+def renamed(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary that an earlier version wrote, its kinds by today's names."""
+    kinds = {"1 hop" if kind == "1 hops" else kind: cell for kind, cell in summary.get("by_kind", {}).items()}
+    return {**summary, "by_kind": dict(sorted(kinds.items()))}
 
 
 def _interval(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli import replies
+from atommem_cli import judging, replies, summary
 from atommem_cli.glyphs import one_line, visible
 
 if TYPE_CHECKING:
@@ -168,17 +168,18 @@ def details(result: Mapping[str, Any]) -> list[Table]:
     tables = [scores([result])]
     rows: tuple[tuple[str, ...], ...]
     if result["by_kind"]:
-        leading = next(iter(result["scores"]))
-        hops = any(kind.endswith(" hops") for kind in result["by_kind"])
+        leading = judging.leading(tuple(result["scores"]))
         rows = tuple((kind, _score(cell), str(cell["n"])) for kind, cell in result["by_kind"].items())
-        tables.append(Table(f"{leading} by kind of question{_TWICE if hops else ''}", ("kind", leading, "n"), rows))
-    steps = max(1, result["steps"]["reading"])
+        tables.append(
+            Table(f"{leading} by kind of question{summary.overlap(result['by_kind'])}", ("kind", leading, "n"), rows)
+        )
+    steps = result["steps"]["reading"]
     outcomes = sorted({outcome for counts in result["operations"].values() for outcome in counts})
     rows = tuple(
-        (kind, f"{sum(counts.values()) / steps:.3f}", *(str(counts.get(o, 0)) for o in outcomes))
+        (kind, ratio(sum(counts.values()), steps), *(str(counts.get(o, 0)) for o in outcomes))
         for kind, counts in result["operations"].items()
     )
-    title = f"Memory operations ({result['steps']['reading']} reading steps)"
+    title = f"Memory operations ({steps} reading steps)"
     tables.append(Table(title, ("operation", "per reading step", *outcomes), rows))
     rows = tuple(
         (name, *(number(spread[key]) for key in ("min", "median", "max"))) for name, spread in result["budget"].items()
@@ -193,8 +194,8 @@ def details(result: Mapping[str, Any]) -> list[Table]:
 
 def _facts(result: Mapping[str, Any]) -> Table:
     time = result["time"]
-    wall = time["wall"] or 1e-9
-    parts = ", ".join(f"{name} {time[name]:.1f} s ({time[name] / wall:.1%})" for name in _PARTS)
+    wall = time["wall"]
+    parts = ", ".join(f"{name} {time[name]:.1f} s ({ratio(time[name], wall, '.1%')})" for name in _PARTS)
     stops = ", ".join(f"{reason} {count}" for reason, count in result["stops"].items())
     killed = f"; {time['sessions_killed']} more were cut off and are not timed" if time["sessions_killed"] else ""
     dropped = ", ".join(result["setting"]["dropped"])
@@ -216,7 +217,6 @@ def _facts(result: Mapping[str, Any]) -> Table:
     return Table("The run", ("what", "value"), rows)
 
 
-_TWICE = "; each is counted by what it hinges on, and again by its hops"
 _PARTS = ("model", "embedder", "store", "rest")
 
 
@@ -236,6 +236,11 @@ def telling(model: str) -> str:
     elif before[-1:] == ["checkpoints"] and len(before) > 1:
         last = f"{before[-2]} {last}"
     return last
+
+
+def ratio(part: float, whole: float, form: str = ".3f") -> str:
+    """One number over another, or "-" where there is nothing to divide by."""
+    return format(part / whole, form) if whole else "-"
 
 
 def percent(mean: float, low: float, high: float) -> str:

@@ -86,6 +86,17 @@ class Expects(StrEnum):
     """The answer to the one question that is shown."""
 
 
+class Shows(StrEnum):
+    """What an agent's prompts show of the documents themselves; what its memory shows comes on top."""
+
+    CHUNKS = "chunks"
+    """The chunks that the journal names; an opening without a call has read all of them."""
+    WHOLE = "whole"
+    """Every document in the prompt of every question, as far as the window allows."""
+    NOTHING = "nothing"
+    """None of them."""
+
+
 # --- tasks -----------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def test_a_result_says_everything_a_table_needs(home: Path, monkeypatch: pytest.
     result = run(home, "policy={name: scripted, script: oracle}", monkeypatch=monkeypatch)
     assert result["scores"]["em"]["n"] == 12
     assert result["scores"]["em"]["tasks"] == 12
-    assert set(result["by_kind"]) >= {"create", "update", "delete", "1 hops"}
+    assert set(result["by_kind"]) >= {"create", "update", "delete", "1 hop"}
     assert result["operations"]["update"]["ok"] > 0
     assert result["budget"]["calls"]["min"] <= result["budget"]["calls"]["median"] <= result["budget"]["calls"]["max"]
     assert result["steps"]["all"] == result["totals"]["calls"]

@@ -9,7 +9,7 @@ from atommem_cli import dialect
 from atommem_cli.episode import Episode, Request, ask
 from atommem_cli.sections import Section
 from atommem_cli.thoughts import MARKS, Marks
-from atommem_cli.types import Expects, MemoryOp, Observation, OpKind
+from atommem_cli.types import Expects, MemoryOp, Observation, OpKind, Shows
 
 
 class Options(Section):
@@ -28,6 +28,7 @@ class Speaker:
     reads_again = False
     spare_calls = 0
     operations: tuple[OpKind, ...] = ()
+    shows = Shows.CHUNKS
 
     def __init__(self, options: Options) -> None:
         self.dialect = dialect.load(options.dialect)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from atommem_cli.agents._steps import Options, Speaker
 from atommem_cli.episode import Episode, Play
+from atommem_cli.types import Shows
 
 __all__ = ["Options", "build"]
 
@@ -17,6 +18,7 @@ class ClosedBook(Speaker):
     """Shows the policy no material."""
 
     name = "closed_book"
+    shows = Shows.NOTHING
 
     def play(self, episode: Episode) -> Play:
         for question in range(len(episode.task.questions)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from atommem_cli import text
 from atommem_cli.agents._steps import Options, Speaker
 from atommem_cli.episode import Episode, Play
+from atommem_cli.types import Shows
 
 __all__ = ["Options", "build"]
 
@@ -25,6 +26,7 @@ class FullContext(Speaker):
     """Sees everything at once."""
 
     name = "full_context"
+    shows = Shows.WHOLE
 
     def play(self, episode: Episode) -> Play:
         whole, _ = text.render(episode.task.documents)

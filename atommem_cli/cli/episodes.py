@@ -25,21 +25,24 @@ def why(
 
     From gold facts and journal, without a judge; and how clean the memory was kept.
     """
-    from atommem_cli.evidence import causes, hygiene
+    from atommem_cli.evidence import hygiene, tallies
     from atommem_cli.evidence.naming import labels
     from atommem_cli.evidence.runs import open_all
 
     opened = open_all(runs)
     names = labels(opened)
     told = {name: hygiene.why(run) for name, run in zip(names, opened, strict=True)}
-    missed = {name: tallies for name, (tallies, _) in told.items()}
+    missed = {name: counted for name, (counted, _) in told.items()}
     clean = {name: kept for name, (_, kept) in told.items()}
     shown = [
-        causes.table(missed[name], f"{name}{run.extent}: {causes.TITLE}")
+        tallies.table(missed[name], f"{name}{run.extent}: {tallies.TITLE}")
         for name, run in zip(names, opened, strict=True)
     ]
     values = {
-        name: {"causes": {kind: asdict(tally) for kind, tally in missed[name].items()}, "hygiene": asdict(clean[name])}
+        name: {
+            "causes": {kind: asdict(counted) for kind, counted in missed[name].items()},
+            "hygiene": asdict(clean[name]),
+        }
         for name in names
     }
     show([*shown, hygiene.table(clean)], [values], as_json)

@@ -15,7 +15,7 @@ from atommem_cli.identity import planned, settled
 from atommem_cli.jsonlines import read_json
 from atommem_cli.memory import Memory, Text
 from atommem_cli.records import episode_line, op_line, prompt_hash, recorded_reply, step_line
-from atommem_cli.summary import summarize
+from atommem_cli.summary import renamed, summarize
 from atommem_cli.types import Generation, Observation, OpKind, OpResult, Question, Task, Trajectory, Transition
 
 RUN, RECIPE, SUMMARY = "run.json", "recipe.yaml", "summary.json"
@@ -221,7 +221,7 @@ def summing_up(run: Run, questions: Mapping[str, Sequence[Question]]) -> Iterato
         SourceError: it is damaged.
     """
     again = json.loads(json.dumps(summarize(run.path, questions)))
-    for path, was, now in differences(read_json(run.path / SUMMARY), again):
+    for path, was, now in differences(renamed(read_json(run.path / SUMMARY)), again):
         if path.partition(".")[0] in ("time", "recipe"):  # times, and the name of the folder
             continue
         text = f"is {_shown(was)}, and comes out as {_shown(now)}"

@@ -21,6 +21,11 @@ If every fact was in view in some call for the question, or the question needs n
                          first words), without tags or among other words
     retrieved, not used  anything else: it had what it needed and answered otherwise, or made something up
 
+Where nothing says which facts a question needs (none are marked, or one that is marked does not stand in its
+document), no stage can be told from another, and the last two not from what may have gone wrong before them:
+
+    no gold facts: cannot tell
+
 A later stage proves the earlier ones: a fact in view of the question is not held against the chunks.
 Facts that are "nothing is known any more" (`stream`: retracted or expired) are held, and in view, where
 they are stated, or where no value is stated after they were shown; so an outdated entry that was not deleted
@@ -38,16 +43,16 @@ rather too large. It says where the chain broke, not that mending it would have 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
+from atommem_cli import judging
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.evidence.runs import Line, Run
-from atommem_cli.evidence.tracing import Traced, Trail, follow, trace
+from atommem_cli.evidence.tracing import Traced, Trail, followed, has_gold, trace
 from atommem_cli.metrics import normalise
-from atommem_cli.tables import Table
-from atommem_cli.types import UNANSWERED, Chunk, Finish, Question, StopReason, Task
+from atommem_cli.types import UNANSWERED, Chunk, Finish, Question, Shows, StopReason, Task
 
 MISSED_BELOW = 0.5
 """A question is missed if its score is below."""
@@ -64,6 +69,7 @@ class Cause(StrEnum):
     NOT_USED = "retrieved, not used"
     FORMAT = "format"
     BUDGET = "budget"
+    UNTOLD = "no gold facts: cannot tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,13 @@ class Explanation:
 
 
 def explain(
-    task: Task, chunks: Sequence[Chunk], line: Line, steps: Sequence[Line], scorer: str, *, agent: str = ""
+    task: Task,
+    chunks: Sequence[Chunk],
+    line: Line,
+    steps: Sequence[Line],
+    scorer: str,
+    *,
+    shows: Shows = Shows.CHUNKS,
 ) -> tuple[Explanation, ...]:
     """Every question of one episode.
 
@@ -111,12 +123,12 @@ def explain(
         chunks: what the agent read (`Run.chunks`); of an agent that shows everything at once, what it showed.
         line: of `episodes.jsonl`.
         steps: `Run.steps(episode)`.
-        agent: the agent's name; tells closed_book from full_context, whose journals look alike.
+        shows: what the agent declares; journals of agents that show everything and nothing look alike.
 
     Raises:
         SourceError: the episode has no such score.
     """
-    return explain_traced(Traced(task, chunks, steps, follow(task, chunks, steps, agent)), line, scorer)
+    return explain_traced(followed(task, chunks, steps, shows), line, scorer)
 
 
 def explain_traced(traced: Traced, line: Line, scorer: str) -> tuple[Explanation, ...]:
@@ -127,15 +139,25 @@ def explain_traced(traced: Traced, line: Line, scorer: str) -> tuple[Explanation
     for trail in traced.trails:
         by_question[trail.question].append(trail)
     return tuple(
-        _explanation(question, number, by_question[number], line, traced.steps, line["scores"][scorer][number])
+        _explanation(
+            traced.task, question, number, by_question[number], line, traced.steps, line["scores"][scorer][number]
+        )
         for number, question in enumerate(traced.task.questions)
     )
 
 
 def _explanation(
-    question: Question, number: int, trails: Sequence[Trail], line: Line, steps: Sequence[Line], score: float
+    task: Task,
+    question: Question,
+    number: int,
+    trails: Sequence[Trail],
+    line: Line,
+    steps: Sequence[Line],
+    score: float,
 ) -> Explanation:
     missed = score < MISSED_BELOW
+    if not has_gold(task, question):
+        return Explanation(number, score, missed, Cause.UNTOLD if missed else None, ())
     last = _last_call(number, line, steps)
     final = _at_the_answer(question, line["answers"][number], last) if missed else None
     facts = tuple(_fact(trail, final, stopped=missed and last is None) for trail in trails)
@@ -214,87 +236,11 @@ def explain_run(run: Run) -> Iterator[tuple[Line, Task, tuple[Explanation, ...]]
 
 
 def leading(run: Run) -> str:
-    """The first scorer whose scores stand in the episodes' lines: the judge's do not.
+    """`Run.leading`, where its scores stand in the episodes' lines: the judge's do not.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the judge alone scores the run.
     """
-    for scorer in run.scorers:
-        if scorer != "judge":
-            return scorer
-    raise UsageError(f"{run.path}: misses are told by a scorer other than the judge, and the run has none")
-
-
-@dataclass(slots=True)
-class Tally:
-    """Missed questions and broken facts by cause."""
-
-    questions: int = 0
-    missed: int = 0
-    causes: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
-    """Missed questions; every cause, 0 too, in order."""
-    contradicted: int = 0
-    """Of those with everything in view (retrieved, not used): another value was in view as well."""
-    facts: int = 0
-    broken: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
-    """Supporting facts of all questions, missed or not; likewise."""
-
-    def add(self, explanation: Explanation) -> None:
-        """Count one more."""
-        self.questions += 1
-        self.missed += explanation.missed
-        self.facts += len(explanation.facts)
-        if explanation.cause is not None:
-            self.causes[explanation.cause] += 1
-        if explanation.cause is Cause.NOT_USED:
-            self.contradicted += any(fact.contradicted for fact in explanation.facts)
-        for fact in explanation.facts:
-            if fact.cause is not None:
-                self.broken[fact.cause] += 1
-
-
-def tally(explanations: Iterable[Explanation]) -> Tally:
-    """Count them."""
-    counted = Tally()
-    for explanation in explanations:
-        counted.add(explanation)
-    return counted
-
-
-def summarize(run: Run) -> dict[str, Tally]:
-    """The tally of a run: "all", then by what the questions hinge on (`stream`), else by their kind.
-
-    Raises:
-        UsageError, SourceError, RunMismatch: as `explain_episode`.
-    """
-    return by_kind((task, explanations) for _, task, explanations in explain_run(run))
-
-
-def by_kind(episodes: Iterable[tuple[Task, Sequence[Explanation]]]) -> dict[str, Tally]:
-    """The tallies of `summarize` of some episodes."""
-    groups: dict[str, Tally] = defaultdict(Tally)
-    for task, explanations in episodes:
-        for explanation in explanations:
-            question = task.questions[explanation.question]
-            for group in filter(None, ("all", question.hinge or question.kind)):
-                groups[group].add(explanation)
-    return {name: groups[name] for name in sorted(groups, key=lambda n: (n != "all", n))}
-
-
-TITLE = "why questions were missed: the earliest broken stage"
-
-
-def table(tallies: Mapping[str, Tally], title: str = TITLE) -> Table:
-    """One row per tally: missed questions by cause, in counts and in % of the missed."""
-    headers = ("", "questions", "missed", *(cause.value for cause in Cause), "not used beside another value")
-    rows = tuple(
-        (
-            name,
-            str(counted.questions),
-            str(counted.missed),
-            *(f"{n} ({100 * n / counted.missed:.0f} %)" if n else "0" for n in counted.causes.values()),
-            str(counted.contradicted),
-        )
-        for name, counted in tallies.items()
-    )
-    return Table(title, headers, rows)
+    if run.leading == judging.NAME:
+        raise UsageError(f"{run.path}: misses are told by a scorer other than the judge, and the run has none")
+    return run.leading

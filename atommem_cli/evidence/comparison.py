@@ -87,7 +87,7 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
         SourceError: a file is damaged.
     """
     insist_comparable(runs)
-    scorer = scorer or runs[0].scorers[0]
+    scorer = scorer or runs[0].leading
     asked = kinds(runs[0])
     scores = [scored(run, scorer) for run in runs]
     invalid = [broken_budget(run) for run in runs]

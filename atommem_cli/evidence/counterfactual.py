@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atommem_cli.assembly import Parts
-from atommem_cli.episode import Agent, Apply, Ask, Call, Episode, Play, Policy, Request
+from atommem_cli.episode import Agent, Apply, Ask, Call, Episode, Play, Policy, Request, shows_of
 from atommem_cli.errors import UsageError
 from atommem_cli.evidence.runs import Line
 from atommem_cli.plugins import did_you_mean
@@ -103,6 +103,7 @@ class Edited:
         self.calls_per_chunk = inner.calls_per_chunk
         self.reads_again = inner.reads_again
         self.operations = inner.operations
+        self.shows = shows_of(inner)
         self._inner = inner
         self._edit = edit
 

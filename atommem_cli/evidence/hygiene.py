@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from atommem_cli.evidence import causes
-from atommem_cli.evidence.causes import Explanation, Tally
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Told
-from atommem_cli.evidence.tracing import Traced, Trail, follow, trace
+from atommem_cli.evidence.tallies import Tallies, Tally
+from atommem_cli.evidence.tracing import Traced, Trail, followed, trace
 from atommem_cli.metrics import normalise
 from atommem_cli.tables import Table
-from atommem_cli.types import UNANSWERED, Chunk, OpKind, Outcome, Task
+from atommem_cli.types import UNANSWERED, Chunk, OpKind, Outcome, Shows, Task
 
 NEAR = 0.9
 """Token Jaccard from which two different texts are near duplicates."""
@@ -88,26 +88,23 @@ def inspect(run: Run) -> Hygiene:
 
 
 def why(run: Run) -> tuple[dict[str, Tally], Hygiene]:
-    """`causes.summarize` and `inspect` of a run in one pass.
+    """`tallies.summarize` and `inspect` of a run in one pass.
 
     Raises:
         UsageError, SourceError, RunMismatch: as these.
     """
-    count, scorer = Count(), causes.leading(run)
-
-    def episodes() -> Iterator[tuple[Task, Sequence[Explanation]]]:
-        for line in run.episodes.values():
-            traced = trace(run, line)
-            count.add(traced)
-            yield traced.task, causes.explain_traced(traced, line, scorer)
-
-    return causes.by_kind(episodes()), count.result()
+    count, tallies, scorer = Count(), Tallies(), causes.leading(run)
+    for line in run.episodes.values():
+        traced = trace(run, line)
+        count.add(traced)
+        tallies.add(traced.task, causes.explain_traced(traced, line, scorer))
+    return tallies.by_kind(), count.result()
 
 
-def inspect_episode(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: str = "") -> Hygiene:
+def inspect_episode(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Shows = Shows.CHUNKS) -> Hygiene:
     """The same of one episode; arguments as those of `causes.explain`."""
     count = Count()
-    count.add(Traced(task, chunks, steps, follow(task, chunks, steps, agent)))
+    count.add(followed(task, chunks, steps, shows))
     return count.result()
 
 
@@ -160,7 +157,7 @@ class Count:
         if traced.steps:
             self._facts(traced.trails, [line["step"] for line in traced.steps])
             self._entries(traced.chunks, traced.steps)
-            self._views(traced.task, traced.chunks, traced.steps)
+            self._views(traced)
 
     def result(self) -> Hygiene:
         """The sums."""
@@ -219,12 +216,13 @@ class Count:
         self._sums["duplicates"] += same
         self._sums["near"] += near
 
-    def _views(self, task: Task, chunks: Sequence[Chunk], steps: Sequence[Line]) -> None:
+    def _views(self, traced: Traced) -> None:
         """Entries that prompts showed, and which of them were outdated by then."""
+        task, steps = traced.task, traced.steps
         final = {line["question"]: line["step"] for line in steps if line.get("question") is not None}
-        told = Told(task, chunks) if any(document.event for document in task.documents) else None
+        told = Told(task, traced.chunks) if any(document.event for document in task.documents) else None
         self._timed = self._timed or told is not None
-        if told and all(line.get("chunk") is None for line in steps):
+        if told and (traced.shows is Shows.WHOLE or steps[0]["step"] < 0):
             told.all()
         for line in filter(_seen, steps):
             stale = sum(map(told.outdated, (text for _, text in line["shown"]))) if told else 0

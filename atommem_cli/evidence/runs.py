@@ -116,8 +116,13 @@ class Run:
 
     @property
     def scorers(self) -> tuple[str, ...]:
-        """Names of the scorers; the first one leads."""
+        """Names of the scorers."""
         return tuple(self.identity["scorers"])
+
+    @property
+    def leading(self) -> str:
+        """The scorer that counts wherever one must; see `judging.leading`."""
+        return judging.leading(self.scorers)
 
     @property
     def folder(self) -> Path:

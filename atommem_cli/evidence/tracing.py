@@ -11,17 +11,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from atommem_cli.episode import shows_of
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.matching import Passage
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Statements, key_of, statements
 from atommem_cli.evidence.viewing import View, material
-from atommem_cli.types import UNANSWERED, Chunk, Event, OpKind, Outcome, Question, Support, Task
+from atommem_cli.types import UNANSWERED, Chunk, Event, OpKind, Outcome, Question, Shows, Support, Task
 
 NOTES = 0
 """Stands for the scratchpad among the ids of entries, which count from 1."""
-_READERS = frozenset({"atommem", "memagent", "rag"})
-"""Agents that never put chunks into the prompt of a question, whatever their journal lacks."""
 
 
 class Reading(NamedTuple):
@@ -94,12 +93,27 @@ class Trail:
 
 
 def trails(task: Task) -> list[Trail]:
-    """Every supporting fact of every question, in order, not yet followed."""
+    """Every supporting fact of every question that `has_gold`, in order, not yet followed."""
     whole = {f"{document.title}\n{document.text}" for document in task.documents}
-    return [t for number, question in enumerate(task.questions) for t in _of_question(task, number, question, whole)]
+    asked = [(number, question) for number, question in enumerate(task.questions) if has_gold(task, question)]
+    return [trail for number, question in asked for trail in _of_question(task, number, question, whole)]
 
 
-def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: str = "") -> list[Trail]:
+def has_gold(task: Task, question: Question) -> bool:
+    """Whether it is known which facts a question needs: `stream` knows all of them, even where that is none.
+
+    Elsewhere there must be one at least, and each must stand in its document: a chain that lacks links, or has some
+    that nobody could have read, says nothing about where it broke.
+    """
+    if question.path:
+        return True
+    return bool(question.supporting) and all(
+        (text := " ".join(support.text.split())) and text in " ".join(task.documents[support.document].text.split())
+        for support in question.supporting
+    )
+
+
+def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Shows = Shows.CHUNKS) -> list[Trail]:
     """Every supporting fact of every question through one episode. Arguments as those of `causes.explain`."""
     found = trails(task)
     by_question: dict[int, list[Trail]] = defaultdict(list)
@@ -120,8 +134,7 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], agent: st
             _write(found, moment)
         for trail in found:
             trail.settle(line["step"])
-    at_once = agent not in _READERS | {"closed_book"}
-    if at_once and all(line["step"] >= 0 and line["chunk"] is None for line in steps):
+    if shows is Shows.WHOLE:
         _at_once(view, found, steps)
     for trail in found:
         if trail.answered is None:
@@ -136,6 +149,7 @@ class Traced(NamedTuple):
     chunks: Sequence[Chunk]
     steps: Sequence[Line]
     trails: Sequence[Trail]
+    shows: Shows
 
 
 def trace(run: Run, line: Line) -> Traced:
@@ -145,8 +159,12 @@ def trace(run: Run, line: Line) -> Traced:
         SourceError, RunMismatch: the tasks are not those that were played; as `Run`.
     """
     task = run.task(line["task"])
-    chunks, steps = material(run, task, line), run.steps(line["episode"])
-    return Traced(task, chunks, steps, follow(task, chunks, steps, run.identity["agent"]["name"]))
+    return followed(task, material(run, task, line), run.steps(line["episode"]), shows_of(run.agent))
+
+
+def followed(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Shows = Shows.CHUNKS) -> Traced:
+    """`follow`, with what it was made from."""
+    return Traced(task, chunks, steps, follow(task, chunks, steps, shows), shows)
 
 
 def _prompt(
@@ -177,7 +195,7 @@ def _write(found: Sequence[Trail], moment: Moment) -> None:
 
 def _at_once(view: View, found: Sequence[Trail], steps: Sequence[Line]) -> None:
     """The prompt of every question showed the chunks themselves."""
-    asked = {line["question"]: line for line in steps}
+    asked = {line.get("question"): line for line in steps}
     view.show_all()
     for trail in [trail for trail in found if _complete(view, trail)]:
         line = asked.get(trail.question)

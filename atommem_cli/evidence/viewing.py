@@ -6,20 +6,21 @@ import bisect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from atommem_cli import recipe as recipes
+from atommem_cli.episode import shows_of
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.text import Span, render
-from atommem_cli.types import Chunk, Task
+from atommem_cli.types import Chunk, Shows, Task
 
 
 def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
     """What the agent read or showed of a task.
 
-    Of full_context: the stream without the middle that did not fit the window. The journal has one number for
-    that, of the task's longest question: others may have been shown a few tokens more than this.
+    Of one that shows everything at once: the stream without the middle that did not fit the window. The journal has
+    one number for that, of the task's longest question: others may have been shown a few tokens more than this.
     """
-    agent = run.identity["agent"]["name"]
-    if agent != "full_context":
-        return () if agent == "closed_book" else run.chunks(task)
+    shows = shows_of(run.agent)
+    if shows is not Shows.WHOLE:
+        return () if shows is Shows.NOTHING else run.chunks(task)
     whole, spans = render(task.documents)
     module, options = recipes.plugin("policies", run.recipe.policy)
     pieces = [(0, len(whole))]

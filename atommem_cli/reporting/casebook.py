@@ -52,6 +52,7 @@ def case(
     line: Line,
     steps: Sequence[Line],
     scorers: Sequence[str],
+    leading: str,
     task: Task | None,
     chunks: Sequence[Chunk] | None,
     explained: Sequence[Explanation] | None,
@@ -63,7 +64,7 @@ def case(
             "answer": Prose(answer["text"]),
             "tagged": answer["tagged"],
             "scores": [line["scores"][scorer][number] for scorer in scorers],
-            "missed": line["scores"][scorers[0]][number] < MISSED_BELOW,
+            "missed": line["scores"][leading][number] < MISSED_BELOW,
             **(_why(explained[number]) if explained else {}),
         }
         for number, answer in enumerate(line["answers"])

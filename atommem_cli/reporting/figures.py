@@ -266,7 +266,7 @@ def _score(plays: Sequence[Play]) -> Interval:
 
 
 def _percent(axes: Axes, surveys: Sequence[Survey]) -> None:
-    axes.set_ylabel(f"{surveys[0].scorers[0]} [%], 95 % interval")
+    axes.set_ylabel(f"{surveys[0].leading} [%], 95 % interval")
     axes.set_ylim(-3, 103)
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from atommem_cli import replies
-from atommem_cli.evidence import causes, hygiene
+from atommem_cli.evidence import hygiene, tallies
 from atommem_cli.glyphs import visible
 from atommem_cli.reporting import casebook, provenance, scoreboard
 from atommem_cli.reporting.scoreboard import Result
@@ -119,11 +119,11 @@ def _why(surveys: Sequence[Survey]) -> list[Table]:
     """Causes of misses and hygiene of the memory, as far as they are known."""
     known = [survey for survey in surveys if survey.causes]
     if len(surveys) == 1:
-        tallies = known[0].causes if known else {}
+        missed = known[0].causes if known else {}
     else:
-        tallies = {survey.label: survey.causes["all"] for survey in known}
+        missed = {survey.label: survey.causes["all"] for survey in known}
     inspected = {survey.label: survey.hygiene for survey in surveys if survey.hygiene}
-    return [*([causes.table(tallies)] if tallies else []), *([hygiene.table(inspected)] if inspected else [])]
+    return [*([tallies.table(missed)] if missed else []), *([hygiene.table(inspected)] if inspected else [])]
 
 
 def _ran(labels: Sequence[str], results: Sequence[Result]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from atommem_cli import tables
+from atommem_cli import judging, summary, tables
 from atommem_cli.tables import Table, number
 
 ROWS = 50
@@ -31,10 +31,11 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     """Scores by kind of question, operations, use, time; one column per run if they are several."""
     if len(results) == 1:
         return [shortened(table) for table in tables.details(results[0])[1:]]
-    leading = next(iter(results[0]["scores"]))
+    leading = judging.leading(tuple(results[0]["scores"]))
     kinds = _side_by_side(
         labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
     )
+    overlap = summary.overlap([row[0] for row in kinds])
     tried = _side_by_side(labels, [_operations(result) for result in results])
     use = _side_by_side(
         labels,
@@ -42,7 +43,7 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     )
     facts = _side_by_side(labels, [_facts(result) for result in results])
     titled: list[tuple[str, str, tuple[tuple[str, ...], ...]]] = [
-        (f"{leading} by kind of question; in brackets the 95 % interval, then n", "kind", kinds),
+        (f"{leading} by kind of question; in brackets the 95 % interval, then n{overlap}", "kind", kinds),
         ("Memory operations per reading step, by outcome", "operation", tried),
         ("Use per episode, medians", "what", use),
         ("The runs", "what", facts),
@@ -83,9 +84,9 @@ def _side_by_side(labels: Sequence[str], columns: Sequence[Mapping[str, str]]) -
 
 
 def _operations(result: Result) -> dict[str, str]:
-    steps = max(1, result["steps"]["reading"])
+    steps = result["steps"]["reading"]
     return {
-        f"{kind}: {outcome}": f"{count / steps:.3f}"
+        f"{kind}: {outcome}": tables.ratio(count, steps)
         for kind, counts in result["operations"].items()
         for outcome, count in counts.items()
     }

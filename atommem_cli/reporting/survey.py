@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from atommem_cli import judging
 from atommem_cli.errors import AtommemError, UsageError
 from atommem_cli.evidence import causes, hygiene
-from atommem_cli.evidence.causes import MISSED_BELOW, Tally
+from atommem_cli.evidence.causes import MISSED_BELOW
 from atommem_cli.evidence.hygiene import Hygiene
 from atommem_cli.evidence.runs import Line, Run
+from atommem_cli.evidence.tallies import Tallies, Tally
 from atommem_cli.evidence.tracing import trace
 from atommem_cli.reporting import casebook
 from atommem_cli.reporting.casebook import Case
@@ -47,7 +48,9 @@ class Survey:
     label: str
     """Its name; with the folder's above it where several runs have the same."""
     scorers: tuple[str, ...]
-    """Those that every episode has a score of; the first one leads."""
+    """Those that every episode has a score of."""
+    leading: str
+    """Of these; see `judging.leading`."""
     plays: list[Play] = field(default_factory=list)
     entries: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     """By step: how many episodes had so many entries after it."""
@@ -80,12 +83,13 @@ def take(run: Run, label: str, most: int = casebook.EPISODES) -> Survey:
     scorers = tuple(name for name in run.scorers if all(name in line["scores"] for line in lines.values()))
     if not lines or not scorers:
         raise UsageError(f"{run.path}: has no scored episode yet: its own command goes on where it stopped")
-    survey = Survey(run, label, scorers)
+    leading = judging.leading(scorers)
+    survey = Survey(run, label, scorers, leading)
     tasks = _there(survey, run.check, "Questions, gold answers, causes and hygiene cannot be shown")
     chunks = tasks and _there(survey, lambda: run.tokenizer, "Chunks, causes and hygiene cannot be shown")
-    missed = {name: any(score < MISSED_BELOW for score in line["scores"][scorers[0]]) for name, line in lines.items()}
+    missed = {name: any(score < MISSED_BELOW for score in line["scores"][leading]) for name, line in lines.items()}
     chosen: dict[str, Case] = {name: {} for name in casebook.choose(missed, most)}
-    tallies: dict[str, Tally] = defaultdict(Tally)
+    tallies = Tallies()
     inspected = hygiene.Count()
     for name, line in lines.items():
         traced = trace(run, line) if chunks else None
@@ -93,17 +97,15 @@ def take(run: Run, label: str, most: int = casebook.EPISODES) -> Survey:
         steps = traced.steps if traced else run.steps(name)
         explained = None
         if traced:
-            explained = causes.explain_traced(traced, line, scorers[0])
-            for question, one in zip(traced.task.questions, explained, strict=True):
-                for group in ("all", *casebook.labels(question)):
-                    tallies[group].add(one)
+            explained = causes.explain_traced(traced, line, leading)
+            tallies.add(traced.task, explained)
             inspected.add(traced)
         _count(survey, line, task, steps)
         if name in chosen:
             pieces = run.chunks(task) if task and chunks else None
-            chosen[name] = casebook.case(line, steps, scorers, task, pieces, explained)
+            chosen[name] = casebook.case(line, steps, scorers, leading, task, pieces, explained)
     survey.cases = list(chosen.values())
-    survey.causes = {group: tallies[group] for group in sorted(tallies, key=lambda name: (name != "all", name))}
+    survey.causes = tallies.by_kind()
     survey.hygiene = inspected.result() if chunks else None
     if chunks and (why := casebook.add_prompts(run, survey.cases)):
         survey.gaps.append(why)
@@ -142,7 +144,7 @@ def _count(survey: Survey, line: Line, task: Task | None, steps: Sequence[Line])
             chunks,
             usage["calls"],
             usage["prompt_tokens"] + usage["new_tokens"],
-            tuple(line["scores"][survey.scorers[0]]),
+            tuple(line["scores"][survey.leading]),
         )
     )
     if task:

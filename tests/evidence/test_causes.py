@@ -18,7 +18,7 @@ from atommem_cli.assembly import assemble
 from atommem_cli.episode import Call
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.evaluation import evaluate
-from atommem_cli.evidence import causes, matching, replay
+from atommem_cli.evidence import causes, matching, replay, tallies
 from atommem_cli.evidence.causes import Cause, Explanation
 from atommem_cli.evidence.matching import Passage
 from atommem_cli.evidence.runs import Line, Run
@@ -34,6 +34,7 @@ from atommem_cli.types import (
     MemoryOp,
     OpKind,
     Question,
+    Shows,
     Support,
     Task,
 )
@@ -376,7 +377,7 @@ def test_full_context_and_closed_book(closed: Path, tmp_path: Path) -> None:
                    for f in explanation.facts)  # fmt: skip
     for _, _, explanation in explained(book):
         assert explanation.cause is (Cause.NOT_SHOWN if explanation.facts else Cause.NOT_USED)
-    assert causes.summarize(book)["all"].broken[Cause.NOT_SHOWN] == causes.summarize(book)["all"].facts > 0
+    assert tallies.summarize(book)["all"].broken[Cause.NOT_SHOWN] == tallies.summarize(book)["all"].facts > 0
 
 
 def test_full_context_in_a_window_too_small_for_it(tmp_path: Path) -> None:
@@ -448,7 +449,7 @@ def tell(
         "answers": [{"text": answer, "tagged": tagged}] * len(task.questions),
         "scores": {"em": [0.0] * len(task.questions)},
     }
-    return causes.explain(task, chunks, line, steps, "em", agent="atommem")[0]
+    return causes.explain(task, chunks, line, steps, "em", shows=Shows.CHUNKS)[0]
 
 
 READ = [step(0, op("create", "ada home velt", 1), chunk=0), step(1, chunk=1)]
@@ -513,7 +514,7 @@ def test_refused_operations_write_nothing() -> None:
     ],
 )
 def test_what_counts_as_format(gold: str, answer: str, tagged: bool, finish: str, cause: Cause) -> None:
-    task = Task("t", "x", (Document("", "x"),), (Question("q", "Who is older, Ada or Bo?", (gold,)),))
+    task = Task("t", "x", (Document("", "x"),), (Question("q", "Who is older, Ada or Bo?", (gold,), path=("ada",)),))
     assert tell(task, [step(0, finish=finish)], answer, tagged=tagged).cause is cause
 
 
@@ -533,7 +534,7 @@ def test_each_question_is_judged_when_it_is_asked() -> None:
         "episode": "t#0", "stop": "answered", "scores": {"em": [1.0, 0.0]},
         "answers": [{"text": "velt", "tagged": True}, {"text": WRONG, "tagged": True}],
     }  # fmt: skip
-    first, second = causes.explain(task, chunks, line, steps, "em", agent="atommem")
+    first, second = causes.explain(task, chunks, line, steps, "em", shows=Shows.CHUNKS)
     assert (first.missed, first.cause, first.facts[0].cause, first.facts[0].retrieved) == (False, None, None, 1)
     assert first.facts[0].holders == (1,)
     assert (second.cause, second.facts[0].lost, second.facts[0].holders) == (Cause.LOST, 2, ())
@@ -748,18 +749,35 @@ def test_the_matcher_reads_triples_that_others_wrote() -> None:
     assert sum(exchanged) <= 0.07 * len(exchanged)
 
 
+@pytest.mark.parametrize("supporting", [(), (Support(0, "y"),), (Support(0, "x"), Support(0, "y")), (Support(0, ""),)])
+def test_without_gold_facts_no_cause_is_made_up(supporting: tuple[Support, ...]) -> None:
+    task = Task("t", "own", (Document("", "x"),), (Question("q", "x?", ("g",), supporting, kind="k"),))
+    for answer, steps in ((WRONG, [step(0)]), ("the g", [step(0)]), ("", [])):
+        told = tell(task, steps, answer, stop="answered" if steps else "budget")
+        assert (told.missed, told.cause, told.facts) == (True, Cause.UNTOLD, ())
+    counted = tallies.tally([told])
+    assert (counted.missed, counted.causes[Cause.UNTOLD], counted.facts, sum(counted.broken.values())) == (1, 1, 0, 0)
+    shown = tallies.table({"all": counted})
+    assert dict(zip(shown.headers, shown.rows[0], strict=True))["no gold facts: cannot tell"] == "1 (100 %)"
+    assert "no gold facts: cannot tell" not in tallies.table({"all": tallies.tally([])}).headers
+    known = replace(task, questions=(replace(task.questions[0], supporting=(Support(0, "x"),)),))
+    assert tell(known, [step(0)]).cause is Cause.NOT_SHOWN
+
+
 # --- runs ----------------------------------------------------------------------------------------------------
 
 
 def test_a_table_of_a_run_and_what_may_go_wrong(closed: Path, tmp_path: Path) -> None:
     run = play(tmp_path / "run", closed, failing, eval={"repeats": 8}, task={"limit": 10})
-    tallies = causes.summarize(run)
-    everything = tallies.pop("all")
-    assert set(tallies) <= {"create", "update", "delete", "none"}
-    assert everything.questions == everything.missed == 160 == sum(t.questions for t in tallies.values())
+    kinds = tallies.summarize(run)
+    everything = kinds.pop("all")
+    hops = {kind for kind in kinds if kind.endswith(("hop", "hops"))}
+    assert kinds.keys() - hops <= {"create", "update", "delete", "none"}
+    for group in (hops, kinds.keys() - hops):  # each question under its hinge, and again under its hops
+        assert everything.questions == everything.missed == 160 == sum(kinds[kind].questions for kind in group)
     assert sum(everything.causes.values()) == 160
-    assert everything == causes.tally(e for _, _, e in explained(run))
-    table = causes.table({"all": everything}).markdown()
+    assert everything == tallies.tally(e for _, _, e in explained(run))
+    table = tallies.table({"all": everything}).markdown()
     assert f"| all | 160 | 160 | 0 | {everything.causes[Cause.NOT_WRITTEN]} (" in table
     name = next(iter(run.episodes))
     assert causes.explain_episode(run, name) == next(e for line, _, e in causes.explain_run(run))

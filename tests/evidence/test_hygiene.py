@@ -13,7 +13,7 @@ import pytest
 from atommem_cli import preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.evaluation import evaluate
-from atommem_cli.evidence import causes, hygiene
+from atommem_cli.evidence import hygiene, tallies
 from atommem_cli.evidence.hygiene import inspect, inspect_episode
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.text import WordTokenizer, chunk_documents
@@ -176,7 +176,7 @@ def journal() -> list[Line]:
 
 def of(steps: list[Line]) -> hygiene.Hygiene:
     chunks, _ = chunk_documents(TASK.documents, WordTokenizer(), size=1, overlap=0, by="documents")
-    return inspect_episode(TASK, chunks, steps, "atommem")
+    return inspect_episode(TASK, chunks, steps)
 
 
 def test_every_fault_once() -> None:
@@ -266,7 +266,7 @@ def test_outdated_is_what_an_earlier_prompt_has_overturned() -> None:
     def stale(shown: str, at: int) -> int | None:
         steps = [{**step(n, shown=()), "chunk": n if n < 3 else None} for n in range(4)]
         steps[at]["shown"] = [[1, shown]]
-        return inspect_episode(task, chunks, steps, "atommem").stale
+        return inspect_episode(task, chunks, steps).stale
 
     assert [stale("ada home velt", at) for at in range(4)] == [0, 0, 1, 1]
     assert [stale("ada home dorn", at) for at in range(4)] == [0, 0, 0, 1]
@@ -288,9 +288,9 @@ def test_a_run_that_still_goes_on(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("agent", ["atommem", "memagent", "rag", "full_context", "closed_book"])
 def test_one_pass_tells_causes_and_hygiene(agent: str, data: Path, tmp_path: Path) -> None:
     run = play(tmp_path / "run", data, "sloppy", agent, eval={"repeats": 2}, task={"folder": str(data), "limit": 20})
-    tallies, found = hygiene.why(run)
-    assert tallies == causes.summarize(run)
-    assert next(iter(tallies)) == "all"
-    assert tallies["all"].missed > 0
+    missed, found = hygiene.why(run)
+    assert missed == tallies.summarize(run)
+    assert next(iter(missed)) == "all"
+    assert missed["all"].missed > 0
     assert found == inspect(run)
     assert found.episodes == 40

@@ -16,7 +16,7 @@ import report_runs
 import training_runs
 
 from atommem_cli.errors import SourceError, UsageError
-from atommem_cli.evidence import causes, hygiene
+from atommem_cli.evidence import hygiene, tallies
 from atommem_cli.evidence.causes import MISSED_BELOW
 from atommem_cli.evidence.runs import Run
 from atommem_cli.glyphs import cut, visible
@@ -298,7 +298,7 @@ def test_a_question_is_missed_by_one_rule_everywhere(home: Path, tmp_path: Path)
 def test_a_survey_knows_hygiene_from_the_same_pass(home: Path) -> None:
     run = Run(home / "sloppy")
     assert survey.take(run, "sloppy", 1).hygiene == hygiene.inspect(run)
-    assert survey.take(run, "sloppy", 1).causes["all"] == causes.summarize(run)["all"]
+    assert survey.take(run, "sloppy", 1).causes["all"] == tallies.summarize(run)["all"]
 
 
 def test_without_its_tasks_a_run_shows_its_journal_and_says_so(tmp_path: Path) -> None:
