@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from atommem_cli import evaluation, folders, identity, sessions
+from atommem_cli import costing, folders, identity, sessions
 from atommem_cli.arms import Arm, arms
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
@@ -35,13 +35,13 @@ def run_path(recipe: Recipe, out: Path | None) -> Path:
     return out or Path("results") / f"ablate-{recipe.name}-{recipe.digest[:8]}"
 
 
-def plan(recipe: Recipe) -> list[tuple[str, Cost]]:
+def plan(recipe: Recipe, progress: Progress | None = None) -> list[tuple[str, Cost]]:
     """What playing every arm would take; no weights. Training is not in it (`ablate.how: train`).
 
     Raises:
         UsageError: as `play`.
     """
-    return [(arm.name, evaluation.plan(arm.recipe)) for arm in _checked(recipe)]
+    return costing.plans([(arm.name, arm.recipe) for arm in _checked(recipe)], progress)
 
 
 def play(recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Progress | None = None) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from atommem_cli import dialect, folders, identity, judging, metrics, plugins, sessions, summary, tables, verdicts
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import Parts, assemble, chunks_of
-from atommem_cli.episode import Agent
+from atommem_cli.assembly import Parts, assemble
 from atommem_cli.errors import Interrupted, UsageError
 from atommem_cli.glyphs import json_text
 from atommem_cli.jsonlines import write_whole
@@ -18,62 +16,10 @@ from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder
 from atommem_cli.rollout import Clock
-from atommem_cli.tables import Cost
 from atommem_cli.types import Answer, Question, StopReason, Task
 
 Progress = Callable[[int, int, str], None]
 """Called with episodes done, planned and a remark, whenever some have finished."""
-
-
-def plan(recipe: Recipe) -> Cost:
-    """Count chunks and bound calls and tokens. Loads the policy's tokenizer, no weights, no server.
-
-    Raises:
-        SourceError: the tasks are not there.
-    """
-    _check_scorers(recipe, recipe.eval.scorers)
-    module, options = recipes.plugin("policies", recipe.policy)
-    tokenizer = module.tokenizer(options)
-    agents, agent_options = recipes.plugin("agents", recipe.agent)
-    agent: Agent = agents.build(agent_options)
-    tasks = questions = chunks = tokens = low = high = new = 0
-    repeats = recipe.eval.repeats
-    for task in planned_tasks(recipe):
-        pieces, _ = chunks_of(recipe, task, tokenizer)
-        tasks += 1
-        questions += len(task.questions)
-        chunks += len(pieces)
-        tokens += sum(piece.tokens for piece in pieces)
-        bound = bound_episode(recipe, agent, len(pieces), len(task.questions))
-        low += bound.calls_low
-        high += bound.calls_high
-        new += bound.new_tokens_high
-    return Cost(tasks, questions, tasks * repeats, chunks, tokens, low * repeats, high * repeats, new * repeats)
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeBound:
-    """What one episode may take; see `tables.Cost`."""
-
-    calls_low: int
-    calls_high: int
-    new_tokens_high: int
-
-
-def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> EpisodeBound:
-    """Bound the calls and new tokens of one episode of a task with so many chunks and questions."""
-    limits, budget = recipe.limits, recipe.budget
-    read_calls = chunks * agent.calls_per_chunk
-    tries = 1 + limits.reads * agent.reads_again
-    low = read_calls + questions
-    spare = getattr(agent, "spare_calls", 0)
-    high = (read_calls + spare + questions) * tries
-    longest = ((read_calls + spare) * limits.reply + questions * limits.answer) * tries
-    return EpisodeBound(
-        calls_low=min(low, budget.calls or low),
-        calls_high=min(high, budget.calls or high),
-        new_tokens_high=min(longest, budget.new_tokens or longest),
-    )
 
 
 def planned_tasks(recipe: Recipe) -> Iterator[Task]:
@@ -155,7 +101,7 @@ def evaluate(
     """
     manifest = verify(Path(recipe.task.folder) / recipe.task.split)
     scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
-    _check_scorers(recipe, scorers)
+    check_scorers(recipe, scorers)
     folders.claim(out)
     given, parts = parts, parts or assemble(recipe, out)
     try:
@@ -234,7 +180,12 @@ def score(questions: Sequence[Question], answers: Sequence[Answer], scorers: Seq
     }
 
 
-def _check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
+def check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
+    """Insist that a recipe can be scored so.
+
+    Raises:
+        UsageError: an unknown scorer, one that can only be 0 under the agent's dialect, or no judge where one is named.
+    """
     known = [*metrics.SCORERS, "judge"]
     for name in scorers:
         if name not in known:

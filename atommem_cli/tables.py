@@ -29,6 +29,34 @@ class Cost:
     """Every read limit used up."""
     new_tokens_high: int
     """Every reply as long as it may be, at `calls_high`."""
+    prompt_tokens_low: int = 0
+    """Estimated, at `calls_low`, of prompts that show no memory (see `costing`)."""
+    prompt_tokens_high: int = 0
+    """At `calls_high`, with two whole replies of memory in each prompt."""
+    embedded_low: int = 0
+    """Tokens of texts for the embedder: what the agent stores itself."""
+    embedded_high: int = 0
+    """And everything that the policy writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a user knows about a machine or a price list; None is not known."""
+
+    speed: tuple[float, float] | None = None
+    """Prompt and new tokens per second, of all requests together."""
+    price: tuple[float, float] | None = None
+    """Of a million prompt and new tokens."""
+
+    def hours(self, prompt: int, new: int) -> float:
+        """Hours of so many tokens."""
+        assert self.speed is not None
+        return (prompt / self.speed[0] + new / self.speed[1]) / 3600
+
+    def money(self, prompt: int, new: int) -> float:
+        """Price of so many tokens."""
+        assert self.price is not None
+        return (prompt * self.price[0] + new * self.price[1]) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +132,29 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
     return Table(title, headers, tuple(rows))
 
 
-def costs(planned: Sequence[tuple[str, Cost]], what: str = "agent") -> Table:
+def costs(planned: Sequence[tuple[str, Cost]], what: str = "agent", rates: Rates | None = None) -> Table:
     """One row per agent, or whatever `what` says: what an evaluation would take."""
-    headers = (what, "tasks", "questions", "episodes", "chunks", "tokens", "calls", "new tokens")
-    rows = tuple(
-        (
-            agent,
-            *(number(n) for n in (cost.tasks, cost.questions, cost.episodes, cost.chunks, cost.tokens)),
-            f"{number(cost.calls_low)} to {number(cost.calls_high)}",
-            f"up to {number(cost.new_tokens_high)}",
-        )
-        for agent, cost in planned
+    rates = rates or Rates()
+    headers = [what, "tasks", "questions", "episodes", "chunks", "tokens", "calls", "prompt tokens", "new tokens"]
+    headers += ["embedded tokens", *(["hours"] if rates.speed else []), *(["price"] if rates.price else [])]
+    rows = []
+    for name, cost in planned:
+        low, high = (cost.prompt_tokens_low, 0), (cost.prompt_tokens_high, cost.new_tokens_high)
+        row = [name, *map(number, (cost.tasks, cost.questions, cost.episodes, cost.chunks, cost.tokens))]
+        row += [_between(cost.calls_low, cost.calls_high), _between(cost.prompt_tokens_low, cost.prompt_tokens_high)]
+        row += [f"up to {number(cost.new_tokens_high)}", _between(cost.embedded_low, cost.embedded_high)]
+        row += [f"{rates.hours(*low):,.2f} to {rates.hours(*high):,.2f}"] if rates.speed else []
+        row += [f"{rates.money(*low):,.2f} to {rates.money(*high):,.2f}"] if rates.price else []
+        rows.append(tuple(row))
+    title = (
+        "What it would take; chunks and tokens are those of one repeat, calls and new tokens are bounds, "
+        "prompt tokens an estimate (from an empty memory to two whole replies of it in each prompt)"
     )
-    return Table("What it would take; chunks and tokens are those of one repeat", headers, rows)
+    return Table(title, tuple(headers), tuple(rows))
+
+
+def _between(low: int, high: int) -> str:
+    return f"{number(low)} to {number(high)}" if low != high else number(low)
 
 
 def prepared(manifests: Sequence[Manifest]) -> Table:

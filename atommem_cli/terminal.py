@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,22 @@ def progress(what: str) -> Iterator[Callable[[int, int | None, str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, remark="")
         yield lambda done, planned, remark: bar.update(task, completed=done, total=planned, remark=one_line(remark))
+
+
+@contextmanager
+def patience(what: str, seconds: float = 2.0) -> Iterator[Callable[[int, int | None, str], None]]:
+    """`progress` for what is mostly quick: silent until it has taken some seconds."""
+    begun = time.monotonic()
+    with ExitStack() as later:
+        shown: list[Callable[[int, int | None, str], None]] = []
+
+        def tell(done: int, planned: int | None, remark: str) -> None:
+            if not shown and time.monotonic() - begun > seconds:
+                shown.append(later.enter_context(progress(what)))
+            for each in shown:
+                each(done, planned, remark)
+
+        yield tell
 
 
 class _Lines:

@@ -26,7 +26,7 @@ from atommem_cli.types import UNANSWERED, Expects, Finish, Generation, Observati
 
 TRIES = 3
 """Askings per answer."""
-_TOKENS = 512
+TOKENS = 512
 """New tokens of a verdict; some judges think first."""
 
 
@@ -94,7 +94,7 @@ def _ask_until_readable(
         for i in open_cases:
             name, question, answer = cases[i]
             messages = judge_messages(question.text, question.answers, answer)
-            observation = Observation(messages, _TOKENS, Expects.ANSWER)
+            observation = Observation(messages, TOKENS, Expects.ANSWER)
             calls.append(Call(None, observation, seeds.derive(seed, "judge", name, attempt)))
         replies, down = _replies(policy, calls)
         for i, reply in zip(open_cases, replies, strict=True):
@@ -124,7 +124,7 @@ def _verdict(reply: Generation, marks: Marks) -> float:
         if reply.finish is not Finish.LENGTH:
             raise
         raise UnreadableVerdict(
-            f"{error}, which its limit cut off: {_TOKENS} new tokens, unless eval.judge.extra says more, as in "
+            f"{error}, which its limit cut off: {TOKENS} new tokens, unless eval.judge.extra says more, as in "
             "{max_tokens: 4096}"
         ) from None
 

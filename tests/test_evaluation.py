@@ -15,7 +15,7 @@ import pytest
 from commands import ATOMMEM, atommem, complaint
 from policies._server import Server, completion, error
 
-from atommem_cli import evaluation, jsonlines, preparation
+from atommem_cli import costing, evaluation, jsonlines, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RecipeError, SourceError, UsageError
 from atommem_cli.types import Answer, Question
@@ -125,7 +125,7 @@ def test_plan_bounds_what_really_happens(home: Path, monkeypatch: pytest.MonkeyP
         changes = [f"agent.name={agent}"]
         result = run(home, *changes, monkeypatch=monkeypatch)
         recipe = recipes.load("tiny", ["policy={name: scripted, script: random}", *changes])
-        cost = evaluation.plan(recipe)
+        cost = costing.plan(recipe)
         assert (cost.tasks, cost.questions, cost.episodes) == (12, 12, 12)
         assert cost.calls_low <= result["totals"]["calls"] <= cost.calls_high
     assert cost.tokens > 12 * 30

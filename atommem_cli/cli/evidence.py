@@ -17,12 +17,15 @@ from atommem_cli.cli.options import (
     Limit,
     Planned,
     PolicyName,
+    Price,
     RecipeName,
     Repeats,
     RunOut,
+    Speed,
     Spread,
     command,
     show,
+    show_costs,
 )
 
 if TYPE_CHECKING:
@@ -66,10 +69,12 @@ def ablate(
     change: Changes = None,
     out: RunOut = None,
     plan: Planned = False,
+    tokens_per_second: Speed = None,
+    price: Price = None,
     as_json: AsJson = False,
 ) -> None:
     """What each memory component, chunk size, k and embedder is worth."""
-    from atommem_cli import ablation, retraining, tables
+    from atommem_cli import ablation, retraining
     from atommem_cli import recipe as recipes
     from atommem_cli.arms import asked
     from atommem_cli.evidence import ablations
@@ -83,12 +88,13 @@ def ablate(
         terminal.say(retraining.remark(chosen, trained))
         chosen = recipes.meant(recipe, str(trained), given, change or []) if trained else chosen
     if plan:
-        costs = ablation.plan(chosen)
+        with terminal.patience("tasks cut") as tell:
+            costs = ablation.plan(chosen, tell)
         if chosen.ablate.how == "train":
             terminal.say(
                 "training is not in it; `atommem sft --plan` and `atommem grpo --plan` say what one arm's takes"
             )
-        show([tables.costs(costs, "arm")], [{"arm": name, **asdict(cost)} for name, cost in costs], as_json)
+        show_costs(costs, "arm", tokens_per_second, price, as_json)
         return
     path = ablation.run_path(chosen, out)
     with terminal.progress("episodes") as tell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from atommem_cli import __version__, terminal
+from atommem_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from atommem_cli import tables
@@ -133,6 +135,11 @@ RunOut = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="First tasks only.")]
 Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Episodes per task.")]
 Planned = Annotated[bool, typer.Option("--plan", help="Say what it would cost; touch no model.")]
+Speed = Annotated[
+    str | None,
+    typer.Option("--tokens-per-second", metavar="N", help="For --plan: of all requests; or PROMPT,NEW: gives hours."),
+]
+Price = Annotated[str | None, typer.Option("--price", metavar="IN,OUT", help="For --plan: of a million tokens.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -154,3 +161,33 @@ def show(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool) ->
         terminal.show_json(values[0] if len(values) == 1 else values)
     else:
         terminal.show(shown)
+
+
+def show_costs(
+    costs: Sequence[tuple[str, tables.Cost]], what: str, speed: str | None, price: str | None, as_json: bool
+) -> None:
+    """Print a plan, with a row for all of it together.
+
+    Raises:
+        UsageError: a rate cannot be read.
+    """
+    from dataclasses import asdict
+
+    from atommem_cli import costing
+    from atommem_cli import tables as drawn
+
+    rates = drawn.Rates(_pair("--tokens-per-second", speed, least=1), _pair("--price", price))
+    rows = [*costs, *([("together", costing.total(costs))] if len(costs) > 1 else [])]
+    show([drawn.costs(rows, what, rates)], [{what: name, **asdict(cost)} for name, cost in costs], as_json)
+
+
+def _pair(option: str, text: str | None, least: float = 0) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or not all(least <= number < inf for number in numbers):
+        raise UsageError(f"{option} {text}: expected a number of at least {least:g}, or two joined by a comma")
+    return numbers[0], numbers[-1]

@@ -17,11 +17,14 @@ from atommem_cli.cli.options import (
     Limit,
     Planned,
     PolicyName,
+    Price,
     RecipeName,
     Repeats,
     RunOut,
+    Speed,
     command,
     show,
+    show_costs,
 )
 from atommem_cli.errors import AtommemError, UsageError
 
@@ -115,10 +118,12 @@ def evaluate(
         bool, typer.Option("--ladder", help="Then ask again from other memories, from none to the gold facts.")
     ] = False,
     plan: Planned = False,
+    tokens_per_second: Speed = None,
+    price: Price = None,
     as_json: AsJson = False,
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
-    from atommem_cli import evaluation, replies, tables
+    from atommem_cli import costing, evaluation, replies, tables
     from atommem_cli import recipe as recipes
     from atommem_cli.evidence import ladder as ladders
     from atommem_cli.evidence.runs import Run
@@ -128,8 +133,9 @@ def evaluate(
     if remark := recipes.replaced(recipe, chosen[0]):
         terminal.say(remark)
     if plan:
-        costs = [(r.agent.name, evaluation.plan(r)) for r in chosen]
-        show([tables.costs(costs)], [{"agent": name, **asdict(cost)} for name, cost in costs], as_json)
+        with terminal.patience("tasks cut") as tell:
+            costs = costing.plans([(one.agent.name, one) for one in chosen], tell)
+        show_costs(costs, "agent", tokens_per_second, price, as_json)
         return
     results: list[dict[str, Any]] = []
     try:

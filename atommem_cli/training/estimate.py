@@ -9,8 +9,7 @@ replies to each prompt: one for the scratchpad, one for what is retrieved.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -18,16 +17,15 @@ from typing import Any
 
 from atommem_cli import dialect, rewards
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import assemble, chunks_of
-from atommem_cli.episode import Call
+from atommem_cli.assembly import chunks_of
+from atommem_cli.costing import EpisodeBound, bound_episode, prompts
+from atommem_cli.episode import Agent
 from atommem_cli.errors import MissingExtra
-from atommem_cli.evaluation import bound_episode
 from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import read_tasks, verify
-from atommem_cli.text import Tokenizer
 from atommem_cli.training import footprint, settings, student
 from atommem_cli.training.plans import Bound, GrpoPlan, Memory
-from atommem_cli.types import Generation
+from atommem_cli.types import Chunk, Task
 
 SAMPLE = 64
 """Training tasks whose chunks are counted."""
@@ -104,40 +102,20 @@ def _given(trainer: Mapping[str, Any], name: str) -> Any:
 def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound, float]:
     """Rows per trajectory, prompt tokens per row, and the most new tokens of a trajectory."""
     module, options = recipes.plugin("policies", recipe.policy)
-    silent = _Silent(module.tokenizer(options))
-    quick = recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"])
-    parts = assemble(quick, playing=silent)
-    bounds = []
-    try:
-        for number, task in enumerate(read_tasks(folder, sampled)):
-            chunks, cut = chunks_of(recipe, task, silent.tokenizer)
-            bounds.append(bound_episode(recipe, parts.agent, len(chunks), len(task.questions)))
-            if number < PLAYED:
-                list(parts.rollout().play(silent, [parts.episode(task, 0, chunks, cut)]))
-    finally:
-        parts.close()
-    shown = fmean(silent.prompts)
-    remembered = 2 * recipe.limits.reply if parts.agent.calls_per_chunk else 0
+    tokenizer = module.tokenizer(options)
+    agents, agent_options = recipes.plugin("agents", recipe.agent)
+    agent: Agent = agents.build(agent_options)
+    bounds: list[EpisodeBound] = []
+    first: list[tuple[Task, tuple[Chunk, ...], int]] = []
+    for task in read_tasks(folder, sampled):
+        chunks, cut = chunks_of(recipe, task, tokenizer)
+        bounds.append(bound_episode(recipe, agent, len(chunks), len(task.questions)))
+        if len(first) < PLAYED:
+            first.append((task, chunks, cut))
+    measured = prompts(recipe, tokenizer, first)
     rows = Bound(fmean(b.calls_low for b in bounds), fmean(b.calls_high for b in bounds))
-    return rows, Bound(shown, shown + remembered), fmean(b.new_tokens_high for b in bounds)
-
-
-@dataclass(slots=True)
-class _Silent:
-    """Says nothing, and counts what it is shown; the few tokens of the chat template are not in it."""
-
-    tokenizer: Tokenizer
-    window: int | None = None
-    batch: int = 1
-    prompts: list[int] = field(default_factory=list)
-
-    def generate(self, calls: Sequence[Call]) -> list[Generation]:
-        spans = self.tokenizer.spans
-        self.prompts += [sum(len(spans(message.content)) for message in call.observation.messages) for call in calls]
-        return [Generation("")] * len(calls)
-
-    def describe(self) -> dict[str, str]:
-        return {"name": "silent"}
+    prompt = Bound(measured.shown, measured.shown + measured.remembered)
+    return rows, prompt, fmean(b.new_tokens_high for b in bounds)
 
 
 def _memory(recipe: Recipe, tokens: int, processes: int, sharded: bool) -> tuple[Memory | None, str]:

@@ -11,7 +11,7 @@ from policies._server import Server, completion
 from policies._server import error as refusal
 from training._demos import contents
 
-from atommem_cli import evaluation, preparation
+from atommem_cli import costing, evaluation, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import whatif
@@ -320,7 +320,7 @@ def test_a_server_is_asked_only_what_is_new(tasks: Path, tmp_path: Path) -> None
     with Server() as server:
         model = f"policy={{name: openai_server, url: '{server.url}', model: m, retries: 0}}"
         played = recipe(tasks, "limits.reads=0", "task.limit=1", model)
-        calls = evaluation.plan(played).calls_high
+        calls = costing.plan(played).calls_high
         server._answers.extend(map(completion, [*said, *["fine"] * (calls - 4), "<answer> x </answer>"]))
         evaluation.evaluate(played, tmp_path / "run")
         run = Run(tmp_path / "run")
