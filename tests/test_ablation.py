@@ -278,7 +278,9 @@ def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
     assert "two at least" in complaint("compare", "pool/1", "pool/1", cwd=home)
     atommem("ablate", *words, "--set", "memory.retrieve_k=2", "--out", "pool/k", cwd=home)
     assert "their recipes differ in memory.retrieve_k" in complaint("compare", "pool/1", "pool/k", cwd=home)
-    assert "f1 on stream" in atommem("compare", "pool/1", "pool/2", "--scorer", "f1", cwd=home).stdout
+    other = json.loads(atommem("compare", "pool/1", "pool/2", "--scorer", "f1", "--json", cwd=home).stdout)
+    assert {one["scorer"] for one in other["ablations"].values()} == {"f1"}
+    assert "no such scorer" in complaint("compare", "pool/1", "pool/2", "--scorer", "f2", cwd=home)
     before = {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}
     atommem("compare", "pool/1", "pool/2", cwd=home)
     assert before == {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}

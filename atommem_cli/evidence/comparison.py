@@ -236,7 +236,7 @@ def scored(run: Run, scorer: str) -> dict[str, list[float]]:
     if scorer in metrics.SCORERS:
         return rescore(run, (scorer,))[scorer]
     if scorer == judging.NAME:
-        raise RunMismatch(f"{run.path}: no judge has read it yet (`atommem judge {run.path}`)")
+        raise RunMismatch(f"{run.path}: was not judged (but scored with {', '.join(run.scorers)})")
     known = [*metrics.SCORERS, judging.NAME]
     hint = did_you_mean(scorer, known)
     raise UsageError(f"--scorer {scorer}: no such scorer{hint} (there are: {', '.join(known)})")

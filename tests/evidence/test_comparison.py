@@ -107,7 +107,7 @@ def test_only_the_same_tasks_are_compared(home: Path) -> None:
         comparison.compare(opened(home, "oracle"), ["a"])
     with pytest.raises(UsageError, match=r"--scorer f2: no such scorer; did you mean 'f1'"):
         comparison.compare(opened(home, "oracle", "mute"), ["a", "b"], "f2")
-    with pytest.raises(RunMismatch, match=r"oracle: no judge has read it yet \(`atommem judge "):
+    with pytest.raises(RunMismatch, match=r"oracle: was not judged \(but scored with em"):
         comparison.compare(opened(home, "oracle", "mute"), ["a", "b"], "judge")
 
 
