@@ -11,7 +11,7 @@ from atommem_cli.episode import Episode
 from atommem_cli.evidence.journal import Attempt, Finding, Journal, differences, digest
 from atommem_cli.evidence.runs import EPISODES, STEPS, VERDICTS, Line, Run
 from atommem_cli.evidence.tape import END, ids, unasked, without_end
-from atommem_cli.identity import planned, settled
+from atommem_cli.identity import SOURCES, planned, settled, sources
 from atommem_cli.jsonlines import read_json
 from atommem_cli.memory import Memory, Text
 from atommem_cli.records import episode_line, op_line, prompt_hash, recorded_reply, step_line
@@ -31,6 +31,9 @@ def identity(run: Run) -> Iterator[Finding]:
     if missing := [key for key in _IDENTITY if key not in known]:
         yield Finding(RUN, "it is missing", field=missing[0])
         return
+    if strange := sorted({*known} - {*_IDENTITY, *_OPTIONAL}):
+        yield Finding(RUN, "no atommem wrote it", field=strange[0])
+        return
     written = settled(known)["recipe"]
     changed = [
         Finding(RECIPE, f"says {_shown(now)}, and {RUN} {_shown(was)}", field=path)
@@ -45,10 +48,10 @@ def identity(run: Run) -> Iterator[Finding]:
         return
     agents, options = recipes.plugin("agents", run.recipe.agent)
     scorers = run.recipe.eval.scorers or metrics.default_scorers(manifest.source)
+    whole = known["command"] == "eval"  # kept rollouts are of a few tasks
     expected = {
-        **(
-            {"episodes": planned(run.recipe, manifest)} if known["command"] == "eval" else {}
-        ),  # kept rollouts are of a few tasks
+        **({"episodes": planned(run.recipe, manifest)} if whole else {}),
+        **({SOURCES: sources(run.recipe)} if SOURCES in known else {}),
         "scorers": list(scorers),
         "agent": agents.build(options).describe(),
         **({"judge": judging.prompt_digest()} if judging.NAME in scorers else {}),
@@ -57,7 +60,8 @@ def identity(run: Run) -> Iterator[Finding]:
         yield Finding(RUN, f"is {_shown(was)}, and comes out as {_shown(now)} now", field=path)
 
 
-_IDENTITY = ("recipe", "tasks", "episodes", "scorers", "agent", "policy", "embedder")
+_IDENTITY = ("schema", "command", "recipe", "tasks", "episodes", "scorers", "agent", "policy", "embedder")
+_OPTIONAL = (SOURCES, "judge")
 
 
 class Audit:

@@ -68,13 +68,16 @@ class Run:
         return {name: line for name, line in self._written.items() if name not in self.lost}
 
     @functools.cached_property
-    def lost(self) -> dict[str, Fault]:
+    def lost(self) -> frozenset[str]:
         """Episodes that have a line, but not the steps that it sums up: they count as not finished.
+
+        Steps that are there and are not as they were stay what they are: `replay` names them.
 
         Raises:
             SourceError: a line is damaged.
         """
-        return incomplete(self.path / STEPS, list(self._written.values()), self._offsets)
+        faults = incomplete(self.path / STEPS, list(self._written.values()), self._offsets)
+        return frozenset(name for name, fault in faults.items() if fault is Fault.MISSING)
 
     @functools.cached_property
     def _written(self) -> dict[str, Line]:

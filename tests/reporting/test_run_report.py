@@ -245,9 +245,12 @@ def test_repeats_and_several_questions_are_all_there(tmp_path: Path) -> None:
 
 def test_an_unfinished_run_with_half_a_line_is_drawn_and_marked(home: Path, tmp_path: Path) -> None:
     folder = copy(home / "append", tmp_path / "cut")
-    for name, keep in (("episodes.jsonl", 7), ("steps.jsonl", 60)):
-        lines = (folder / name).read_bytes().splitlines(keepends=True)
-        (folder / name).write_bytes(b"".join(lines[:keep]) + lines[keep][:17])
+    lines = (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "episodes.jsonl").write_bytes(b"".join(lines[:7]) + lines[7][:17])
+    finished = {json.loads(line)["episode"] for line in lines[:7]}
+    steps = (folder / "steps.jsonl").read_bytes().splitlines(keepends=True)
+    whole = [line for line in steps if json.loads(line)["episode"] in finished]
+    (folder / "steps.jsonl").write_bytes(b"".join(whole) + steps[0][:17])
     (folder / "summary.json").unlink()
     before = (folder / "steps.jsonl").read_bytes()
     done = report([folder])
