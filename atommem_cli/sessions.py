@@ -64,14 +64,28 @@ def opening(command: Sequence[str], changed: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def finished_since(folder: Path) -> str:
-    """When the last session that did something ended; empty where nothing says so.
+def told(folder: Path, episodes: int) -> str:
+    """What the last session on a run came to, for the person who started it.
+
+    Args:
+        episodes: of the whole run, all of them finished.
 
     Raises:
         SourceError: a line is damaged.
     """
-    ends = [line["end"] for _, line in read_lines(folder / "sessions.jsonl") if "end" in line and line.get("episodes")]
-    return str(ends[-1]) if ends else ""
+    lines = [line for _, line in read_lines(folder / "sessions.jsonl")]
+    begin: dict[str, Any] = next((line for line in reversed(lines) if "begin" in line), {})
+    ends = [line for line in lines if "end" in line]
+    busy = [line["end"] for line in ends if line.get("episodes") != 0]  # older sessions do not count them
+    said = "written"
+    if ends and ends[-1].get("episodes") == 0 and begin.get("store"):
+        since = f" (since {busy[-1]})" if busy else ""
+        said = f"nothing to play: all {episodes:,} episodes are here{since}"
+    if again := begin.get("played_again"):
+        said += f"; steps of {len(again):,} finished episodes were missing: they were played again"
+    if changed := begin.get("changed"):
+        said += f"; changed since the last start: {', '.join(changed)}"
+    return said
 
 
 def versions() -> dict[str, str]:

@@ -123,7 +123,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
-    from atommem_cli import costing, evaluation, replies, tables
+    from atommem_cli import costing, evaluation, replies, sessions, tables
     from atommem_cli import recipe as recipes
     from atommem_cli.evidence import ladder as ladders
     from atommem_cli.evidence.runs import Run
@@ -146,7 +146,7 @@ def evaluate(
                 if ladder:
                     result["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
             results.append(result)
-            terminal.say(f"{path}: written")
+            terminal.say(f"{path}: {sessions.told(path, result['evaluated'])}")
             for warning in replies.warnings(result):
                 terminal.say(f"{path}: {warning}")
     except AtommemError:  # and what had finished before is shown all the same

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from atommem_cli.types import OpKind, Outcome
+
+Versions = tuple[list[int], list[str | None]]
+"""Of one entry: the numbers of the changes that touched it, ascending, and its text after each; None: deleted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries(Mapping[int, str]):
+    """The entries at one moment, a view of the history that all moments of an episode share: they are one text each."""
+
+    history: Mapping[int, Versions]
+    at: int
+    """Number of changes up to here."""
+    count: int
+    """Entries at this moment."""
+
+    def __getitem__(self, entry: int) -> str:
+        numbers, texts = self.history[entry]
+        before = bisect_right(numbers, self.at)
+        text = texts[before - 1] if before else None
+        if text is None:
+            raise KeyError(entry)
+        return text
+
+    def __iter__(self) -> Iterator[int]:
+        for entry, (numbers, _) in self.history.items():
+            if numbers[0] > self.at:
+                return  # they were created in this order
+            if entry in self:
+                yield entry
+
+    def __len__(self) -> int:
+        return self.count
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +60,7 @@ class Moment:
     """Id of the entry that was created, changed or deleted."""
     old: str
     """What an Update or a Delete replaced, or the scratchpad or query before; else empty."""
-    entries: Mapping[int, str]
+    entries: Entries
     """Text by id, after the operation."""
     scratchpad: str
     query: str
@@ -39,7 +72,8 @@ def moments(steps: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
     Args:
         steps: lines of `steps.jsonl` of one episode, by step.
     """
-    entries: dict[int, str] = {}
+    history: dict[int, Versions] = {}
+    entries = Entries(history, 0, 0)
     scratchpad = query = ""
     for line in steps:
         for number, op in enumerate(line["ops"]):
@@ -48,12 +82,11 @@ def moments(steps: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
             if outcome is Outcome.OK:
                 match kind:
                     case OpKind.CREATE:
-                        entries = {**entries, entry: text}
+                        entries = _changed(entries, history, entry, text, 1)
                     case OpKind.UPDATE:
-                        old, entries = entries[entry], {**entries, entry: text}
+                        old, entries = entries[entry], _changed(entries, history, entry, text, 0)
                     case OpKind.DELETE:
-                        old = entries[entry]
-                        entries = {i: held for i, held in entries.items() if i != entry}
+                        old, entries = entries[entry], _changed(entries, history, entry, None, -1)
                     case OpKind.READ:
                         old, query = query, text
                     case OpKind.SCRATCHPAD:
@@ -61,3 +94,10 @@ def moments(steps: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
             yield Moment(
                 line["step"], number, kind, outcome, text, op.get("target"), entry, old, entries, scratchpad, query
             )
+
+
+def _changed(before: Entries, history: dict[int, Versions], entry: int, text: str | None, more: int) -> Entries:
+    numbers, texts = history.setdefault(entry, ([], []))
+    numbers.append(before.at + 1)
+    texts.append(text)
+    return Entries(history, before.at + 1, before.count + more)
