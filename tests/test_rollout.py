@@ -251,7 +251,6 @@ def test_a_server_that_serves_nobody_stops_the_run_and_is_closed(where: Store) -
     assert policy.closed
 
 
-@pytest.mark.filterwarnings("error")
 def test_what_finishes_beside_a_failure_is_kept_and_one_error_is_raised(
     where: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
