@@ -298,7 +298,7 @@ def test_a_scorer_that_can_never_be_other_than_0_is_refused(home: Path, monkeypa
         with pytest.raises(UsageError, match=rf"eval.scorers: boxed_em is 0 for every answer in the dialect {dialect}"):
             run(home, *changes, out="never", monkeypatch=monkeypatch)
         with pytest.raises(UsageError, match="boxed_em is 0"):
-            evaluation.plan(recipes.load("tiny", ["policy={name: scripted, script: oracle}", *changes]))
+            costing.plan(recipes.load("tiny", ["policy={name: scripted, script: oracle}", *changes]))
     assert not (home / "never").exists()
     boxed = ("policy={name: scripted, script: oracle}", "agent.dialect=released", *changes[1:])
     result = run(home, *boxed, out="boxed", monkeypatch=monkeypatch)

@@ -7,8 +7,8 @@ from pathlib import Path
 from builders import Says, agent, episode, rollout, script, store, task
 
 import atommem_cli
+from atommem_cli.costing import bound_episode
 from atommem_cli.episode import Agent
-from atommem_cli.evaluation import bound_episode
 from atommem_cli.recipe import load
 from atommem_cli.types import Expects, MemoryOp, OpKind, Trajectory
 
