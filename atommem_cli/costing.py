@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -21,6 +21,7 @@ from atommem_cli.evaluation import check_scorers, planned_tasks
 from atommem_cli.judging import NAME, judge_messages
 from atommem_cli.recipe import Recipe
 from atommem_cli.tables import Cost
+from atommem_cli.taskfiles import verify
 from atommem_cli.text import Span, Tokenizer
 from atommem_cli.types import Chunk, Generation, OpKind, Task
 from atommem_cli.verdicts import TOKENS, TRIES
@@ -95,12 +96,14 @@ def _count(every: Sequence[_Counts], progress: Progress | None) -> None:
         alike.setdefault(_whose(one.recipe), []).append(one)
     for group in alike.values():
         recipe = group[0].recipe
+        verify(
+            Path(recipe.task.folder) / recipe.task.split
+        )  # what is wrong with the tasks is found before anything loads
         tasks = planned_tasks(recipe)
-        head = list(islice(tasks, 1))  # that the tasks are not there is found before anything loads
         module, options = recipes.plugin("policies", recipe.policy)
         inner = module.tokenizer(options)
         tokenizer = _Once(inner, inner.name)
-        for number, task in enumerate((*head, *tasks), start=1):
+        for number, task in enumerate(tasks, start=1):
             for one in group:
                 one.tokenizer = tokenizer
                 chunks, cut = chunks_of(one.recipe, task, tokenizer)
