@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from atommem_cli import recipe as recipes
 from atommem_cli.episode import Agent
-from atommem_cli.errors import UsageError
-from atommem_cli.plugins import did_you_mean
+from atommem_cli.errors import UsageError, did_you_mean
 from atommem_cli.recipe import Recipe
 from atommem_cli.sections import How
 from atommem_cli.types import OpKind

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from atommem_cli import recipe as recipes
 from atommem_cli import seeds, thoughts
+from atommem_cli.clock import Clock
 from atommem_cli.episode import Agent, Episode, Limits, Policy, ServerPolicy
 from atommem_cli.memory import Memory, Store
 from atommem_cli.player import Budget, Journal
 from atommem_cli.recipe import Recipe
-from atommem_cli.rollout import Clock, Rollout
+from atommem_cli.rollout import Rollout
 from atommem_cli.text import Tokenizer, chunk_documents
 from atommem_cli.types import Chunk, Task, Trajectory
 from atommem_cli.vectors import CachedEmbedder

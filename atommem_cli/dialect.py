@@ -14,10 +14,8 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from string import Template
-from typing import Any
 
-from atommem_cli import metrics, tags, thoughts, wording
-from atommem_cli.errors import UsageError
+from atommem_cli import tags, thoughts, wording
 from atommem_cli.headings import Headings
 from atommem_cli.types import Answer, Expects, MemoryEntry, MemoryOp, Message, OpKind, Outcome
 from atommem_cli.wording import Wording, pieces
@@ -192,23 +190,6 @@ def load(name: str) -> Dialect:
         UsageError: see `wording.find`.
     """
     return _shipped(name) if name in wording.shipped() else Dialect(name, *wording.find(name))
-
-
-def never(agent: Mapping[str, Any] | None) -> dict[str, str]:
-    r"""Scorers, and rewards of their names, that are 0 whatever an agent's answers are, and why.
-
-    Args:
-        agent: its options, or what it describes; one without a dialect of ours is not known.
-    """
-    name = (agent or {}).get("dialect")
-    try:
-        spoken = load(name) if isinstance(name, str) else None
-    except UsageError:  # the file of a run that was made elsewhere
-        spoken = None
-    if spoken is None or spoken.boxed:
-        return {}
-    reason = rf"is 0 for every answer in the dialect {name}, whose prompt asks for no \boxed{{}}"
-    return dict.fromkeys(metrics.NEED_A_BOX, reason)
 
 
 @functools.cache

@@ -14,6 +14,11 @@ What a model writes never raises: it becomes an `Outcome`. A failed model call e
 `StopReason.ERROR` and is recorded there.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class AtommemError(Exception):
     """Base of all errors; the message is one sentence that says what to do."""
@@ -57,3 +62,9 @@ class Interrupted(AtommemError):
     """The user stopped the run; what had finished is saved."""
 
     status = 130
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import dialect, folders, identity, judging, metrics, plugins, sessions, summary, tables, verdicts
+from atommem_cli import folders, identity, judging, metrics, plugins, summary, tables, verdicts
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble
-from atommem_cli.errors import Interrupted, UsageError
+from atommem_cli.clock import Clock
+from atommem_cli.errors import Interrupted, UsageError, did_you_mean
 from atommem_cli.glyphs import json_text
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder
-from atommem_cli.rollout import Clock
+from atommem_cli.session import session
 from atommem_cli.types import Answer, Question, StopReason, Task
 
 Progress = Callable[[int, int, str], None]
@@ -118,7 +119,7 @@ def evaluate(
             "embedder": parts.vectors.describe(),
             **({"judge": judging.prompt_digest()} if "judge" in scorers else {}),
         }
-        with RunFolder(out, known, recipe.dump()) as run, sessions.session(run, parts, command) as clock:
+        with RunFolder(out, known, recipe.dump()) as run, session(run, parts, command) as clock:
             questions = _play(run, parts, scorers, planned, clock, progress)
             if "judge" in scorers:
                 verdicts.judge(recipe, run, questions)
@@ -189,9 +190,9 @@ def check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
     known = [*metrics.SCORERS, "judge"]
     for name in scorers:
         if name not in known:
-            hint = plugins.did_you_mean(name, known)
+            hint = did_you_mean(name, known)
             raise UsageError(f"eval.scorers: no scorer {name!r}{hint} (there are: {', '.join(known)})")
-    for name, reason in dialect.never(recipe.agent.model_extra).items():
+    for name, reason in metrics.never(recipe.agent.model_extra).items():
         if name in scorers:
             raise UsageError(f"eval.scorers: {name} {reason}: name another one, or another agent.dialect")
     if "judge" in scorers and recipe.eval.judge is None:

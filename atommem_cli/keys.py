@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from atommem_cli import plugins
-from atommem_cli.errors import UsageError
+from atommem_cli.errors import UsageError, did_you_mean
 from atommem_cli.recipe import Recipe
 from atommem_cli.sections import Plugin
 
@@ -56,7 +56,7 @@ def meant(word: str) -> str:
     room = {section: room for room, section in WHERE.items() if section}.get(word, word)
     known = [RECIPE, *WHERE]
     if room not in known:
-        raise UsageError(f"{word}: no such room{plugins.did_you_mean(word, known)} (there are: {', '.join(known)})")
+        raise UsageError(f"{word}: no such room{did_you_mean(word, known)} (there are: {', '.join(known)})")
     return room
 
 
@@ -72,7 +72,7 @@ def keys(room: str, name: str) -> list[Key]:
     known = listed()
     if room == RECIPE:
         if name not in known[RECIPE]:
-            hint = plugins.did_you_mean(name, known[RECIPE])
+            hint = did_you_mean(name, known[RECIPE])
             raise UsageError(f"{name}: no such section{hint} (there are: {', '.join(known[RECIPE])})")
         return [key for key in recipe_keys() if key.name.partition(".")[0] == name]
     prefix = f"{WHERE[room]}." if WHERE[room] else ""

@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
+from typing import Any
 
+from atommem_cli import dialect
+from atommem_cli.errors import UsageError
 from atommem_cli.types import Answer
 
 Scorer = Callable[[Answer, tuple[str, ...]], float]
@@ -116,6 +119,23 @@ SCORERS: dict[str, Scorer] = {
 
 NEED_A_BOX = ("boxed_em",)
 """Scorers that read \\boxed{} in a reply alone: 0 for everything where the prompt asks for none."""
+
+
+def never(agent: Mapping[str, Any] | None) -> dict[str, str]:
+    r"""Scorers, and rewards of their names, that are 0 whatever an agent's answers are, and why.
+
+    Args:
+        agent: its options, or what it describes; one without a dialect of ours is not known.
+    """
+    name = (agent or {}).get("dialect")
+    try:
+        spoken = dialect.load(name) if isinstance(name, str) else None
+    except UsageError:  # the file of a run that was made elsewhere
+        spoken = None
+    if spoken is None or spoken.boxed:
+        return {}
+    reason = rf"is 0 for every answer in the dialect {name}, whose prompt asks for no \boxed{{}}"
+    return dict.fromkeys(NEED_A_BOX, reason)
 
 
 def default_scorers(source: str) -> tuple[str, ...]:

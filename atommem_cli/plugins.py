@@ -6,15 +6,13 @@ Files whose name begins with `_` are shared helpers of their room.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable
 from types import ModuleType
 
 from pydantic import BaseModel
 
-from atommem_cli.errors import UsageError
+from atommem_cli.errors import UsageError, did_you_mean
 
 
 def available(room: str) -> list[str]:
@@ -50,9 +48,3 @@ def operational(options: type[BaseModel]) -> frozenset[str]:
         for name, field in options.model_fields.items()
         if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("operational") is True
     )
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 import atommem_cli
 from atommem_cli import apart, folders, plugins
-from atommem_cli.errors import BackendError, Interrupted, UsageError
+from atommem_cli.errors import BackendError, Interrupted, UsageError, did_you_mean
 from atommem_cli.taskfiles import (
     MANIFEST,
     SPLIT_WORDS,
@@ -58,7 +58,7 @@ def canonical(name: str) -> str:
     known = sorted(typed.get(module, module) for module in plugins.available("tasks"))
     found = typed.get(name, name)
     if found not in known:
-        near = plugins.did_you_mean(name, [*known, *typed])
+        near = did_you_mean(name, [*known, *typed])
         for module, shown in typed.items():
             near = near.replace(module, shown)
         raise UsageError(f"{name}: no such source{near} (there are: {', '.join(known)})")
@@ -201,7 +201,7 @@ def _split(word: str) -> str:
     """
     split = SPLIT_WORDS.get(word, "")
     if split not in SPLITS:
-        why = "; the answers of a test set are not public" if split else plugins.did_you_mean(word, SPLITS)
+        why = "; the answers of a test set are not public" if split else did_you_mean(word, SPLITS)
         raise UsageError(f"no split {word!r}{why} (there are: train, and validation or dev)")
     return split
 
@@ -234,7 +234,7 @@ def _options(module: ModuleType, name: str, options: Mapping[str, Any]) -> Any:
             raise UsageError(f"{name}: {key} is an option of the command: --{key}") from None
         if first["type"] == "extra_forbidden":
             known = list(module.Options.model_fields)
-            hint = plugins.did_you_mean(key, known)
+            hint = did_you_mean(key, known)
             raise UsageError(f"{name} has no option {key!r}{hint} (there are: {', '.join(known)})") from None
         # Where several types are allowed there is one error for each.
         said = dict.fromkeys(

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from atommem_cli import folders, plugins
 from atommem_cli.credentials import WITHHELD
-from atommem_cli.errors import RecipeError, UsageError
+from atommem_cli.errors import RecipeError, UsageError, did_you_mean
 from atommem_cli.glyphs import cut
 from atommem_cli.overrides import ROOMS, Overrides
 from atommem_cli.sections import (
@@ -283,7 +283,7 @@ def _find(name: str) -> Path:
     stem = path.name.removesuffix(".yaml")  # a name may hold a dot: 0.6b
     if path.parent.name in ("", "recipes") and stem in known:
         return known[stem]
-    suggestion = plugins.did_you_mean(stem, known)
+    suggestion = did_you_mean(stem, known)
     raise RecipeError(f"{name}: no such recipe{suggestion} (shipped: {', '.join(known)})")
 
 
@@ -305,7 +305,7 @@ def _checked(
             of = f" of {plugin}" if plugin else ""
             known = _keys(model, location[:-1])
             there = f" (there are: {', '.join(known)})" if known else " (it has none)"
-            hint = plugins.did_you_mean(str(first["loc"][-1]), known)
+            hint = did_you_mean(str(first["loc"][-1]), known)
             raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
         if first["type"] == "missing":
             raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from statistics import fmean
 
 from atommem_cli import metrics
-from atommem_cli.errors import UsageError
-from atommem_cli.plugins import did_you_mean
+from atommem_cli.errors import UsageError, did_you_mean
 from atommem_cli.types import Expects, Outcome, StopReason, Task, Trajectory, Transition
 
 Reward = Callable[[Task, Trajectory], float]
@@ -81,7 +80,7 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
 
     Args:
         key: where in the recipe they stand, for the message.
-        never: rewards that are 0 whatever is answered, and why (`dialect.never`).
+        never: rewards that are 0 whatever is answered, and why (`metrics.never`).
 
     Raises:
         UsageError: one sentence.

@@ -12,13 +12,13 @@ for is played again from there.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from atommem_cli.clock import Clock
 from atommem_cli.episode import Apply, Call, Episode, Policy, ServerPolicy
 from atommem_cli.errors import BackendError
 from atommem_cli.memory import Change, Store, Text, TextTooLong
@@ -28,28 +28,6 @@ from atommem_cli.vectors import CachedEmbedder
 
 if TYPE_CHECKING:
     from atommem_cli.memory import Vector
-
-
-@dataclass(slots=True)
-class Clock:
-    """Wall seconds of a rollout by part; what is left of the whole is the harness itself.
-
-    Of a server policy `model` is everything that is neither embedder nor store, because requests and the
-    harness's own work overlap: there the harness shows in a benchmark (tests/bench/), not here.
-    """
-
-    model: float = 0.0
-    embedder: float = 0.0
-    store: float = 0.0
-
-    @contextlib.contextmanager
-    def of(self, part: str) -> Iterator[None]:
-        """Adds the time spent inside to one part."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, part, getattr(self, part) + time.perf_counter() - start)
 
 
 @dataclass(slots=True)

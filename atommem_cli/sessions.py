@@ -4,47 +4,17 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from atommem_cli import __version__
-from atommem_cli.assembly import Parts
 from atommem_cli.jsonlines import read_lines
-from atommem_cli.records import RunFolder
-from atommem_cli.rollout import Clock
 
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm", "chromadb", "datasets", "numpy")
 """Whose versions a session records."""
-
-
-@contextmanager
-def session(run: RunFolder, parts: Parts, command: Sequence[str]) -> Iterator[Clock]:
-    """Frame the work of this process on a run by two lines of `sessions.jsonl`."""
-    began = run.count
-    lost = {"played_again": sorted(run.lost)} if run.lost else {}
-    run.sessions.append({**opening(command, run.changed), **lost, "store": parts.store.describe()})
-    clock = Clock()
-    started = time.perf_counter()
-    embedded = parts.vectors.embedded
-    try:
-        yield clock
-    finally:
-        wall = time.perf_counter() - started
-        parts_of = {"model": clock.model, "embedder": clock.embedder, "store": clock.store}
-        seconds = {"wall": wall, **parts_of, "rest": max(0.0, wall - sum(parts_of.values()))}
-        run.sessions.append(
-            {
-                "end": now(),
-                "seconds": {name: round(value, 3) for name, value in seconds.items()},
-                "texts_embedded": parts.vectors.embedded - embedded,
-                "episodes": run.count - began,
-            }
-        )
 
 
 def opening(command: Sequence[str], changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from atommem_cli import dialect, jsonlines, judging, records, replies
+from atommem_cli import jsonlines, judging, metrics, records, replies
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.thoughts import Marks, marks_of
 from atommem_cli.types import Question, StopReason
@@ -158,7 +158,7 @@ def _verdicts(folder: Path) -> dict[str, list[float]]:
 
 def _never(run: Mapping[str, Any]) -> dict[str, str]:
     """Scorers of the run that are 0 whatever is answered, and why."""
-    found = dialect.never(run["agent"])
+    found = metrics.never(run["agent"])
     return {name: why for name, why in found.items() if name in run["scorers"]}
 
 

@@ -12,8 +12,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
-from atommem_cli.errors import UsageError
-from atommem_cli.plugins import did_you_mean
+from atommem_cli.errors import UsageError, did_you_mean
 from atommem_cli.types import OpKind
 from atommem_cli.yamlfile import read_yaml
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from atommem_cli import dialect, rewards
+from atommem_cli import metrics, rewards
 from atommem_cli import recipe as recipes
 from atommem_cli.recipe import Recipe
 from atommem_cli.training import settings
@@ -34,7 +34,7 @@ def test_every_recipe_loads_by_its_name_and_round_trips(name: str, tmp_path: Pat
     assert recipe.name == name
     (tmp_path / "again.yaml").write_text(recipe.dump())
     assert recipes.load(str(tmp_path / "again.yaml")) == recipe
-    never = dialect.never(recipe.agent.model_extra)
+    never = metrics.never(recipe.agent.model_extra)
     rewards.check(recipe.grpo.rewards, "grpo.rewards", never)
     rewards.check(recipe.sft.rewards, "sft.rewards", never)
 

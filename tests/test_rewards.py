@@ -5,7 +5,7 @@ from __future__ import annotations
 import builders
 import pytest
 
-from atommem_cli import dialect, rewards
+from atommem_cli import metrics, rewards
 from atommem_cli.errors import UsageError
 from atommem_cli.player import Budget
 from atommem_cli.types import Task, Trajectory
@@ -71,9 +71,9 @@ def test_unknown_and_empty_rewards_are_refused(weights: dict[str, float], senten
 
 
 def test_a_reward_that_can_never_come_is_refused() -> None:
-    never = dialect.never({"dialect": "tiny"})
+    never = metrics.never({"dialect": "tiny"})
     with pytest.raises(UsageError, match=r"grpo.rewards: boxed_em is 0 for every answer in the dialect tiny"):
         rewards.check({"boxed_em": 0.5, "em": 1.0}, "grpo.rewards", never)
     rewards.check({"boxed_em": 0.0, "em": 1.0}, "grpo.rewards", never)
-    rewards.check({"boxed_em": 1.0}, "grpo.rewards", dialect.never({"dialect": "released"}))
-    assert dialect.never({"dialect": "./gone.yaml"}) == dialect.never({"name": "outside"}) == dialect.never(None) == {}
+    rewards.check({"boxed_em": 1.0}, "grpo.rewards", metrics.never({"dialect": "released"}))
+    assert metrics.never({"dialect": "./gone.yaml"}) == metrics.never({"name": "outside"}) == metrics.never(None) == {}

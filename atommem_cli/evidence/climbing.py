@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from atommem_cli import recipe as recipes
 from atommem_cli import seeds, thoughts
 from atommem_cli.assembly import Parts
+from atommem_cli.clock import Clock
 from atommem_cli.episode import Agent, Episode, Limits
 from atommem_cli.errors import RunMismatch
 from atommem_cli.evaluation import Progress, planned_tasks, score
@@ -17,7 +18,7 @@ from atommem_cli.evidence.tape import Blind
 from atommem_cli.jsonlines import Lines
 from atommem_cli.player import Budget, Journal
 from atommem_cli.records import prompt_hash, recorded_reply
-from atommem_cli.rollout import Clock, Rollout
+from atommem_cli.rollout import Rollout
 from atommem_cli.types import Finish, Generation, Observation, OpResult, Question, Task, Trajectory, Transition
 from atommem_cli.vectors import CachedEmbedder
 

@@ -7,19 +7,16 @@ difference, and it is in no family of tests.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli import dialect, judging, metrics, thoughts
-from atommem_cli.errors import RunMismatch, UsageError
+from atommem_cli import judging, metrics, thoughts
+from atommem_cli.errors import RunMismatch, UsageError, did_you_mean
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
-from atommem_cli.plugins import did_you_mean
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.summary import labels
 from atommem_cli.types import Answer, StopReason
@@ -162,14 +159,6 @@ def broken_budget(run: Run) -> str:
     return "; ".join(faults)
 
 
-def differing(contents: Sequence[Any]) -> dict[str, tuple[str, ...]]:
-    """The recipe keys in which some contents differ, with one value each ("-" where a key is not there)."""
-    flat = [dict(_flat(content)) for content in contents]
-    keys = dict.fromkeys(key for one in flat for key in one)
-    values = {key: tuple(str(one.get(key, "-")) for one in flat) for key in keys}
-    return {key: each for key, each in values.items() if len(set(each)) > 1}
-
-
 def kinds(run: Run) -> dict[str, list[list[str]]]:
     """What each question of each task is of; see `summary.labels`."""
     tasks = sorted({line["task"] for line in run.episodes.values()})
@@ -209,7 +198,7 @@ def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
 
     means: dict[str, tuple[float, ...]] = {}
     rescored = [rescore(run, tuple(metrics.SCORERS)) for run in runs]
-    nevers = [dialect.never(run.identity["agent"]) for run in runs]
+    nevers = [metrics.never(run.identity["agent"]) for run in runs]
     for scorer in metrics.SCORERS:
         means[scorer] = tuple(
             nan if scorer in never else fmean(score for task in one[scorer].values() for score in task)
@@ -229,7 +218,7 @@ def scored(run: Run, scorer: str) -> dict[str, list[float]]:
         UsageError: no scorer has that name.
         RunMismatch: it is the judge, and the run has none of its verdicts.
     """
-    if reason := dialect.never(run.identity["agent"]).get(scorer):
+    if reason := metrics.never(run.identity["agent"]).get(scorer):
         raise UsageError(f"{run.path}: {scorer} {reason}: compare by another --scorer")
     if scorer in run.scorers:
         return by_task(run, scorer)
@@ -290,16 +279,6 @@ def _cost(run: Run) -> tuple[float, float]:
 def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
     """Whether (score, tokens) is nowhere worse and somewhere better."""
     return one[0] >= other[0] and one[1] <= other[1] and one != other
-
-
-def _flat(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{at}.{key}" if at else str(key))
-    else:
-        if isinstance(value, str) and Path(value).is_absolute():
-            value = str(Path("…", *Path(value).parts[-2:]))  # a table travels further than a machine
-        yield at, json.dumps(value, ensure_ascii=False)
 
 
 def _at(content: Mapping[str, Any], key: str) -> Any:

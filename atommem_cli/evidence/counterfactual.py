@@ -10,9 +10,8 @@ from typing import Any
 
 from atommem_cli.assembly import Parts
 from atommem_cli.episode import Agent, Apply, Ask, Call, Episode, Play, Policy, Request, shows_of
-from atommem_cli.errors import UsageError
+from atommem_cli.errors import UsageError, did_you_mean
 from atommem_cli.evidence.runs import Line
-from atommem_cli.plugins import did_you_mean
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.text import Tokenizer
 from atommem_cli.types import Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task, Transition

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from atommem_cli.evidence.comparison import differing
 from atommem_cli.evidence.runs import Run
 from atommem_cli.glyphs import one_line
 from atommem_cli.tables import telling
@@ -45,3 +45,21 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     while depth < max(map(len, parts)) and len({each[-depth:] for each in parts}) < len(parts):
         depth += 1
     return [one_line("/".join(each[-depth:])) for each in parts]
+
+
+def differing(contents: Sequence[Any]) -> dict[str, tuple[str, ...]]:
+    """The recipe keys in which some contents differ, with one value each ("-" where a key is not there)."""
+    flat = [dict(_flat(content)) for content in contents]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    values = {key: tuple(str(one.get(key, "-")) for one in flat) for key in keys}
+    return {key: each for key, each in values.items() if len(set(each)) > 1}
+
+
+def _flat(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{at}.{key}" if at else str(key))
+    else:
+        if isinstance(value, str) and Path(value).is_absolute():
+            value = str(Path("…", *Path(value).parts[-2:]))  # a table travels further than a machine
+        yield at, json.dumps(value, ensure_ascii=False)

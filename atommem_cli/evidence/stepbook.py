@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from atommem_cli import judging
-from atommem_cli.errors import SourceError, UsageError
+from atommem_cli.errors import SourceError, UsageError, did_you_mean
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.glyphs import visible
-from atommem_cli.plugins import did_you_mean
 from atommem_cli.types import Outcome, Question, Task
 
 NARROW = 40

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.evidence.comparison import differing
+from atommem_cli.evidence.naming import differing
 from atommem_cli.jsonlines import whole_lines
 from atommem_cli.tables import Table
 

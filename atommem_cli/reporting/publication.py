@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from atommem_cli.evidence import comparison
-from atommem_cli.evidence.comparison import Comparison, compare, differing
+from atommem_cli.evidence.comparison import Comparison, compare
+from atommem_cli.evidence.naming import differing
 from atommem_cli.evidence.runs import Run
 from atommem_cli.glyphs import json_text
 from atommem_cli.jsonlines import write_whole

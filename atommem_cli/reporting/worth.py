@@ -10,8 +10,7 @@ from atommem_cli.arms import COMPONENTS
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import ablations
 from atommem_cli.evidence.ablations import Ablation, Played
-from atommem_cli.evidence.comparison import differing
-from atommem_cli.evidence.naming import labels, names_of
+from atommem_cli.evidence.naming import differing, labels, names_of
 from atommem_cli.evidence.runs import STEPS, open_all
 from atommem_cli.jsonlines import read_json
 from atommem_cli.reporting import pooling, published

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli import dialect, rewards
+from atommem_cli import metrics, rewards
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import chunks_of
 from atommem_cli.costing import EpisodeBound, bound_episode, prompts
@@ -45,7 +45,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         MissingExtra: the model's tokenizer is not here.
     """
     student.check(recipe)
-    rewards.check(recipe.grpo.rewards, "grpo.rewards", dialect.never(recipe.agent.model_extra))
+    rewards.check(recipe.grpo.rewards, "grpo.rewards", metrics.never(recipe.agent.model_extra))
     folder, section = Path(recipe.task.folder) / recipe.grpo.split, recipe.grpo
     trainer = settings.plan(recipe, settings.together(processes))
     student.check_lora(section.lora, "grpo.lora")

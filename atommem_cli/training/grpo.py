@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import dialect, evaluation, identity, metrics, records, rewards
+from atommem_cli import evaluation, identity, metrics, records, rewards
 from atommem_cli.assembly import Parts, assemble
 from atommem_cli.errors import SourceError
 from atommem_cli.jsonlines import read_json
@@ -66,7 +66,7 @@ def train(
         Interrupted: the user stopped it; the last checkpoint is on disk.
     """
     student.check(recipe)
-    rewards.check(recipe.grpo.rewards, "grpo.rewards", dialect.never(recipe.agent.model_extra))
+    rewards.check(recipe.grpo.rewards, "grpo.rewards", metrics.never(recipe.agent.model_extra))
     tasks = _Tasks.of(recipe)
     config = settings.grpo(recipe, out, validated=tasks.validated, processes=ranks.count())
     _enough(config, len(tasks.train))

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from atommem_cli.errors import RecipeError
-from atommem_cli.plugins import did_you_mean
+from atommem_cli.errors import RecipeError, did_you_mean
 
 _OURS = {
     "output_dir": "the run folder",

@@ -18,10 +18,10 @@ from trl.models import unwrap_model_for_generation
 from atommem_cli.assembly import Parts, chunks_of
 from atommem_cli.batches import Row, micro_batches
 from atommem_cli.chat import OffsetTokenizer
+from atommem_cli.clock import Clock
 from atommem_cli.episode import Call
 from atommem_cli.errors import Diverged
 from atommem_cli.generation import Sampling, complete
-from atommem_cli.rollout import Clock
 from atommem_cli.text import Tokenizer
 from atommem_cli.training.ranks import gather
 from atommem_cli.training.student import Student

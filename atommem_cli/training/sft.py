@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli import dialect, identity, rewards, tiny
+from atommem_cli import identity, metrics, rewards, tiny
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RecipeError
 from atommem_cli.jsonlines import read_json
@@ -121,7 +121,7 @@ def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[rows.Row], list[
 def _check(recipe: Recipe, out: Path) -> Any:
     """Find what is wrong before anything loads; TRL's configuration."""
     student.check(recipe)
-    rewards.check(recipe.sft.rewards, "sft.rewards", dialect.never(recipe.agent.model_extra))
+    rewards.check(recipe.sft.rewards, "sft.rewards", metrics.never(recipe.agent.model_extra))
     recall.check(recipe)
     student.adapters(recipe.sft.lora, "sft.lora")
     if recipe.sft.recall is not None:

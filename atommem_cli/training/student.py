@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from atommem_cli import plugins
 from atommem_cli import recipe as recipes
 from atommem_cli.chat import Chat
-from atommem_cli.errors import MissingExtra, RecipeError, UsageError
+from atommem_cli.errors import MissingExtra, RecipeError, UsageError, did_you_mean
 from atommem_cli.generation import Turns, end_tokens
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.recipe import Recipe
@@ -114,9 +114,7 @@ def adapters(lora: dict[str, Any] | None, key: str) -> Any:
     known = LoraConfig.__dataclass_fields__
     for name in lora:
         if name not in known:
-            raise RecipeError(
-                f"{key}.{name}: unknown key{plugins.did_you_mean(name, known)} (keys are peft's LoraConfig)"
-            )
+            raise RecipeError(f"{key}.{name}: unknown key{did_you_mean(name, known)} (keys are peft's LoraConfig)")
     try:
         return LoraConfig(**{"task_type": "CAUSAL_LM", **lora})
     except (TypeError, ValueError) as error:
