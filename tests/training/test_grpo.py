@@ -54,11 +54,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.timeout(900)
-def test_a_training_killed_five_times_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_a_training_killed_three_times_ends_with_the_same_weights(tmp_path: Path) -> None:
     given = recipe("grpo.keep_rollouts=3", max_steps=20, save_steps=1, save_total_limit=2, eval_on_start=True)
     calm = json.loads(run(*command(given, tmp_path / "calm")).stdout)
     rough = tmp_path / "rough"
-    for number in range(1, 6):
+    for number in (1, 3, 5):
         process = subprocess.Popen(
             command(given, rough), env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
         )
@@ -72,7 +72,7 @@ def test_a_training_killed_five_times_ends_with_the_same_weights(tmp_path: Path)
     for mine, theirs in zip(metrics(rough), metrics(tmp_path / "calm"), strict=True):
         assert mine == theirs
     sessions = [line for _, line in read_lines(rough / "sessions.jsonl")]
-    assert sum("begin" in line for line in sessions) == 6
+    assert sum("begin" in line for line in sessions) == 4
     for step in ("step-00000", "step-00003", "step-00012", "step-00018"):
         kept = [where / "rollouts" / step / "summary.json" for where in (rough, tmp_path / "calm")]
         assert len({json.loads(file.read_text())["digest"] for file in kept}) == 1
