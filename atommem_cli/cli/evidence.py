@@ -26,6 +26,7 @@ from atommem_cli.cli.options import (
     command,
     show,
     show_costs,
+    tell_replaced,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def ablate(
         trained = retraining.newest(chosen)
         terminal.say(retraining.remark(chosen, trained))
         chosen = recipes.meant(recipe, str(trained), given, change or []) if trained else chosen
+    tell_replaced(recipe, chosen)
     if plan:
         with terminal.patience("tasks cut") as tell:
             costs = ablation.plan(chosen, tell)

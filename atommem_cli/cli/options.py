@@ -15,6 +15,7 @@ from atommem_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from atommem_cli import tables
+    from atommem_cli.recipe import Recipe
 
 ORDER = (
     "check", "options", "prepare", "eval", "runs", "why", "compare", "replay", "what-if", "report", "ablate", "sft",
@@ -153,6 +154,14 @@ Processes = Annotated[
     int | None, typer.Option("--processes", min=1, metavar="N", help="For --plan: how many will train together.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def tell_replaced(name: str | None, chosen: Recipe) -> None:
+    """Say what `--policy` did not keep of the sampling of the recipe that was asked for; see `recipe.replaced`."""
+    from atommem_cli import recipe as recipes
+
+    if remark := recipes.replaced(name, chosen):
+        terminal.say(remark)
 
 
 def show(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool) -> None:

@@ -25,6 +25,7 @@ from atommem_cli.cli.options import (
     command,
     show,
     show_costs,
+    tell_replaced,
 )
 from atommem_cli.errors import AtommemError, UsageError
 
@@ -124,14 +125,12 @@ def evaluate(
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
     from atommem_cli import costing, evaluation, replies, sessions, tables
-    from atommem_cli import recipe as recipes
     from atommem_cli.evidence import ladder as ladders
     from atommem_cli.evidence.runs import Run
 
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
     chosen = evaluation.recipes_for(recipe, agent or [], policy, given, change or [])
-    if remark := recipes.replaced(recipe, chosen[0]):
-        terminal.say(remark)
+    tell_replaced(recipe, chosen[0])
     if plan:
         with terminal.patience("tasks cut") as tell:
             costs = costing.plans([(one.agent.name, one) for one in chosen], tell)

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.cli.options import AsJson, Changes, Planned, PolicyName, Processes, RecipeName, RunOut, command, show
+from atommem_cli.cli.options import (
+    AsJson,
+    Changes,
+    Planned,
+    PolicyName,
+    Processes,
+    RecipeName,
+    RunOut,
+    command,
+    show,
+    tell_replaced,
+)
 
 
 @command(
@@ -37,6 +48,7 @@ def sft(
     from atommem_cli.training import sft as teaching
 
     chosen = recipes.meant(recipe, policy, {"sft.runs": runs}, change or [])
+    tell_replaced(recipe, chosen)
     if plan:
         planned = teaching.plan(chosen, processes)
         show([teaching.table(planned)], [asdict(planned)], as_json)
@@ -70,6 +82,7 @@ def grpo(
     from atommem_cli.training import grpo as learning
 
     chosen = recipes.meant(recipe, policy, {}, change or [])
+    tell_replaced(recipe, chosen)
     if plan:
         planned = estimate.grpo(chosen, processes=1 if processes is None else processes, sharded=sharded)
         show(plans.tables(planned), [asdict(planned)], as_json)

@@ -72,3 +72,11 @@ def test_a_shell_can_complete_commands_and_values(tmp_path: Path) -> None:
 )
 def test_zero_and_less_are_refused_and_not_forgotten(tmp_path: Path, wrong: list[str]) -> None:
     assert "Traceback" not in atommem(*wrong, cwd=tmp_path, status=2).stderr
+
+
+@pytest.mark.parametrize("name", ["eval", "ablate", "sft", "grpo"])
+def test_every_command_that_takes_a_policy_says_what_it_does_not_keep_of_the_recipe(tmp_path: Path, name: str) -> None:
+    server = ("--set", "policy.url=http://127.0.0.1:9/v1", "--set", "policy.model=m")
+    planned = ("--recipe", "small-cpu", "--policy", "openai_server", *server, "--plan")
+    done = atommem(name, *planned, cwd=tmp_path, status=2)  # nothing is prepared there
+    assert done.stderr.startswith("policy openai_server: temperature 0.7 (the recipe's hf: 0.0), thinking null")
