@@ -18,6 +18,8 @@ class Fault(Enum):
     """The prompt, or the text to embed, is too long for the model."""
     FILTERED = auto()
     """The provider does not want to hear or to say this."""
+    BEYOND = auto()
+    """This request alone is more than a minute's (a day's) allowance of tokens; waiting does not help."""
     KEY = auto()
     CREDIT = auto()
     """Nothing is paid for any more; waiting does not help."""
@@ -76,6 +78,9 @@ _OVERFLOW = _any(
 )
 _RATE = _any(r"\bper[ _-]?(min|day|hour|second)", r"\b[tr]p[md]\b", r"rate[ _-]?limit", r"resource_exhausted")
 """A rate of tokens speaks of tokens, too."""
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)  # OpenAI, Groq
+_ALLOWED = re.compile(r"limit:? ([\d,]+).{0,60}?requested:? ([\d,]+)", re.IGNORECASE | re.DOTALL)
+"""Of a rate: what it allows, and what was asked for at once."""
 _LIMIT = _any(
     r"max_(completion_|output_|new_)?tokens.{0,40}(too (large|high|big)|too many|must be (less|at most|<=|between|in))",
     r"max_(completion_|output_|new_)?tokens.{0,40}(maximum allowed number of output|exceeds? the (maximum|max|limit))",
@@ -146,6 +151,8 @@ def fault(status: int, body: str) -> Fault:
         status = code  # OpenRouter
     if status == 402 or _CREDIT.search(told) or (_SPENT.search(told) and not _RATE.search(told)):
         return Fault.CREDIT
+    if status != 401 and _beyond(told):
+        return Fault.BEYOND
     # An answer that asks to wait is not read for words: its tokens are those of a rate.
     if status not in (401, 408, 429):
         words = _worded(status, told)
@@ -158,6 +165,13 @@ def fault(status: int, body: str) -> Fault:
     if status == 200 or status in _PASSING or status >= 500:
         return Fault.PASSING
     return Fault.REFUSED
+
+
+def _beyond(told: str) -> bool:
+    """Whether a rate refuses a request that would not fit it at any time."""
+    allowed = _ALLOWED.search(told)
+    limit, requested = (int(number.replace(",", "") or 0) for number in allowed.groups()) if allowed else (0, 0)
+    return bool(_RATE.search(told) and (_TOO_LARGE.search(told) or requested > limit))
 
 
 def _worded(status: int, told: str) -> Fault | None:

@@ -80,8 +80,15 @@ def test_an_overflow_by_its_code_alone() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "meant"),
     [
-        (429, body("Request too large on tokens per min (TPM): Limit 10000, Requested 12000."), Fault.PASSING),
-        (413, body("Request too large on tokens per minute (TPM): Limit 6000, Requested 7000"), Fault.REFUSED),
+        (429, body("Request too large on tokens per min (TPM): Limit 10000, Requested 12000."), Fault.BEYOND),
+        (413, body("Request too large on tokens per minute (TPM): Limit 6000, Requested 7000"), Fault.BEYOND),
+        (
+            429,
+            body("Rate limit reached on tokens per day: Limit: 9,000, Used: 10, Requested: 9,001"),
+            Fault.BEYOND,
+        ),
+        (429, body("Rate limit reached on tokens per min (TPM): Limit 9000, Used 8000, Requested 2000"), Fault.PASSING),
+        (429, body("Rate limit reached on requests per min (RPM): Limit 3, Used 3, Requested 1"), Fault.PASSING),
         (429, body("Too many tokens per day"), Fault.PASSING),
         (400, body("max_tokens is too large: 5000. This model supports at most 4096 completion tokens"), Fault.LIMIT),
         (400, body("`max_tokens` must be less than or equal to `8192`"), Fault.LIMIT),

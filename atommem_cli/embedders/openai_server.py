@@ -135,6 +135,8 @@ class ServerEmbedder:
                 raise BackendError(client.refused)
             case Fault.CREDIT:
                 raise BackendError(f"{sentence}: nothing is paid for any more")
+            case Fault.BEYOND:
+                raise BackendError(f"{sentence}: no wait makes it fit; lower embedder.batch")
             case Fault.MISSING:
                 raise BackendError(f"{sentence}: correct embedder.url or embedder.model")
         raise BackendError(sentence)

@@ -218,6 +218,8 @@ class OpenAIServer:
                 raise BackendError(self._advised(where, told, "correct policy.url or policy.model"))
             case Fault.LIMIT:
                 raise BackendError(self._advised(where, told, "lower limits.reply and limits.answer"))
+            case Fault.BEYOND:
+                return self._in_vain(self._advised(where, told, "no wait makes it fit; lower chunk.tokens and limits"))
             case Fault.SYSTEM if body["messages"][0]["role"] == "system":
                 raise BackendError(self._advised(where, told, "set policy.system to merge"))
             case Fault.PASSING:

@@ -245,9 +245,16 @@ def test_fields_of_the_request_can_be_left_out_and_added(server: Server) -> None
     assert server.requests[0].keys() == {"path", "model", "input", "dimensions"}
 
 
-def test_out_of_credit_is_not_waited_for(server: Server) -> None:
-    server.replies = [(429, {}, b'{"error": {"message": "no credit", "code": "insufficient_quota"}}')]
-    with pytest.raises(BackendError, match="nothing is paid for any more"):
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (b'{"message": "no credit", "code": "insufficient_quota"}', "nothing is paid for any more"),
+        (b'{"message": "Rate limit (TPM): Limit 10, Used 0, Requested 11"}', "no wait makes it fit"),
+    ],
+)
+def test_what_no_wait_heals_is_not_waited_for(server: Server, error: bytes, sentence: str) -> None:
+    server.replies = [(429, {}, b'{"error": ' + error + b"}")]
+    with pytest.raises(BackendError, match=sentence):
         embedder(server.url).embed(["a"], is_query=False)
     assert len(server.requests) == 1
 

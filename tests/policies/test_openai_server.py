@@ -457,6 +457,18 @@ def test_a_rate_that_speaks_of_tokens_and_billing_only_passes() -> None:
             assert reply(policy(server)).finish is Finish.STOP
 
 
+def test_a_request_beyond_the_rate_itself_is_not_tried_again() -> None:
+    large = "Request too large for m in organization o on tokens per min (TPM): Limit 10000, Requested 12000. The input"
+    with Server(error(429, large, code="rate_limit_exceeded"), completion("short enough")) as server:
+        asked = policy(server)
+        failed = reply(asked)
+        assert failed.finish is Finish.ERROR
+        assert failed.error.endswith("no wait makes it fit; lower chunk.tokens and limits")
+        assert "Requested 12000" in failed.error
+        assert len(server.bodies) == 1
+        assert reply(asked).text == "short enough"
+
+
 def test_the_same_refusal_of_all_first_calls_stops_the_run() -> None:
     with Server() as server:
         asked = policy(server, url=server.at("notopp"))
