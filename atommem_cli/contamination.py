@@ -30,9 +30,11 @@ class ClosedBookFilter:
         changes = ["agent.name=closed_book", f"eval.repeats={SAMPLES}", "store={name: exact}"]
         self._recipe = recipe.changed(changes)
         self._parts: Parts | None = None
+        self.withheld: set[str] = set()
+        """Ids of questions that stay because the provider withheld a reply to them and no other one knew the answer."""
 
     def __call__(self, questions: Sequence[Question]) -> list[bool]:
-        """True where no sample knows the answer.
+        """True where no sample knows the answer; what the provider withholds is no answer.
 
         Raises:
             BackendError: a model call failed: a question that was not asked is neither known nor unknown.
@@ -42,13 +44,29 @@ class ClosedBookFilter:
         tasks = [Task(question.id, "closed_book", (), (question,)) for question in questions]
         golds = {question.id: question.answers for question in questions}
         known: set[str] = set()
+        withheld: set[str] = set()
         for played in parts.play(tasks):
+            if played.stop is StopReason.FILTERED:
+                withheld.add(played.task)
+                continue
             if played.stop is not StopReason.ANSWERED:
                 raise BackendError(f"closed-book filter: question {played.task}: {played.error or played.stop}")
             (answer,) = played.answers
             if metrics.em(answer, golds[played.task]) or metrics.substring(answer, golds[played.task]):
                 known.add(played.task)
+        self.withheld |= withheld - known
         return [question.id not in known for question in questions]
+
+    @property
+    def remark(self) -> str:
+        """One sentence about the questions that were `withheld`; empty where none were."""
+        if not self.withheld:
+            return ""
+        questions = f"{len(self.withheld):,} question{'s' * (len(self.withheld) > 1)}"
+        return (
+            f"closed-book filter: the provider withheld replies to {questions} ({min(self.withheld)}, for one), which "
+            "counts as not knowing the answer: kept"
+        )
 
     def describe(self) -> dict[str, str]:
         recipe = self._recipe

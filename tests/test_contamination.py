@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from policies._server import Server, completion, error
+from commands import atommem
+from policies._server import Server, choice, completion, error
+from tasks._raw import hotpot, write
 
 from atommem_cli import recipe as recipes
 from atommem_cli.contamination import ClosedBookFilter
@@ -33,6 +37,28 @@ def test_a_question_goes_if_either_sample_knows_it() -> None:
 def test_a_question_that_could_not_be_asked_is_no_verdict() -> None:
     with Server(*(error(500, "out of order") for _ in range(9))) as server, pytest.raises(BackendError, match="q0"):
         filtering(server)(QUESTIONS)
+
+
+def test_a_withheld_reply_is_no_answer_and_is_counted() -> None:
+    nothing = choice("content_filter", content="")
+    refused = error(400, "The response was filtered", code="content_filter")
+    with Server(nothing, completion("Paris"), refused, completion("no idea"), *[completion("Berlin")] * 2) as server:
+        keep = filtering(server)
+        assert keep(QUESTIONS) == [False, True, True]
+        assert keep.withheld == {"q1"}
+        assert "withheld replies to 1 question (q1, for one)" in keep.remark
+        assert keep(QUESTIONS[2:]) == [True]
+    assert keep.withheld == {"q1"}
+
+
+def test_what_was_withheld_is_told_by_the_command(tmp_path: Path) -> None:
+    write(tmp_path / "validation.jsonl", [hotpot(n) for n in range(2)])
+    with Server(*[choice("content_filter", content="")] * 4) as server:
+        policy = f"{{name: openai_server, url: '{server.url}', model: m, retries: 0}}"
+        (tmp_path / "asked.yaml").write_text(f"policy: {policy}\nembedder: {{name: hashing}}\n")
+        asked = ("--split", "validation", "--docs", "4", "--questions", "1", "--closed-book-filter", "asked.yaml")
+        done = atommem("prepare", "hotpotqa", "--source", ".", *asked, "--out", "out", cwd=tmp_path)
+    assert "withheld replies to 2 questions (h0, for one)" in done.stderr
 
 
 def test_the_manifest_can_say_which_policy_filtered() -> None:

@@ -94,6 +94,8 @@ def prepare(
                 f"{folder}/train: not checked against questions of validation; prepare validation first, "
                 "or give its file as --validation"
             )
+    if keep is not None and keep.remark:
+        terminal.say(keep.remark)
     show([tables.prepared(done)], [manifest.model_dump(mode="json") for manifest in done], as_json)
 
 
