@@ -13,16 +13,19 @@ them broke is the cause**:
 
 If every fact was in view in some call for the question, or the question needs none, the answer itself failed:
 
-    budget               the episode stopped (step_limit, budget, context_overflow, error) without an answer to
-                         it; facts that were kept until then count here, too
+    budget               the episode stopped (step_limit, budget, context_overflow) without an answer to it
+    withheld             likewise, because the provider withheld a reply (filtered)
+    call failed          likewise, because a call failed for good (error)
     format               there is no text in the answer; or the reply was cut off (finish length) before its
                          answer tag or within the gold; or a gold answer stands in the answer (its words in a row
                          after `metrics.normalise`; yes, no, unknown and what the question names itself: as its
                          first words), without tags or among other words
     retrieved, not used  anything else: it had what it needed and answered otherwise, or made something up
 
+Facts that were kept until the episode stopped count under what stopped it, too.
+
 Where nothing says which facts a question needs (none are marked, or one that is marked does not stand in its
-document), no stage can be told from another, and the last two not from what may have gone wrong before them:
+document), no stage can be told from another, and none of the rest from what may have gone wrong before:
 
     no gold facts: cannot tell
 
@@ -69,7 +72,19 @@ class Cause(StrEnum):
     NOT_USED = "retrieved, not used"
     FORMAT = "format"
     BUDGET = "budget"
+    WITHHELD = "withheld"
+    FAILED = "call failed"
     UNTOLD = "no gold facts: cannot tell"
+
+
+STOPPED = {
+    StopReason.STEP_LIMIT: Cause.BUDGET,
+    StopReason.BUDGET: Cause.BUDGET,
+    StopReason.CONTEXT_OVERFLOW: Cause.BUDGET,
+    StopReason.FILTERED: Cause.WITHHELD,
+    StopReason.ERROR: Cause.FAILED,
+}
+"""Why a question has no answer, by what ended the episode before there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +174,9 @@ def _explanation(
     if not has_gold(task, question):
         return Explanation(number, score, missed, Cause.UNTOLD if missed else None, ())
     last = _last_call(number, line, steps)
-    final = _at_the_answer(question, line["answers"][number], last) if missed else None
-    facts = tuple(_fact(trail, final, stopped=missed and last is None) for trail in trails)
+    stopped = STOPPED.get(line["stop"]) if missed and last is None else None
+    final = (stopped or _at_the_answer(question, line["answers"][number], last)) if missed else None
+    facts = tuple(_fact(trail, final, stopped=stopped is not None) for trail in trails)
     broken = [fact.cause for fact in facts if fact.cause is not None]
     cause = min(broken, key=list(Cause).index, default=final) if missed else None
     return Explanation(number, score, missed, cause, facts)
@@ -171,7 +187,7 @@ def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
     if trail.retrieved is not None:
         cause = final
     elif held:
-        cause = Cause.BUDGET if stopped else Cause.NOT_RETRIEVED
+        cause = final if stopped else Cause.NOT_RETRIEVED
     elif trail.written is not None:
         cause = Cause.LOST
     else:
@@ -182,7 +198,7 @@ def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
 
 
 def _last_call(number: int, line: Line, steps: Sequence[Line]) -> Line | None:
-    """The call that the question was answered in; None where the episode stopped before there was an answer."""
+    """The call that the question was answered in; None where there is none, or the episode stopped at it."""
     asked = [step for step in steps if step.get("question") == number]
     if not asked or asked[-1]["finish"] in UNANSWERED:
         return None
@@ -191,10 +207,9 @@ def _last_call(number: int, line: Line, steps: Sequence[Line]) -> Line | None:
 
 
 def _at_the_answer(question: Question, answer: Line, last: Line | None) -> Cause:
-    if last is None:
-        return Cause.BUDGET
     given, golds = normalise(answer["text"]), [normalise(gold) for gold in question.answers]
-    cut = last["finish"] == Finish.LENGTH and (not answer["tagged"] or any(gold.startswith(given) for gold in golds))
+    cut = last is not None and last["finish"] == Finish.LENGTH
+    cut = cut and (not answer["tagged"] or any(gold.startswith(given) for gold in golds))
     if not given or cut or any(_stands_in(gold, given, question.text) for gold in golds if gold):
         return Cause.FORMAT
     return Cause.NOT_USED

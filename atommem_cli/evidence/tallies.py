@@ -81,10 +81,14 @@ class Tallies:
 TITLE = "why questions were missed: the earliest broken stage"
 
 
+_RARE = (Cause.WITHHELD, Cause.FAILED, Cause.UNTOLD)
+"""These have a column where there are any."""
+
+
 def table(tallies: Mapping[str, Tally], title: str = TITLE) -> Table:
     """One row per tally: missed questions by cause, in counts and in % of the missed."""
-    untold = any(counted.causes[Cause.UNTOLD] for counted in tallies.values())
-    causes = [cause for cause in Cause if untold or cause is not Cause.UNTOLD]
+    found = {cause for counted in tallies.values() for cause, count in counted.causes.items() if count}
+    causes = [cause for cause in Cause if cause in found or cause not in _RARE]
     headers = ("", "questions", "missed", *(cause.value for cause in causes), "not used beside another value")
     rows = tuple(
         (

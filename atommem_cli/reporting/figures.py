@@ -162,9 +162,13 @@ def missed(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
         figure, (axes,) = _canvas(1, height=1.3 + 0.42 * len(drawn) + 0.02 * len(found))
         starts = [0.0] * len(drawn)
         rows = range(len(drawn))
-        for colour, cause in zip((*PALETTE[theme], INK[theme]), found, strict=False):
+        colours = (*PALETTE[theme], INK[theme])
+        for number, cause in enumerate(found):
+            turn, place = divmod(number, len(colours))
             widths = [100 * tally.causes[cause] / max(1, tally.questions) for tally in tallies]
-            bars = axes.barh(rows, widths, left=starts, height=0.62, color=colour, edgecolor=PAPER[theme], label=cause)
+            style: dict[str, Any] = {"color": colours[place], "hatch": "////" if turn else None}
+            style |= {"height": 0.62, "edgecolor": PAPER[theme], "label": cause}
+            bars = axes.barh(rows, widths, left=starts, **style)
             texts = [
                 str(tally.causes[cause]) if width > 1.5 else "" for tally, width in zip(tallies, widths, strict=True)
             ]

@@ -35,6 +35,7 @@ from atommem_cli.types import (
     OpKind,
     Question,
     Shows,
+    StopReason,
     Support,
     Task,
 )
@@ -473,12 +474,32 @@ def test_a_retraction_is_kept_by_silence_or_by_its_own_words() -> None:
 
 
 def test_a_prompt_without_a_reply_showed_nothing() -> None:
-    for finish, stop in (("overflow", "context_overflow"), ("error", "error")):
+    for finish, stop in (("overflow", "context_overflow"), ("filtered", "filtered"), ("error", "error")):
         told = tell(HOME, [*READ, step(2, chunk=2, finish=finish)], "", stop)
         assert (told.cause, told.facts[0].shown) == (Cause.NOT_SHOWN, None)
         deleted = [*READ, step(2, op("delete", entry=1, target=1), chunk=2), step(3, finish=finish)]
-        assert tell(HOME, deleted, "", stop).cause is Cause.BUDGET
+        assert tell(HOME, deleted, "", stop).cause is causes.STOPPED[StopReason(stop)]
     assert tell(HOME, [], "", "error").cause is Cause.NOT_SHOWN
+
+
+def test_every_end_of_an_episode_has_its_cause() -> None:
+    wanted = {
+        StopReason.ANSWERED: Cause.NOT_RETRIEVED,
+        StopReason.STEP_LIMIT: Cause.BUDGET,
+        StopReason.BUDGET: Cause.BUDGET,
+        StopReason.CONTEXT_OVERFLOW: Cause.BUDGET,
+        StopReason.FILTERED: Cause.WITHHELD,
+        StopReason.ERROR: Cause.FAILED,
+    }
+    assert list(wanted) == list(StopReason)
+    kept = [*READ, step(2, op("update", "ada no home .", 1), chunk=2)]
+    for stop, cause in wanted.items():  # the question was never asked
+        told = tell(HOME, kept, "", stop)
+        assert (told.cause, told.facts[0].cause) == (cause, cause)
+        shown = tallies.table({"all": tallies.tally([told])})
+        assert dict(zip(shown.headers, shown.rows[0], strict=True))[cause] == "1 (100 %)"
+        rare = {Cause.WITHHELD, Cause.FAILED}
+        assert rare & set(shown.headers) == rare & {cause}
 
 
 def test_refused_operations_write_nothing() -> None:

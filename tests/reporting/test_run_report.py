@@ -17,10 +17,10 @@ import training_runs
 
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.evidence import hygiene, tallies
-from atommem_cli.evidence.causes import MISSED_BELOW
+from atommem_cli.evidence.causes import MISSED_BELOW, Cause
 from atommem_cli.evidence.runs import Run
 from atommem_cli.glyphs import cut, visible
-from atommem_cli.reporting import casebook, standing, survey
+from atommem_cli.reporting import casebook, figures, standing, survey
 from atommem_cli.reporting.casebook import Prose, choose, pack, script_json
 from atommem_cli.reporting.report import report
 from atommem_cli.tables import Table
@@ -274,6 +274,16 @@ def test_a_run_that_was_never_judged_is_scored_by_the_others(home: Path, tmp_pat
     taken = survey.take(Run(folder), "judged")
     assert taken.scorers == ("judge", "em", "f1")
     assert {play.scores for play in taken.plays} == {(1.0,)}
+
+
+def test_every_cause_is_drawn_however_many_there_are(home: Path) -> None:
+    taken = survey.take(Run(home / "append"), "append", 1)
+    taken.causes = {"all": tallies.Tally(2 * len(Cause), len(Cause), dict.fromkeys(Cause, 1))}
+    drawn = figures.missed([taken])
+    assert drawn is not None
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == list(Cause)
+    looks = [(bar.get_facecolor(), bar.get_hatch()) for bar in drawn.axes[0].patches]
+    assert len(set(looks)) == len(Cause)
 
 
 def test_a_question_is_missed_by_one_rule_everywhere(home: Path, tmp_path: Path) -> None:
