@@ -15,7 +15,7 @@ from atommem_cli.glyphs import json_text
 from atommem_cli.jsonlines import write_whole
 from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
-from atommem_cli.records import RunFolder
+from atommem_cli.records import RunFolder, latest
 from atommem_cli.session import session
 from atommem_cli.types import Answer, Question, StopReason, Task
 
@@ -122,7 +122,7 @@ def evaluate(
         with RunFolder(out, known, recipe.dump()) as run, session(run, parts, command) as clock:
             questions = _play(run, parts, scorers, planned, clock, progress)
             if "judge" in scorers:
-                verdicts.judge(recipe, run, questions)
+                verdicts.judge(recipe, out, latest(run.episodes.read()), questions.__getitem__)
         result = sum_up(out, questions)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; what had finished is in {out}: the same command goes on from there") from None

@@ -15,6 +15,8 @@ from atommem_cli.memory import EMPTY
 from atommem_cli.types import StopReason
 
 EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
+VERDICTS = "verdicts.jsonl"
+"""The judge's, where there is one; see `verdicts`."""
 
 Line = dict[str, Any]
 """One line of a run folder's files; `records` says what is in it."""

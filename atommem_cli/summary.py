@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from atommem_cli import jsonlines, judging, metrics, records, replies
+from atommem_cli.journals import VERDICTS
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.thoughts import Marks, marks_of
 from atommem_cli.types import Question, StopReason
@@ -150,7 +151,7 @@ def _time(folder: Path) -> dict[str, Any]:
 
 
 def _verdicts(folder: Path) -> dict[str, list[float]]:
-    path = folder / "verdicts.jsonl"
+    path = folder / VERDICTS
     if not path.exists():
         return {}
     return {line["episode"]: line["correct"] for _, line in jsonlines.read_lines(path)}
@@ -164,7 +165,7 @@ def _never(run: Mapping[str, Any]) -> dict[str, str]:
 
 def _judge_replies(folder: Path) -> dict[str, int]:
     """How the judge's replies came, the unreadable ones too; `all`: verdicts."""
-    lines = [line for _, line in jsonlines.read_lines(folder / "verdicts.jsonl")]
+    lines = [line for _, line in jsonlines.read_lines(folder / VERDICTS)]
     counts = Counter(name for line in lines for name in line.get("replies", ()))
     return {"all": sum(len(line["correct"]) for line in lines), **{k: counts[k] for k in replies.HOW}}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from policies._server import Server, choice, completion, error
 
-from atommem_cli import evaluation, preparation
+from atommem_cli import evaluation, preparation, verdicts
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.recipe import Recipe
@@ -90,6 +90,33 @@ def test_verdicts_that_had_come_when_the_judge_failed_are_kept() -> None:
         kept = len(Path("run/verdicts.jsonl").read_text().splitlines())
         assert evaluation.evaluate(recipe, Path("run"))["scores"]["judge"]["n"] == 3
         assert len(server.bodies) <= 5 - kept + 1
+
+
+def test_a_verdict_is_on_the_disk_before_the_others_of_its_batch_have_come() -> None:
+    preparation.prepare("stream", out="data/stream", limit=2, options={"questions": 1}, force=True)
+    with Server(completion(RIGHT), *[completion("I am a teapot")] * 3) as server:
+        recipe = judged_by(server).changed(["eval.judge.concurrency=2"])
+        evaluation.evaluate(recipe.changed(["eval.scorers=[em]"]), Path("run"))
+        lines = [json.loads(line) for line in Path("run/episodes.jsonl").read_text().splitlines()]
+        questions = {task.id: task.questions for task in evaluation.planned_tasks(recipe)}
+        asked: list[int] = []
+
+        def look(done: int, planned: int, _: str) -> None:
+            asked.append(len(server.bodies))
+            assert len(Path("run/verdicts.jsonl").read_text().splitlines()) == done == 1
+            assert planned == 2
+
+        with pytest.raises(AtommemError, match="no verdict after 3 tries"):
+            verdicts.judge(recipe, Path("run"), lines, questions.__getitem__, look)
+    assert len(asked) == 1
+    assert asked[0] <= 2
+
+
+def test_a_sentence_about_the_judge_names_its_keys() -> None:
+    with Server(error(404, "no such model")) as server, pytest.raises(BackendError) as caught:
+        evaluation.evaluate(judged_by(server), Path("run"))
+    assert str(caught.value).startswith("the judge: http")
+    assert str(caught.value).endswith("correct eval.judge.url or eval.judge.model")
 
 
 def test_hostile_verdicts_reach_the_message_as_text() -> None:

@@ -13,7 +13,7 @@ from atommem_cli import recipe as recipes
 from atommem_cli.assembly import chunks_of
 from atommem_cli.episode import Agent
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
-from atommem_cli.journals import EPISODES, STEPS, Fault, Line, Offsets, incomplete, offsets, shaped
+from atommem_cli.journals import EPISODES, STEPS, VERDICTS, Fault, Line, Offsets, incomplete, offsets, shaped
 from atommem_cli.jsonlines import read_json, whole_lines
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import SCHEMA, latest
@@ -22,8 +22,6 @@ from atommem_cli.text import Tokenizer
 from atommem_cli.types import Chunk, StopReason, Task
 
 __all__ = ["EPISODES", "STEPS", "VERDICTS", "Line", "Run", "by_task", "failed", "open_all"]
-
-VERDICTS = "verdicts.jsonl"
 
 _COMMANDS = ("eval", "grpo")
 """Whose episodes are read: evaluations, and the rollouts that a training keeps."""
