@@ -17,7 +17,7 @@ from atommem_cli.memory import Memory, Store
 from atommem_cli.player import Budget, Journal
 from atommem_cli.recipe import Recipe
 from atommem_cli.rollout import Rollout
-from atommem_cli.text import Tokenizer, chunk_documents
+from atommem_cli.text import chunks_of
 from atommem_cli.types import Chunk, Task, Trajectory
 from atommem_cli.vectors import CachedEmbedder
 
@@ -70,14 +70,19 @@ class Parts:
     def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
         """The episodes of some tasks, `eval.repeats` each, made one by one as they are asked for."""
         for task in tasks:
-            chunks, cut = chunks_of(self.recipe, task, self.policy.tokenizer)
+            chunks, left_out = self.cut(task)
             for sample in range(self.recipe.eval.repeats):
-                yield self.episode(task, sample, chunks, cut)
+                yield self.episode(task, sample, chunks, left_out)
 
-    def episode(self, task: Task, sample: int, chunks: tuple[Chunk, ...], cut: int, *, turn: int = 0) -> Episode:
+    def cut(self, task: Task) -> tuple[tuple[Chunk, ...], int]:
+        """The chunks of a task, and the tokens that are in none of them."""
+        return chunks_of(self.recipe.chunk, task.documents, self.policy.tokenizer)
+
+    def episode(self, task: Task, sample: int, chunks: tuple[Chunk, ...], left_out: int, *, turn: int = 0) -> Episode:
         """One episode of one task.
 
         Args:
+            chunks, left_out: see `cut`.
             turn: tells apart the same sample of the same task played again later, as training does.
         """
         recipe = self.recipe
@@ -100,7 +105,7 @@ class Parts:
             limits,
             sample=sample,
             seed=seeds.derive(recipe.seed, task.id, sample, *([turn] if turn else [])),
-            truncated_tokens=cut,
+            truncated_tokens=left_out,
             marks=thoughts.marks_of(recipe.policy.model_extra),
         )
 
@@ -145,16 +150,3 @@ def _policy(recipe: Recipe) -> Policy | ServerPolicy:
     module, options = recipes.plugin("policies", recipe.policy)
     policy: Policy | ServerPolicy = module.build(options)
     return policy
-
-
-def chunks_of(recipe: Recipe, task: Task, tokenizer: Tokenizer) -> tuple[tuple[Chunk, ...], int]:
-    """The chunks of a task under a recipe, and the tokens that none of them shows."""
-    chunk = recipe.chunk
-    return chunk_documents(
-        task.documents,
-        tokenizer,
-        size=chunk.tokens,
-        overlap=chunk.overlap,
-        by=chunk.by,
-        most=chunk.most,
-    )

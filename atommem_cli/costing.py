@@ -15,14 +15,14 @@ from statistics import fmean
 from typing import Any
 
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import assemble, chunks_of
+from atommem_cli.assembly import assemble
 from atommem_cli.episode import Agent, Call
 from atommem_cli.evaluation import check_scorers, planned_tasks
 from atommem_cli.judging import NAME, judge_messages
 from atommem_cli.recipe import Recipe
 from atommem_cli.tables import Cost
 from atommem_cli.taskfiles import verify
-from atommem_cli.text import Span, Tokenizer
+from atommem_cli.text import Span, Tokenizer, chunks_of
 from atommem_cli.types import Chunk, Generation, OpKind, Task
 from atommem_cli.verdicts import TOKENS, TRIES
 
@@ -106,7 +106,7 @@ def _count(every: Sequence[_Counts], progress: Progress | None) -> None:
         for number, task in enumerate(tasks, start=1):
             for one in group:
                 one.tokenizer = tokenizer
-                chunks, cut = chunks_of(one.recipe, task, tokenizer)
+                chunks, cut = chunks_of(one.recipe.chunk, task.documents, tokenizer)
                 one.sizes.append((len(chunks), sum(chunk.tokens for chunk in chunks), len(task.questions)))
                 one.asked += [(question.text, question.answers) for question in task.questions]
                 if len(one.first) < PLAYED:

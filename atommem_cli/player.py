@@ -68,6 +68,7 @@ class Player:
         self._budget = budget
         self._journal = journal
         self._play = episode.agent.play(episode)
+        self._left_out = episode.truncated_tokens  # before the agent says what it cut itself
         self._open: _Step | None = None
         self._opening: list[OpResult] = []
         self._opened = False
@@ -135,7 +136,8 @@ class Player:
             stop=self._stop,
             transitions=tuple(self._transitions),
             usage=replace(self._usage, entries=memory.peak, reads=memory.reads),
-            chunks=len(episode.chunks),
+            chunks=episode.chunks,
+            left_out=self._left_out,
             truncated_tokens=episode.truncated_tokens,
             error=self._error,
             digest=memory.digest,

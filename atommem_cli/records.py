@@ -5,6 +5,7 @@
     sessions.jsonl   one line when a process begins to work on the run, one when it ends
     steps.jsonl      one line per model call, appended when the step is over
     episodes.jsonl   one line per episode, appended when it is over
+    chunks.jsonl     one line per task, how its stream was cut; see `cuts`
     summary.json, table.md   made from the lines above, and made again by each session
 
 Every line is one `write`; a line that a kill or a full disk cut short is removed when the run is opened
@@ -24,6 +25,7 @@ from typing import Any, Self
 
 from atommem_cli import folders
 from atommem_cli import identity as what
+from atommem_cli.cuts import CHUNKS, Cuts, cut_line
 from atommem_cli.errors import BackendError, RunMismatch
 from atommem_cli.journals import EPISODES, STEPS, Fault, Line, incomplete, offsets, shaped, steps_digest
 from atommem_cli.jsonlines import Lines, read_json, write_whole
@@ -110,6 +112,9 @@ class RunFolder(Folder):
         try:
             self.episodes = Lines(path / EPISODES)
             self.steps = Lines(path / STEPS)
+            self._chunks = Lines(path / CHUNKS)
+            self._cut = {*Cuts(path).lines}
+            """Tasks whose cut is written down."""
             lines = latest(line for _, line in shaped(self.episodes.path))
             self._index = offsets(self.steps.path)
             """What earlier sessions left."""
@@ -123,8 +128,9 @@ class RunFolder(Folder):
     def __exit__(self, *_: object) -> None:
         self.steps.sync()
         self.episodes.sync()
-        self.episodes.close()
-        self.steps.close()
+        self._chunks.sync()
+        for lines in (self.episodes, self.steps, self._chunks):
+            lines.close()
         super().__exit__()
 
     def _mend(self, episodes: Sequence[Line]) -> frozenset[str]:
@@ -169,6 +175,9 @@ class RunFolder(Folder):
         """Append one finished episode with its scores (per scorer, one number per question)."""
         if trajectory.episode in self._finished:
             return
+        if trajectory.task not in self._cut:
+            self._chunks.append(cut_line(trajectory.task, trajectory.chunks, trajectory.left_out))
+            self._cut.add(trajectory.task)
         self.steps.sync()  # a power cut must not keep the line and lose what it sums up
         self.episodes.append(episode_line(trajectory, scores, _digest_of(trajectory)))
         if trajectory.stop is not StopReason.ERROR:
@@ -232,7 +241,7 @@ def episode_line(trajectory: Trajectory, scores: Mapping[str, Sequence[float]], 
         "answers": [{"text": a.text, "tagged": a.tagged} for a in trajectory.answers],
         "scores": scores,
         "usage": asdict(trajectory.usage),
-        "chunks": trajectory.chunks,
+        "chunks": len(trajectory.chunks),
         "truncated_tokens": trajectory.truncated_tokens,
         "memory": trajectory.digest,
         "steps": steps,

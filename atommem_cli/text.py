@@ -8,10 +8,11 @@ AtomMem tokenises the whole context once with the policy's tokenizer; chunk t sh
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from atommem_cli.headings import quoted_document
+from atommem_cli.sections import ChunkSection
 from atommem_cli.types import Chunk, Document
 
 Span = tuple[int, int]
@@ -92,12 +93,25 @@ def chunk_documents(
         kept = windows[:head] + windows[len(windows) - most // 2 :]
         cut = len(tokens) - len(set().union(*(range(a, b) for a, b in kept)))
         windows = kept
-    chunks = []
-    for index, (first, last) in enumerate(windows):
-        start, end = tokens[first][0], tokens[last - 1][1]
-        inside = tuple(i for i, (a, b) in enumerate(spans) if a < end and b > start)
-        chunks.append(Chunk(index, text[start:end], last - first, inside))
-    return tuple(chunks), cut
+    bounds = [(tokens[first][0], tokens[last - 1][1], last - first) for first, last in windows]
+    return _between(text, spans, bounds), cut
+
+
+def chunks_of(how: ChunkSection, documents: Sequence[Document], tokenizer: Tokenizer) -> tuple[tuple[Chunk, ...], int]:
+    """`chunk_documents` as a recipe says."""
+    return chunk_documents(documents, tokenizer, size=how.tokens, overlap=how.overlap, by=how.by, most=how.most)
+
+
+def chunks_at(documents: Sequence[Document], bounds: Iterable[tuple[int, int, int]]) -> tuple[Chunk, ...]:
+    """The chunks of a stream, given first character, end and number of tokens of each."""
+    return _between(*render(documents), bounds)
+
+
+def _between(text: str, spans: Sequence[Span], bounds: Iterable[tuple[int, int, int]]) -> tuple[Chunk, ...]:
+    return tuple(
+        Chunk(index, text[a:b], a, tokens, tuple(i for i, (x, y) in enumerate(spans) if x < b and y > a))
+        for index, (a, b, tokens) in enumerate(bounds)
+    )
 
 
 def cut_middle(text: str, tokenizer: Tokenizer, most: int) -> tuple[str, int]:

@@ -167,6 +167,8 @@ class Chunk:
 
     index: int
     text: str
+    start: int
+    """Its first character, in the stream as `text.render` writes it."""
     tokens: int
     documents: tuple[int, ...]
     """Indices into `Task.documents` of those that lie in it, wholly or in part, in order."""
@@ -316,8 +318,10 @@ class Trajectory:
     stop: StopReason
     transitions: tuple[Transition, ...]
     usage: Usage
-    chunks: int
-    """Chunks the task was cut into."""
+    chunks: tuple[Chunk, ...]
+    """What the task was cut into."""
+    left_out: int = 0
+    """Tokens of the task that are in no chunk."""
     truncated_tokens: int = 0
     """Tokens of the task that were never shown (centre truncation)."""
     error: str = ""

@@ -47,7 +47,7 @@ def transition(reply: str = "r", seconds: float = 0.5) -> Transition:
 
 def trajectory(name: str = "t#0", stop: StopReason = StopReason.ANSWERED, seconds: float = 0.5) -> Trajectory:
     return Trajectory(
-        name, "t", 0, (Answer("a", tagged=True),), stop, (transition(seconds=seconds),), Usage(calls=1), chunks=1
+        name, "t", 0, (Answer("a", tagged=True),), stop, (transition(seconds=seconds),), Usage(calls=1), chunks=()
     )
 
 

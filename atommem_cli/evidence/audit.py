@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from atommem_cli import evaluation, judging, metrics, taskfiles
 from atommem_cli import recipe as recipes
+from atommem_cli.cuts import CHUNKS, cut_line
 from atommem_cli.episode import Episode
 from atommem_cli.evidence.journal import Attempt, Finding, Journal, differences, digest
 from atommem_cli.evidence.runs import EPISODES, STEPS, VERDICTS, Line, Run
@@ -16,7 +17,7 @@ from atommem_cli.jsonlines import read_json
 from atommem_cli.memory import Memory, Text
 from atommem_cli.records import episode_line, op_line, prompt_hash, recorded_reply, step_line
 from atommem_cli.summary import renamed, summarize
-from atommem_cli.types import Generation, Observation, OpKind, OpResult, Question, Task, Trajectory, Transition
+from atommem_cli.types import Chunk, Generation, Observation, OpKind, OpResult, Question, Task, Trajectory, Transition
 
 RUN, RECIPE, SUMMARY = "run.json", "recipe.yaml", "summary.json"
 
@@ -58,6 +59,18 @@ def identity(run: Run) -> Iterator[Finding]:
     }
     for path, was, now in differences({key: known.get(key) for key in expected}, expected):
         yield Finding(RUN, f"is {_shown(was)}, and comes out as {_shown(now)} now", field=path)
+
+
+def cut(run: Run, task: Task, chunks: Sequence[Chunk], left_out: int) -> Iterator[Finding]:
+    """Compare the record of a task's chunks with chunks that were cut again.
+
+    Raises:
+        SourceError: a line of the record is damaged.
+    """
+    kept = run.cuts.lines.get(task.id)
+    if kept is not None:
+        for path, was, now in differences(kept, cut_line(task.id, chunks, left_out)):
+            yield Finding(CHUNKS, f"of {task.id} is {_shown(was)}, and comes out as {_shown(now)} now", field=path)
 
 
 _IDENTITY = ("schema", "command", "recipe", "tasks", "episodes", "scorers", "agent", "policy", "embedder")

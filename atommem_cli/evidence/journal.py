@@ -15,6 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
+from atommem_cli.cuts import CHUNKS
 from atommem_cli.evidence.runs import VERDICTS, failed
 from atommem_cli.glyphs import visible
 from atommem_cli.journals import EPISODES, STEPS, Line, steps_digest
@@ -66,7 +67,7 @@ class Journal:
         self.loose = 0
         """Lines of failed calls that belong to no attempt: the process was killed before the episode's line."""
         self._path = path
-        self.torn = [name for name in (EPISODES, STEPS, VERDICTS) if _torn(path / name)]
+        self.torn = [name for name in (EPISODES, STEPS, VERDICTS, CHUNKS) if _torn(path / name)]
         """Files whose last line has no end."""
         self._lines: dict[str, list[Line]] = {}
         for _, line in self._read(EPISODES, _EPISODE):

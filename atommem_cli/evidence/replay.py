@@ -12,19 +12,33 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import Parts, assemble, chunks_of
+from atommem_cli.assembly import Parts, assemble
+from atommem_cli.cuts import CHUNKS
 from atommem_cli.episode import Call
+from atommem_cli.errors import MissingExtra
 from atommem_cli.evaluation import planned_tasks
 from atommem_cli.evidence import audit
 from atommem_cli.evidence.audit import Audit
 from atommem_cli.evidence.journal import Finding, Journal
 from atommem_cli.evidence.runs import Run
 from atommem_cli.evidence.tape import Blind, Shown, Tape, without_end
+from atommem_cli.evidence.viewing import needs_tokenizer
 from atommem_cli.memory import Store
 from atommem_cli.tables import Table
-from atommem_cli.text import Tokenizer
-from atommem_cli.types import Generation, Question, Task, Trajectory
+from atommem_cli.text import Span, Tokenizer, chunks_of
+from atommem_cli.types import Chunk, Generation, Question, Task, Trajectory
 from atommem_cli.vectors import CachedEmbedder
+
+
+@dataclass
+class _TokenizerOf:
+    """That of a run's policy, loaded when something asks it."""
+
+    run: Run
+    name: str = "replay"
+
+    def spans(self, text: str) -> Sequence[Span]:
+        return self.run.tokenizer.spans(text)
 
 
 @dataclass
@@ -43,13 +57,19 @@ class Silent:
 
 
 def silent(run: Run) -> Silent:
-    """In place of the policy of a run; loads its tokenizer, no weights.
+    """In place of the policy of a run; loads no weights, and its tokenizer where something counts with it.
 
     Raises:
-        MissingExtra: the model's folder is not there any more.
+        MissingExtra: the model's folder is not there any more, and the agent showed what its window has room for.
     """
     policies, options = recipes.plugin("policies", run.recipe.policy)
-    return Silent(run.tokenizer, policies.window(options))
+    try:
+        window = policies.window(options)
+    except MissingExtra:
+        if needs_tokenizer(run):
+            raise
+        window = None  # nothing was cut to fit it
+    return Silent(_TokenizerOf(run), window)
 
 
 def retrieving(run: Run, policy: Silent) -> Parts:
@@ -61,8 +81,18 @@ def retrieving(run: Run, policy: Silent) -> Parts:
     return assemble(run.recipe.changed([f"store={{name: {run.recipe.store.name}}}"]), playing=policy)
 
 
+@dataclass(frozen=True, slots=True)
+class _Blind(Parts):
+    """Parts that read what the run read, and retrieve what it retrieved."""
+
+    run: Run
+
+    def cut(self, task: Task) -> tuple[tuple[Chunk, ...], int]:
+        return self.run.cut(task)
+
+
 def _blind(run: Run, policy: Silent, store: Store) -> Parts:
-    return Parts(run.recipe, run.agent, policy, store, CachedEmbedder(Blind()))
+    return _Blind(run.recipe, run.agent, policy, store, CachedEmbedder(Blind()), run)
 
 
 def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:
@@ -95,6 +125,8 @@ class Replayed:
     """Everything that is not as it was written; of each play of an episode the first step that differs, alone."""
     retrieved: bool
     """Whether retrieval was recomputed, too."""
+    recut: bool = False
+    """Whether the streams were cut into chunks again; else they are taken as the run wrote them down."""
     summed_up: bool = False
     """Whether `summary.json` was compared: it is there, and everything else is sound."""
     planned: int = 0
@@ -114,6 +146,13 @@ class Replayed:
     """Failed calls that no episode's line covers, since the process was killed before it wrote one: not replayed."""
 
 
+def _can_cut(run: Run) -> bool:
+    try:
+        return bool(run.tokenizer)
+    except MissingExtra:
+        return False
+
+
 def table(found: Replayed) -> Table:
     """What came out as it was written, and what did not."""
     rows = [
@@ -122,6 +161,7 @@ def table(found: Replayed) -> Table:
         ("model calls, operations", f"{found.steps}, {found.operations}"),
         ("failed calls that were made again", str(found.loose)),
         ("retrieval", "recomputed" if found.retrieved else "as the journal shows it (--retrieve recomputes it)"),
+        ("chunks", "cut again" if found.recut else "as the run kept them: the policy's tokenizer is not here"),
         ("summary.json", "compared" if found.summed_up else "not compared"),
         *(("FINDING", str(finding)) for finding in found.findings),
     ]
@@ -134,16 +174,18 @@ def table(found: Replayed) -> Table:
 def verify(run: Run, *, retrieve: bool = False, progress: Callable[[int, int, str], None] | None = None) -> Replayed:
     """Play a run again and compare everything with its files: each operation, prompt, digest and score.
 
-    A changed byte that changes a JSON value of `steps.jsonl`, `episodes.jsonl`, `verdicts.jsonl`, `run.json` or
-    `summary.json`, or what `recipe.yaml` says about playing, is a finding, or an error that names the file: so are 97 %
-    of the bytes of the journal of a small run, 95 % of `summary.json` and 60 % of `recipe.yaml` (measured on 720
-    changes by tests/test_replay.py, which finds every one of them; the others change no value, or one of those below).
+    A changed byte that changes a JSON value of `steps.jsonl`, `episodes.jsonl`, `chunks.jsonl`, `verdicts.jsonl`,
+    `run.json` or `summary.json`, or what `recipe.yaml` says about playing, is a finding, or an error that names the
+    file: so are 97 % of the bytes of the journal of a small run, 95 % of `summary.json` and 60 % of `recipe.yaml`
+    (measured on 840 changes by tests/test_replay.py, which finds every one of them; the others change no value, or
+    one of those below).
     Lines of different episodes may stand in any order. What nothing proves:
 
     * times: `seconds` of a step, `time` of `summary.json`, all of `sessions.jsonl`; `table.md` is not read.
     * `name`, `eval.max_failed` and the sections of other commands in `recipe.yaml`, and the folder's name in
       `summary.json`: they have no part in playing.
     * without a `summary.json` (a run that goes on): verdicts, and what `run.json` says about policy and embedder.
+    * without the policy's tokenizer (`recut`): how many tokens a chunk has, and how many are in none.
     * that the next prompt of an episode was too long for `budget.prompt_tokens`, unless `retrieve`.
     * failed calls that were made again (`loose`), and verdicts on plays that were played again.
     * a value that was changed together with every digest over it: this guards against damage, not forgery.
@@ -155,11 +197,13 @@ def verify(run: Run, *, retrieve: bool = False, progress: Callable[[int, int, st
 
     Raises:
         SourceError: a line is no JSON, or the prepared tasks are gone or damaged.
-        MissingExtra: the policy's tokenizer, or the embedder, is not there.
+        MissingExtra: the embedder is not there, or the policy's tokenizer, and the run's own record of its chunks
+            does not do without.
     """
     found = list(audit.identity(run))
     if found:  # nothing below can come out the same
         return Replayed(tuple(found), retrieve)
+    recut = _can_cut(run)
     journal, checked, policy = Journal(run.path), Audit(run, blind=not retrieve), silent(run)
     parts = retrieving(run, policy) if retrieve else _blind(run, policy, Shown(checked))
     rollout = parts.rollout(checked)
@@ -173,12 +217,13 @@ def verify(run: Run, *, retrieve: bool = False, progress: Callable[[int, int, st
             if kept and not journal.lines(f"{task.id}#0"):
                 continue  # of an update's tasks alone
             questions[task.id] = task.questions
-            chunks, cut = chunks_of(run.recipe, task, policy.tokenizer)
+            chunks, left_out = chunks_of(run.recipe.chunk, task.documents, run.tokenizer) if recut else run.cut(task)
+            found += audit.cut(run, task, chunks, left_out)
             for sample in range(run.recipe.eval.repeats):
                 name = f"{task.id}#{sample}"
                 attempts = list(journal.attempts(name))
                 for attempt in attempts:
-                    episode = parts.episode(task, sample, chunks, cut)
+                    episode = parts.episode(task, sample, chunks, left_out)
                     checked.begin_attempt(attempt, episode)
                     if retrieve:
                         parts.vectors.vectors_for(checked.texts())  # in one batch
@@ -195,6 +240,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Callable[[int, int, st
         parts.close()
     found = [*journal.findings, *checked.findings, *found]
     found += [Finding(journal.file(name), "no such episode was planned", name) for name in sorted(names)]
+    found += [Finding(CHUNKS, f"holds {task}, of no episode") for task in run.cuts.lines.keys() - questions.keys()]
     summed_up = (run.path / audit.SUMMARY).exists()
     if summed_up:
         found += audit.completeness(run, journal, missing)
@@ -202,6 +248,6 @@ def verify(run: Run, *, retrieve: bool = False, progress: Callable[[int, int, st
     if summed_up:
         found += audit.summing_up(run, questions)
     return Replayed(
-        tuple(found), retrieve, summed_up, run.planned, ended["ended"], ended["failed"], ended["retried"],
+        tuple(found), retrieve, recut, summed_up, run.planned, ended["ended"], ended["failed"], ended["retried"],
         ended["unfinished"], checked.steps, checked.operations, journal.loose,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 from atommem_cli import judging
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import chunks_of
+from atommem_cli.cuts import Cuts
 from atommem_cli.episode import Agent
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.journals import EPISODES, STEPS, VERDICTS, Fault, Line, Offsets, incomplete, offsets, shaped
@@ -18,7 +18,7 @@ from atommem_cli.jsonlines import read_json, whole_lines
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import SCHEMA, latest
 from atommem_cli.taskfiles import TaskFile, verify
-from atommem_cli.text import Tokenizer
+from atommem_cli.text import Tokenizer, chunks_of
 from atommem_cli.types import Chunk, StopReason, Task
 
 __all__ = ["EPISODES", "STEPS", "VERDICTS", "Line", "Run", "by_task", "failed", "open_all"]
@@ -180,9 +180,28 @@ class Run:
         tokenizer: Tokenizer = module.tokenizer(options)
         return tokenizer
 
+    @functools.cached_property
+    def cuts(self) -> Cuts:
+        """How the tasks were cut, as the run wrote it down.
+
+        Raises:
+            SourceError: a line is damaged.
+        """
+        return Cuts(self.path)
+
+    def cut(self, task: Task) -> tuple[tuple[Chunk, ...], int]:
+        """What the agent read, step by step, and the tokens that are in none of the chunks.
+
+        Raises:
+            SourceError, RunMismatch: the run's own record of it is damaged, or does not fit.
+            MissingExtra: there is no such record, and the model's folder is not there any more.
+        """
+        kept = self.cuts.chunks(task)
+        return chunks_of(self.recipe.chunk, task.documents, self.tokenizer) if kept is None else kept
+
     def chunks(self, task: Task) -> tuple[Chunk, ...]:
-        """What the agent read, step by step."""
-        return chunks_of(self.recipe, task, self.tokenizer)[0]
+        """What the agent read, step by step; as `cut`."""
+        return self.cut(task)[0]
 
     def steps(self, episode: str) -> list[Line]:
         """The journal of one episode by step; -1 is what the agent did before its first call.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from atommem_cli import recipe as recipes
 from atommem_cli.episode import shows_of
 from atommem_cli.evidence.runs import Line, Run
-from atommem_cli.text import Span, render
+from atommem_cli.text import Span, chunks_at, render
 from atommem_cli.types import Chunk, Shows, Task
 
 
@@ -21,7 +21,7 @@ def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
     shows = shows_of(run.agent)
     if shows is not Shows.WHOLE:
         return () if shows is Shows.NOTHING else run.chunks(task)
-    whole, spans = render(task.documents)
+    whole, _ = render(task.documents)
     module, options = recipes.plugin("policies", run.recipe.policy)
     pieces = [(0, len(whole))]
     if line["truncated_tokens"] and module.window(options) is not None:
@@ -30,10 +30,18 @@ def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
         head, tail = room - room // 2, room // 2
         ends = (tokens[head - 1][1] if head else 0, tokens[-tail][0] if tail else len(whole))
         pieces = [(0, ends[0]), (ends[1], len(whole))]
-    return tuple(
-        Chunk(index, whole[a:b], 0, tuple(i for i, (x, y) in enumerate(spans) if x < b and y > a))
-        for index, (a, b) in enumerate(pieces)
-    )
+    return chunks_at(task.documents, ((a, b, 0) for a, b in pieces))
+
+
+def needs_tokenizer(run: Run) -> bool:
+    """Whether the policy's tokenizer must say what was shown: the run did not write down all that it takes.
+
+    Raises:
+        SourceError: a line of the run is damaged.
+    """
+    if shows_of(run.agent) is Shows.WHOLE and any(line["truncated_tokens"] for line in run.episodes.values()):
+        return True
+    return any(line["task"] not in run.cuts.lines for line in run.episodes.values())
 
 
 class View:
@@ -43,7 +51,7 @@ class View:
         self._task = task
         self._chunks = {chunk.index: chunk for chunk in chunks}
         self._text, self._documents = render(task.documents)
-        self._spans: Mapping[int, Span] = dict(self._placed(chunks))
+        self._spans = {chunk.index: (chunk.start, chunk.start + len(chunk.text)) for chunk in chunks}
         self._seen: list[Span] = []
 
     def lists(self, documents: Collection[int]) -> bool:
@@ -75,15 +83,3 @@ class View:
             if start >= end:
                 return True
         return not self._text[start:end].strip()
-
-    def _placed(self, chunks: Sequence[Chunk]) -> Iterator[tuple[int, Span]]:
-        """Where each chunk lies. Chunks begin one after the other, inside their first document."""
-        before = -1
-        for chunk in chunks:
-            if chunk.documents:
-                start, end = self._documents[chunk.documents[0]]
-                at = self._text.find(chunk.text, max(start, before + 1))
-                if not 0 <= at < end:
-                    at = self._text.find(chunk.text, start)
-                before = at
-                yield chunk.index, (at, at + len(chunk.text))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from atommem_cli import evaluation, metrics
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import Parts, chunks_of
+from atommem_cli.assembly import Parts
 from atommem_cli.episode import Episode, Policy, ServerPolicy
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import audit
@@ -151,7 +151,7 @@ def _play(
     with closing(retrieving(run, mute)) as parts:
         _insist(run, "embedder", parts.vectors.describe())
         task = run.task(line["task"])
-        start = Start(task, line["sample"], *chunks_of(run.recipe, task, mute.tokenizer))
+        start = Start(task, line["sample"], *run.cut(task))
         before = _as_it_was(run, name, start.episode(parts), parts)
         agents = [Edited(parts.agent, one) for one in edits]
         episodes = [start.episode(replace(parts, agent=agent)) for agent in agents]

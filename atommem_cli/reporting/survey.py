@@ -14,6 +14,7 @@ from atommem_cli.evidence.hygiene import Hygiene
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.tallies import Tallies, Tally
 from atommem_cli.evidence.tracing import trace
+from atommem_cli.evidence.viewing import needs_tokenizer
 from atommem_cli.reporting import casebook
 from atommem_cli.reporting.casebook import Case
 from atommem_cli.types import OpKind, Outcome, Question, Task
@@ -86,7 +87,8 @@ def take(run: Run, label: str, most: int = casebook.EPISODES) -> Survey:
     leading = judging.leading(scorers)
     survey = Survey(run, label, scorers, leading)
     tasks = _there(survey, run.check, "Questions, gold answers, causes and hygiene cannot be shown")
-    chunks = tasks and _there(survey, lambda: run.tokenizer, "Chunks, causes and hygiene cannot be shown")
+    gone = "Chunks, causes and hygiene cannot be shown"
+    chunks = tasks and _there(survey, lambda: needs_tokenizer(run) and run.tokenizer, gone)
     missed = {name: any(score < MISSED_BELOW for score in line["scores"][leading]) for name, line in lines.items()}
     chosen: dict[str, Case] = {name: {} for name in casebook.choose(missed, most)}
     tallies = Tallies()

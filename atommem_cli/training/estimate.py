@@ -17,12 +17,12 @@ from typing import Any
 
 from atommem_cli import metrics, rewards
 from atommem_cli import recipe as recipes
-from atommem_cli.assembly import chunks_of
 from atommem_cli.costing import EpisodeBound, bound_episode, prompts
 from atommem_cli.episode import Agent
 from atommem_cli.errors import MissingExtra
 from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import read_tasks, verify
+from atommem_cli.text import chunks_of
 from atommem_cli.training import footprint, settings, student
 from atommem_cli.training.plans import Bound, GrpoPlan, Memory
 from atommem_cli.types import Chunk, Task
@@ -108,7 +108,7 @@ def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound,
     bounds: list[EpisodeBound] = []
     first: list[tuple[Task, tuple[Chunk, ...], int]] = []
     for task in read_tasks(folder, sampled):
-        chunks, cut = chunks_of(recipe, task, tokenizer)
+        chunks, cut = chunks_of(recipe.chunk, task.documents, tokenizer)
         bounds.append(bound_episode(recipe, agent, len(chunks), len(task.questions)))
         if len(first) < PLAYED:
             first.append((task, chunks, cut))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from trl.models import unwrap_model_for_generation
 
-from atommem_cli.assembly import Parts, chunks_of
+from atommem_cli.assembly import Parts
 from atommem_cli.batches import Row, micro_batches
 from atommem_cli.chat import OffsetTokenizer
 from atommem_cli.clock import Clock
@@ -169,12 +169,12 @@ def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: S
     started, clock = time.perf_counter(), Clock()
     episodes = []
     chunks: tuple[Chunk, ...] = ()
-    cut, of = 0, None
+    left_out, of = 0, None
     for task, sample in zip(tasks, samples, strict=True):
         if of is not task:
-            chunks, cut = chunks_of(parts.recipe, task, policy.tokenizer)
+            chunks, left_out = parts.cut(task)
             of = task
-        episodes.append(parts.episode(task, sample, chunks, cut, turn=turn))
+        episodes.append(parts.episode(task, sample, chunks, left_out, turn=turn))
     policy.batch = len(episodes)
     trajectories = list(parts.rollout(clock=clock).play(policy, episodes))
     policy.join()
