@@ -170,10 +170,10 @@ def _judge_replies(folder: Path) -> dict[str, int]:
     return {"all": sum(len(line["correct"]) for line in lines), **{k: counts[k] for k in replies.HOW}}
 
 
-def _spread(values: Iterable[int]) -> dict[str, float]:
+def _spread(values: Iterable[int]) -> dict[str, float | None]:
     ordered = sorted(values)
     if not ordered:
-        return {"min": 0, "median": 0, "max": 0}
+        return {"min": None, "median": None, "max": None}
     return {"min": ordered[0], "median": median(ordered), "max": ordered[-1]}
 
 

@@ -44,7 +44,7 @@ class Rates:
     """What a user knows about a machine or a price list; None is not known."""
 
     speed: tuple[float, float] | None = None
-    """Prompt and new tokens per second, of all requests together."""
+    """Prompt and new tokens per second, of all requests together; above 0."""
     price: tuple[float, float] | None = None
     """Of a million prompt and new tokens."""
 
@@ -302,8 +302,10 @@ def _score(cell: Mapping[str, Any]) -> str:
     return percent(cell["mean"], cell["low"], cell["high"]) if cell["n"] else "-"
 
 
-def number(value: float) -> str:
-    """With separators; one digit behind the point unless it is whole."""
+def number(value: float | None) -> str:
+    """With separators; one digit behind the point unless it is whole. None is a dash: there is nothing to count."""
+    if value is None:
+        return "-"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
 from atommem_cli.errors import SourceError
 from atommem_cli.recipe import preparing
@@ -138,7 +138,7 @@ class Manifest(BaseModel):
     checked: dict[str, str] = {}
     """Of `train`: the files and prepared tasks of validation whose questions were left out -> their sha256 ("hub" for
     the hub's, and for generated tasks why there can be none). Empty: nothing was at hand to compare with."""
-    tasks: int
+    tasks: PositiveInt
     documents: Spread
     """Documents per task."""
     tokens: Spread

@@ -15,7 +15,7 @@ import pytest
 from commands import ATOMMEM, atommem, complaint
 from policies._server import Server, completion, error
 
-from atommem_cli import costing, evaluation, jsonlines, preparation
+from atommem_cli import costing, evaluation, jsonlines, preparation, summary, tables
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RecipeError, SourceError, UsageError
 from atommem_cli.types import Answer, Question
@@ -63,6 +63,16 @@ def test_a_result_says_everything_a_table_needs(home: Path, monkeypatch: pytest.
     assert recipes.load(str(folder / "recipe.yaml")).digest == recipe.digest
 
 
+def test_a_run_without_an_episode_has_dashes_for_numbers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(home, out="nothing", monkeypatch=monkeypatch)
+    for name in ("episodes.jsonl", "steps.jsonl"):
+        Path("nothing", name).write_text("")
+    found = summary.summarize(Path("nothing"), {})
+    (row,) = tables.scores([found]).rows
+    assert (row[4:6], row[-3:]) == (("-", "-"), ("-", "-", "-"))
+    assert "nan" not in tables.evaluation(found)
+
+
 def test_the_same_command_again_changes_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(home, out="again", monkeypatch=monkeypatch)
     before = {name: (home / "again" / name).read_bytes() for name in ("episodes.jsonl", "steps.jsonl", "run.json")}
@@ -105,6 +115,15 @@ def test_damaged_tasks_are_noticed_before_anything_is_played(tmp_path: Path, mon
     with pytest.raises(SourceError, match="is not the file that its manifest describes"):
         run(tmp_path, out="mine", monkeypatch=monkeypatch)
     assert not (tmp_path / "mine").exists()
+
+
+def test_tasks_that_are_none_are_refused_before_anything_is_divided_by_them(tmp_path: Path) -> None:
+    atommem("prepare", "stream", "--limit", "2", cwd=tmp_path)
+    for split in ("train", "validation"):
+        manifest = tmp_path / "data/stream" / split / "manifest.json"
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "tasks": 0}))
+    for command in ("eval", "ablate", "grpo"):
+        assert "tasks: Input should be greater than 0" in complaint(command, "--plan", cwd=tmp_path, status=2)
 
 
 def test_answer_i_is_scored_against_gold_i_only() -> None:

@@ -85,7 +85,7 @@ def replay(
 def what_if(
     run: RunFolder,
     episode: EpisodeName,
-    drop_op: Annotated[int | None, typer.Option(metavar="N", help="Without operation N, as replay numbers it.")] = None,
+    drop_op: Annotated[int | None, typer.Option(min=1, metavar="N", help="Without operation N of replay.")] = None,
     replace: Annotated[str | None, typer.Option(metavar="N:OPS", help="Operations in place of operation N.")] = None,
     insert: Annotated[str | None, typer.Option(metavar="STEP:OPS", help="Further operations at a step.")] = None,
     forbid: Annotated[str | None, typer.Option(metavar="KIND", help="Without any operation of a kind.")] = None,
@@ -99,12 +99,13 @@ def what_if(
     from atommem_cli.evidence import counterfactual, whatif
     from atommem_cli.evidence.runs import Run
 
-    opened = Run(run)
     if leave_one_out:
         counterfactual.alone(drop_op, replace, insert, forbid)
+        opened = Run(run)
         with terminal.progress("variants") as tell:
             found = whatif.leave_one_out(opened, episode, tell)
         show([whatif.prices(found)], [[asdict(one) for one in found]], as_json)
         return
-    one = whatif.price(opened, episode, counterfactual.intervention(drop_op, replace, insert, forbid))
+    change = counterfactual.intervention(drop_op, replace, insert, forbid)
+    one = whatif.price(Run(run), episode, change)
     show([whatif.comparison(one)], [asdict(one)], as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -136,11 +136,43 @@ RunOut = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="First tasks only.")]
 Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Episodes per task.")]
 Planned = Annotated[bool, typer.Option("--plan", help="Say what it would cost; touch no model.")]
+
+
+class Pair(NamedTuple):
+    """What is known of prompt tokens, and of new ones."""
+
+    prompt: float
+    new: float
+
+
+def _pair(option: str, least: float = 0) -> Callable[[str], Pair]:
+    """Reads "N" or "PROMPT,NEW": finite numbers from `least` on."""
+
+    def read(text: str) -> Pair:
+        try:
+            numbers = [float(part) for part in text.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2) or not all(least <= number < inf for number in numbers):
+            raise UsageError(f"{option} {text}: expected a number of at least {least:g}, or two joined by a comma")
+        return Pair(numbers[0], numbers[-1])
+
+    return read
+
+
 Speed = Annotated[
-    str | None,
-    typer.Option("--tokens-per-second", metavar="N", help="For --plan: of all requests; or PROMPT,NEW: gives hours."),
+    Pair | None,
+    typer.Option(
+        "--tokens-per-second",
+        parser=_pair("--tokens-per-second", least=1),
+        metavar="N",
+        help="For --plan: of all requests; or PROMPT,NEW: gives hours.",
+    ),
 ]
-Price = Annotated[str | None, typer.Option("--price", metavar="IN,OUT", help="For --plan: of a million tokens.")]
+Price = Annotated[
+    Pair | None,
+    typer.Option("--price", parser=_pair("--price"), metavar="IN,OUT", help="For --plan: of a million tokens."),
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -173,30 +205,17 @@ def show(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool) ->
 
 
 def show_costs(
-    costs: Sequence[tuple[str, tables.Cost]], what: str, speed: str | None, price: str | None, as_json: bool
+    costs: Sequence[tuple[str, tables.Cost]], what: str, speed: Pair | None, price: Pair | None, as_json: bool
 ) -> None:
-    """Print a plan, with a row for all of it together.
-
-    Raises:
-        UsageError: a rate cannot be read.
-    """
+    """Print a plan, with a row for all of it together."""
     from dataclasses import asdict
 
     from atommem_cli import costing
     from atommem_cli import tables as drawn
 
-    rates = drawn.Rates(_pair("--tokens-per-second", speed, least=1), _pair("--price", price))
     rows = [*costs, *([("together", costing.total(costs))] if len(costs) > 1 else [])]
-    show([drawn.costs(rows, what, rates)], [{what: name, **asdict(cost)} for name, cost in costs], as_json)
-
-
-def _pair(option: str, text: str | None, least: float = 0) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2) or not all(least <= number < inf for number in numbers):
-        raise UsageError(f"{option} {text}: expected a number of at least {least:g}, or two joined by a comma")
-    return numbers[0], numbers[-1]
+    show(
+        [drawn.costs(rows, what, drawn.Rates(speed, price))],
+        [{what: name, **asdict(cost)} for name, cost in costs],
+        as_json,
+    )

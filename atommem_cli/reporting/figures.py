@@ -98,6 +98,7 @@ def operations(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | No
             ends = {True: [0.0] * len(places), False: [0.0] * len(places)}
             for colour, kind in zip(PALETTE[theme], kinds, strict=False):
                 for effect, sign in ((True, 1), (False, -1)):
+                    # Of a run without an episode there, nothing is counted there: no bar.
                     heights = [sign * counts[at, kind, effect] / max(1, have[at]) for at in (*positions, ANSWERS)]
                     axes.bar(
                         places,
@@ -165,7 +166,7 @@ def missed(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
         colours = (*PALETTE[theme], INK[theme])
         for number, cause in enumerate(found):
             turn, place = divmod(number, len(colours))
-            widths = [100 * tally.causes[cause] / max(1, tally.questions) for tally in tallies]
+            widths = [100 * tally.causes[cause] / tally.questions for tally in tallies]
             style: dict[str, Any] = {"color": colours[place], "hatch": "////" if turn else None}
             style |= {"height": 0.62, "edgecolor": PAPER[theme], "label": cause}
             bars = axes.barh(rows, widths, left=starts, **style)

@@ -43,26 +43,22 @@ def add(parts: Iterable[Mapping[str, float]]) -> Sums:
 
 
 def means(total: Mapping[str, float]) -> dict[str, float]:
-    """The metrics of one step: operations per model call, the rest per trajectory."""
-    episodes, calls = max(1, total.get("trajectories", 0)), max(1, total.get("calls", 0))
+    """The metrics of one step: operations per model call, the rest per trajectory; without such, not there."""
+    per_call = [f"ops/{kind}/{outcome}" for kind in OpKind for outcome in Outcome]
+    found = {name: (name, "calls") for name in per_call}
+    found |= {name: (counted, "trajectories") for name, counted in _PER_TRAJECTORY.items()}
+    return {name: total.get(part, 0) / total[whole] for name, (part, whole) in found.items() if total.get(whole)}
 
-    def each(key: str) -> float:
-        return total.get(key, 0) / episodes
 
-    return {
-        **{
-            f"ops/{kind}/{outcome}": total.get(f"ops/{kind}/{outcome}", 0) / calls
-            for kind in OpKind
-            for outcome in Outcome
-        },
-        "memory/entries": each("entries"),
-        "memory/scratchpad_tokens": each("scratchpad_tokens"),
-        "memory/reads_again": each("reads_again"),
-        "trajectory/rows": each("calls"),
-        "trajectory/prompt_tokens": each("prompt_tokens"),
-        "trajectory/new_tokens": each("new_tokens"),
-        "trajectory/answered": each("answered"),
-    }
+_PER_TRAJECTORY = {
+    "memory/entries": "entries",
+    "memory/scratchpad_tokens": "scratchpad_tokens",
+    "memory/reads_again": "reads_again",
+    "trajectory/rows": "calls",
+    "trajectory/prompt_tokens": "prompt_tokens",
+    "trajectory/new_tokens": "new_tokens",
+    "trajectory/answered": "answered",
+}
 
 
 def _reads_again(trajectory: Trajectory) -> int:

@@ -294,8 +294,10 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         mine = [(made, rows, real, padded)]
         made, rows, real, padded = map(sum, zip(*gather(mine), strict=True))
         self._add("batch/rows", rows)
-        self._add("batch/skipped", 1 - rows / made if made else 0.0)
-        self._add("batch/padding", 1 - real / padded if padded else 0.0)
+        if made:
+            self._add("batch/skipped", 1 - rows / made)
+        if padded:
+            self._add("batch/padding", 1 - real / padded)
 
 
 def _rollout(prompts: Sequence[str], trainer: TrajectoryGRPOTrainer) -> dict[str, Any]:

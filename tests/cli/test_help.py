@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import pytest
 from commands import atommem
 
 import atommem_cli
+from atommem_cli import evaluation
+from atommem_cli import recipe as recipes
 from atommem_cli.cli import commands
 from atommem_cli.cli.options import ORDER, Ordered
 
@@ -55,23 +61,66 @@ def test_a_shell_can_complete_commands_and_values(tmp_path: Path) -> None:
     assert "--show-completion" in atommem("--help", cwd=tmp_path).stdout
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ["eval", "--limit", "0"],
-        ["eval", "--repeats", "-1"],
-        ["prepare", "stream", "--docs", "0"],
-        ["prepare", "stream", "--workers", "0"],
-        ["prepare", "stream", "--limit", "0"],
-        ["prepare", "stream", "--questions", "0"],
-        ["grpo", "--plan", "--processes", "0"],
-        ["sft", "--plan", "--processes", "-3"],
-        ["eval", "--max-failed", "-1"],
-        ["ablate", "--chunk-size", "0"],
-    ],
-)
-def test_zero_and_less_are_refused_and_not_forgotten(tmp_path: Path, wrong: list[str]) -> None:
-    assert "Traceback" not in atommem(*wrong, cwd=tmp_path, status=2).stderr
+NEEDED = {
+    "prepare": ["stream"],
+    "compare": ["RUN", "RUN"],
+    "why": ["RUN"],
+    "replay": ["RUN"],
+    "what-if": ["RUN", "--episode", "ID"],
+    "report": ["RUN"],
+}
+"""What a command asks for before its options are looked at."""
+FROM_ZERO = {"--max-failed", "--price", "--seed"}
+"""Options of which 0 is a value."""
+NUMBERS = {"N", "IN,OUT"}
+"""What stands in the help for a number that Typer takes as text."""
+
+
+def numeric() -> Iterator[tuple[str, str]]:
+    """Every option that is a number, by its command."""
+    for one in commands.app.registered_commands:
+        assert one.callback is not None
+        for name, hint in get_type_hints(one.callback, include_extras=True).items():
+            if get_origin(hint) is Annotated:
+                kind, option, *_ = get_args(hint)
+                if {int, float} & leaves(kind) or getattr(option, "metavar", None) in NUMBERS:
+                    yield one.name or "", f"--{name.replace('_', '-')}"
+
+
+def leaves(kind: object) -> set[object]:
+    return {kind}.union(*map(leaves, get_args(kind)))
+
+
+@pytest.mark.parametrize(("name", "option"), numeric())
+def test_what_is_no_number_is_refused_by_the_name_of_its_option(
+    name: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = ["nan", "inf", "-inf", "1e999", "one", "", *([] if option == "--seed" else ["-1"])]
+    for value in [*wrong, *([] if option in FROM_ZERO else ["0"])]:
+        monkeypatch.setattr(sys, "argv", ["atommem", name, *NEEDED.get(name, []), option, value])
+        assert commands.run() == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert option.removeprefix("--") in said, value
+        assert said.startswith(("Error: ", "atommem: "))
+
+
+def test_the_walk_sees_every_option_that_is_a_number() -> None:
+    seen = {option for _, option in numeric()}
+    assert {"--limit", "--chunk-size", "--questions", "--drop-op", "--tokens-per-second"} | FROM_ZERO <= seen
+
+
+def test_zero_is_a_number_and_not_left_out(tmp_path: Path) -> None:
+    for seed in "02":
+        atommem("prepare", "stream", "--limit", "1", "--seed", seed, "--out", seed, cwd=tmp_path)
+    made = [json.loads((tmp_path / seed / "validation" / "manifest.json").read_text()) for seed in "02"]
+    assert [one["options"]["seed"] for one in made] == [0, 2]
+    free = ("--policy", "scripted:mute", "--plan", "--price", "0", "--set", "task.folder=./0")
+    assert "0.00 to 0.00" in " ".join(atommem("eval", *free, cwd=tmp_path).stdout.split())
+    lenient = tmp_path / "lenient.yaml"
+    lenient.write_text(recipes.load("tiny", ["eval.max_failed=1"]).dump())
+    (chosen,) = evaluation.recipes_for(str(lenient), [], None, {"eval.max_failed": 0}, [])
+    assert chosen.eval.max_failed == 0
 
 
 @pytest.mark.parametrize("name", ["eval", "ablate", "sft", "grpo"])

@@ -38,6 +38,13 @@ def test_operations_are_counted_per_model_call_and_the_rest_per_trajectory() -> 
     assert (found["trajectory/prompt_tokens"], found["trajectory/new_tokens"]) == (10 * calls, 5 * calls)
 
 
+def test_a_mean_over_nothing_is_left_out() -> None:
+    assert dynamics.means(dynamics.sums([], WordTokenizer())) == {}
+    silent = dynamics.means({"trajectories": 2, "calls": 0, "entries": 0})  # their budget let none of them ask
+    assert silent["trajectory/rows"] == 0
+    assert not any(name.startswith("ops/") for name in silent)
+
+
 def test_ranks_add_up_to_the_whole() -> None:
     played = trajectories("a", "b", "c")
     whole = dynamics.means(dynamics.sums(played, WordTokenizer()))

@@ -250,6 +250,7 @@ def test_an_update_without_any_spread_changes_nothing(tmp_path: Path) -> None:
     line = next(line for line in done.state.log_history if "frac_reward_zero_std" in line)
     assert line["frac_reward_zero_std"] == 1
     assert line["batch/skipped"] == 1
+    assert "batch/padding" not in line  # there was no batch
 
 
 # --- packing, without a model
