@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from operator import attrgetter
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli.evidence.causes import Cause
@@ -31,6 +32,8 @@ POSITIONS = 16
 """Chunks that have a bar each; of a longer task each tenth has one."""
 REMAINING = 0.25
 """Share of the episodes that must reach a step for the step to be drawn."""
+LETTERS = 28
+"""Of the title of a panel, in a line."""
 KINDS = (OpKind.CREATE, OpKind.UPDATE, OpKind.DELETE, OpKind.READ, OpKind.SCRATCHPAD)
 
 
@@ -120,7 +123,7 @@ def operations(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | No
             axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
             axes.set_ylabel("operations per episode")
             if len(surveys) > 1:
-                axes.set_title(_name(survey))
+                axes.set_title("\n".join(wrap(_name(survey), LETTERS)))
         low, high = zip(*(axes.get_ylim() for axes in panels), strict=True)
         for axes in panels:
             axes.set_ylim(min(low), max(high))
@@ -179,7 +182,7 @@ def missed(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlim(0, max(starts) * 1.04)
-        axes.set_xlabel("missed [% of questions]; in the bars: questions")
+        axes.set_xlabel("missed [% of questions]\nin the bars: questions")
         figure.legend(loc="outside lower left", ncols=4)
     return figure
 

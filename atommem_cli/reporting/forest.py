@@ -148,6 +148,6 @@ def _title(comparisons: Sequence[Comparison], *, published: bool) -> str:
         how = f"each of {len(comparisons)} seeds, in its colour; bar: their mean"
     diamond = "; diamond: AtomMem v3's own (theirs)" if published else ""
     return (
-        f"Difference to {first.base.label} on {first.source} (its score in brackets)\n"
+        f"Difference to {shown(first.base.label)} on {first.source} (its score in brackets)\n"
         f"n = {score.n} questions in {score.clusters} tasks; {how}{diamond}"
     )

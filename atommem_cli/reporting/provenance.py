@@ -34,6 +34,14 @@ def differences(names: Sequence[str], recipes: Sequence[Any]) -> Table:
     return Table("Keys in which the recipes differ", ("run", *keys), tuple(rows) if keys else ())
 
 
+def narrow(table: Table) -> Table:
+    """`differences` for a page, on which no more columns fit than have to: keys as rows, unless the runs are more."""
+    if len(table.rows) >= len(table.headers):
+        return table
+    first, *rest = zip(table.headers, *table.rows, strict=True)
+    return Table(table.title, ("key", *first[1:]), tuple(rest))
+
+
 def _sessions(folder: Path) -> Iterator[Mapping[str, Any]]:
     path = folder / "sessions.jsonl"
     return (line for _, line in whole_lines(path) if isinstance(line, dict)) if path.is_file() else iter(())

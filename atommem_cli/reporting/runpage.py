@@ -82,7 +82,8 @@ def page(
     labels = [survey.label for survey in surveys]
     made = provenance.made([(survey.label, survey.run.path, survey.run.identity) for survey in surveys])
     recipes = [survey.run.identity["recipe"] for survey in surveys]
-    style, script = _template("run.css"), "\n".join(map(_template, ("run.js", "find.js", "keys.js")))
+    style = "\n".join(map(_template, ("tables.css", "run.css")))
+    script = "\n".join(map(_template, ("run.js", "find.js", "keys.js")))
     packed, left_out = casebook.pack([survey.cases for survey in surveys])
     kept = Counter(episode["run"] for episode in packed["episodes"])
     runs = [{"label": visible(survey.label), "scorers": survey.scorers} for survey in surveys]
@@ -94,7 +95,7 @@ def page(
         extra=[_shown(table) for table in extra],
         ran=_shown(_ran(labels, results)),
         made=_shown(made),
-        differences=_shown(_turned(provenance.differences(labels, recipes))),
+        differences=_shown(provenance.narrow(provenance.differences(labels, recipes))),
         gaps=[
             visible(gap)
             for survey, result in zip(surveys, results, strict=True)
@@ -145,12 +146,6 @@ def _ran(labels: Sequence[str], results: Sequence[Result]) -> Table:
         for label, result in zip(labels, results, strict=True)
     )
     return Table("What was run", headers, rows)
-
-
-def _turned(table: Table) -> Table:
-    """Rows as columns: a few runs differ in many keys."""
-    first, *rest = zip(table.headers, *table.rows, strict=True)
-    return Table(table.title, ("key", *first[1:]), tuple(rest))
 
 
 def _unfinished(survey: Survey) -> str:

@@ -29,9 +29,9 @@ def page(histories: Sequence[History], images: Sequence[Mapping[str, Any]]) -> s
         several=several,
         runs=_runs(histories),
         made=provenance.made([(h.name, h.folder, h.identity) for h in histories]),
-        differences=provenance.differences([h.name for h in histories], [h.identity.get("recipe") for h in histories])
-        if several
-        else None,
+        differences=provenance.narrow(
+            provenance.differences([h.name for h in histories], [h.identity.get("recipe") for h in histories])
+        ),
         together=progress.table(histories),
         values=progress.details(histories),
         images=images,

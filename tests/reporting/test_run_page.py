@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import report_runs
 
 from atommem_cli.evidence.runs import Run
 from atommem_cli.reporting.report import report
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-    from playwright.sync_api import Page as Tab
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium; without it the tests are skipped, but for a machine that promises one by ATOMMEM_BROWSER."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "the package playwright is not installed"
-    else:
-        missing = "" if CHROMIUM else "no chromium is on PATH"
-    if missing:
-        if os.environ.get("ATOMMEM_BROWSER"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -51,47 +23,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report([folder / "sloppy"])
     report([folder / "sloppy", folder / "random"], folder / "both")
     return folder
-
-
-class Watched:
-    """A tab, with everything it should not do."""
-
-    def __init__(self, browser: Browser, page: Path, address: str = "", **context: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
-        self.tab: Tab = self.context.new_page()
-        self.wrong: list[str] = []
-        self.tab.on("console", lambda message: self.wrong.append(f"console: {message.text}"))
-        self.tab.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.tab.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        self.tab.on("request", self._request)
-        self.tab.goto(page.as_uri() + address)
-
-    def _request(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "data:")):
-            self.wrong.append(f"request: {request.url[:80]}")
-
-    def text(self, selector: str) -> str:
-        return self.tab.locator(selector).inner_text()
-
-    def names(self) -> list[str]:
-        return self.tab.locator("#list a > .t").all_inner_texts()
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.wrong == []
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Any]:
-    tabs: list[Watched] = []
-
-    def open_page(page: Path, address: str = "", **context: Any) -> Watched:
-        tabs.append(Watched(browser, page, address, **context))
-        return tabs[-1]
-
-    yield open_page
-    for tab in tabs:
-        tab.close()
 
 
 def journal(home: Path, name: str = "sloppy") -> tuple[str, list[dict[str, Any]]]:
@@ -379,15 +310,6 @@ def test_both_themes_follow_the_system_and_the_button_with_enough_contrast(
         assert looks() == grounds[other]
         assert tab.evaluate(CONTRAST) == []
         tab.locator("#theme").click()
-
-
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_no_width_makes_the_page_scroll_sideways(home: Path, opened: Any, width: int) -> None:
-    for name in ("sloppy", "both"):
-        page = opened(home / name / "report.html", viewport={"width": width, "height": 780})
-        for key in ("Home", "End"):
-            page.tab.keyboard.press(key)
-            assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_on_paper_the_episode_is_unfolded_and_controls_are_gone(home: Path, opened: Any) -> None:
