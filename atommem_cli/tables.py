@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli import judging, replies, summary
@@ -85,6 +85,23 @@ class Table:
         body: str = DataFrame(self.rows, columns=self.headers).to_latex(index=False, escape=True)
         body = body.replace("< ", "$<$ ")  # in text mode it is another character
         return f"% {' '.join(self.title.split())}\n{body}"
+
+
+ROWS = 50
+"""Of a table that is read; a run may have ten thousand failed episodes."""
+
+
+def bounded(table: Table, whole: str) -> Table:
+    """A table of at most `ROWS` rows, and of one more that counts the rest.
+
+    Args:
+        whole: where all of them are.
+    """
+    left = len(table.rows) - ROWS
+    if left <= 0:
+        return table
+    more = (f"… and {left:,} more: {whole}", *[""] * (len(table.headers) - 1))
+    return replace(table, rows=(*table.rows[:ROWS], more))
 
 
 def evaluation(result: Mapping[str, Any]) -> str:

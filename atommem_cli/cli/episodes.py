@@ -53,6 +53,7 @@ def replay(
     run: RunFolder,
     episode: Annotated[str | None, typer.Option(metavar="ID", help="Show this one, step by step.")] = None,
     retrieve: Annotated[bool, typer.Option("--retrieve", help="Embed and retrieve again, too.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every finding, or every step, however many.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Play a run again without a model.
@@ -69,11 +70,11 @@ def replay(
         if as_json:
             terminal.show_json(asdict(book))
         else:
-            terminal.show_lines(stepbook.lines(book, shutil.get_terminal_size().columns))
+            terminal.show_lines(stepbook.lines(book, shutil.get_terminal_size().columns, full=full))
         return
     with terminal.progress("episodes") as tell:
         found = replays.verify(opened, retrieve=retrieve, progress=tell)
-    show([replays.table(found)], [asdict(found)], as_json)
+    show([replays.table(found)], [asdict(found)], as_json, None if full else "--full")
     raise typer.Exit(int(bool(found.findings)))
 
 

@@ -196,12 +196,18 @@ def tell_replaced(name: str | None, chosen: Recipe) -> None:
         terminal.say(remark)
 
 
-def show(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool) -> None:
-    """Print tables, or one value (several: a list) as JSON."""
+def show(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool, whole: str | None = "--json") -> None:
+    """Print tables, or one value (several: a list) as JSON.
+
+    Args:
+        whole: the option that prints every row of a table that has more than one reads; None: do so now.
+    """
+    from atommem_cli.tables import bounded
+
     if as_json:
         terminal.show_json(values[0] if len(values) == 1 else values)
     else:
-        terminal.show(shown)
+        terminal.show(shown if whole is None else [bounded(table, whole) for table in shown])
 
 
 def show_costs(

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from atommem_cli import judging, summary, tables
 from atommem_cli.tables import Table, number
-
-ROWS = 50
-"""Of a table; a run may have ten thousand failed episodes."""
 
 Result = Mapping[str, Any]
 """The content of a `summary.json`."""
@@ -30,7 +26,7 @@ def scores(labels: Sequence[str], results: Sequence[Result]) -> Table:
 def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     """Scores by kind of question, operations, use, time; one column per run if they are several."""
     if len(results) == 1:
-        return [shortened(table) for table in tables.details(results[0])[1:]]
+        return [tables.bounded(table, "summary.json") for table in tables.details(results[0])[1:]]
     leading = judging.leading(tuple(results[0]["scores"]))
     kinds = _side_by_side(
         labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
@@ -49,15 +45,6 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
         ("The runs", "what", facts),
     ]
     return [Table(title, (first, *labels), rows) for title, first, rows in titled if rows]
-
-
-def shortened(table: Table) -> Table:
-    """A table with no more rows than one reads."""
-    left = len(table.rows) - ROWS
-    if left <= 0:
-        return table
-    more = (f"… and {left:,} more", *[""] * (len(table.headers) - 1))
-    return replace(table, rows=(*table.rows[:ROWS], more))
 
 
 def cards(result: Result) -> list[tuple[str, str, str]]:

@@ -63,6 +63,21 @@ def test_an_episode_is_shown_step_by_step(home: Path) -> None:
     assert "stream-validation-0000" in said
 
 
+def test_a_long_episode_is_shown_without_its_middle_unless_all_of_it_is_asked_for(tmp_path: Path) -> None:
+    atommem("prepare", "stream", "--split", "validation", "--limit", "1", "--docs", "40", cwd=tmp_path)
+    each = ("--set", "chunk={tokens: 1, overlap: 0, by: documents, most: null}")
+    played = ("eval", "--policy", "scripted:append_only", *EXACT, *each, "--out", "run", "--json")
+    calls = json.loads(atommem(*played, cwd=tmp_path).stdout)["totals"]["calls"]
+    asked = ("replay", "run", "--episode", "stream-validation-00000")
+    shown, whole = (atommem(*asked, *full, cwd=tmp_path).stdout for full in ((), ("--full",)))
+    assert calls > 40
+    assert whole.count("--- step ") == calls
+    assert shown.count("--- step ") == 20
+    assert f"{calls - 20} more steps: --full" in shown
+    assert "--full" not in whole
+    assert whole.splitlines()[-4:] == shown.splitlines()[-4:]
+
+
 def test_what_if_prices_an_operation(home: Path) -> None:
     episodes = [json.loads(line) for line in (home / "oracle" / "episodes.jsonl").read_text().splitlines()]
     name = next(line["episode"] for line in episodes if line["answers"][0]["text"] != "unknown")

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from training._demos import contents
 from atommem_cli import evaluation, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
+from atommem_cli.cli import options
 from atommem_cli.episode import Call
 from atommem_cli.errors import AtommemError, RunMismatch, SourceError, UsageError
 from atommem_cli.evidence import replay, stepbook
+from atommem_cli.evidence.journal import Finding
 from atommem_cli.evidence.runs import Run
 from atommem_cli.policies import scripted
 from atommem_cli.recipe import Recipe
+from atommem_cli.tables import ROWS
 from atommem_cli.types import Finish, Generation
 
 Lines = list[dict[str, Any]]
@@ -440,6 +444,38 @@ def test_the_book_of_an_episode(tasks: Path, tmp_path: Path) -> None:
         assert f"  answer      {answer['text']}" in text
     assert sum("scores      em 1, f1 1" in line for line in text) == sum(line["scores"]["em"])
     assert max(map(len, text)) <= 90
+
+
+def test_what_a_step_has_many_of_is_counted_unless_all_of_it_is_asked_for(tasks: Path, tmp_path: Path) -> None:
+    evaluation.evaluate(recipe(tasks, script="careful"), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    shown = stepbook.book(run, next(name for name in run.episodes if stepbook.book(run, name).operations))
+    page = next(page for page in shown.pages if page.operations and page.changes)
+    (answer, *_), many = shown.answers, 33
+    crowded = replace(
+        page, memories=((1, "x"),) * many, operations=page.operations[:1] * many, changes=page.changes[:1] * many
+    )
+    one = replace(shown, pages=(crowded,), answers=(answer,) * many)
+    text = "\n".join(stepbook.lines(one, stepbook.NARROW))
+    assert re.findall(r"^  … +(.*)", text, re.MULTILINE) == [
+        f"13 more {what}: --full" for what in ("memories", "operations", "changes", "questions")
+    ]
+    assert max(map(len, text.splitlines())) <= stepbook.NARROW
+    assert f"question {many} " in text
+    whole = "\n".join(stepbook.lines(one, full=True))
+    assert "--full" not in whole
+    assert (
+        whole.count(" Memory ") - text.count(" Memory ") == whole.count("  question") - text.count("  question") == 13
+    )
+
+
+def test_a_thousand_findings_are_counted_and_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [replay.table(replay.Replayed((Finding("steps.jsonl", "differs", "e"),) * 1000, False))]
+    for whole, rows in (("--full", ROWS), (None, len(found[0].rows))):
+        options.show(found, [], False, whole)
+        printed = capsys.readouterr().out
+        assert printed.count("\n| ") == 2 + rows + (rows == ROWS)  # the headers, the line below, what is left
+        assert (f"| … and {len(found[0].rows) - ROWS} more: --full |" in printed) == (rows == ROWS)
 
 
 def test_whatever_a_model_wrote_the_terminal_is_safe(run: Path) -> None:
