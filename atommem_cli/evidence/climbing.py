@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from atommem_cli import recipe as recipes
@@ -12,9 +12,10 @@ from atommem_cli.clock import Clock
 from atommem_cli.episode import Agent, Episode, Limits
 from atommem_cli.errors import RunMismatch
 from atommem_cli.evaluation import Progress, planned_tasks, score
-from atommem_cli.evidence.rungs import Given, Rung, View, give, held, left_out, probe, seen, view
+from atommem_cli.evidence.rungs import FROM_GOLD, Given, Rung, View, give, held, left_out, probe, seen, view
 from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.evidence.tape import Blind
+from atommem_cli.evidence.tracing import has_gold
 from atommem_cli.jsonlines import Lines
 from atommem_cli.player import Budget, Journal
 from atommem_cli.records import prompt_hash, recorded_reply
@@ -73,6 +74,23 @@ class Climbing(Parts):
     sheet: Sheet
     closed_book: Agent
     sees: frozenset[str]
+    gold: Mapping[str, frozenset[int]]
+    """Of each task, the questions of which the gold facts are known."""
+
+    @property
+    def left_out(self) -> dict[Rung, str]:
+        """The rungs that no question is on, and why."""
+        return left_out(self.sees, any(self.gold.values()))
+
+    def has(self, rung: Rung, task: str, number: int) -> bool:
+        """Whether a question is on a rung that is not left out."""
+        return rung not in FROM_GOLD or number in self.gold[task]
+
+    @property
+    def asked(self) -> list[Rung]:
+        """The rungs on which questions are asked again."""
+        why = self.left_out
+        return [rung for rung in Rung if rung is not Rung.OWN_MEMORY and rung not in why]
 
     def rollout(self, journal: Journal | None = None, clock: Clock | None = None) -> Rollout:
         """Without the run's budget: it was for a whole episode."""
@@ -80,14 +98,14 @@ class Climbing(Parts):
 
     def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
         """One for each question and rung."""
-        rungs = [rung for rung in Rung if rung is not Rung.OWN_MEMORY and rung not in left_out(self.sees)]
+        asked = self.asked
         for task in tasks:
             for sample in range(self.recipe.eval.repeats):
                 line = self.run.episodes[f"{task.id}#{sample}"]
                 if not failed(line):
                     steps = self.run.steps(line["episode"])
                     for number in range(len(task.questions)):
-                        for rung in rungs:
+                        for rung in (one for one in asked if self.has(one, task.id, number)):
                             yield self.asking(line, task, number, rung, steps)
 
     def asking(self, line: Line, task: Task, number: int, rung: Rung, steps: Sequence[Line]) -> Episode:
@@ -125,7 +143,11 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
     closed, closed_options = recipes.plugin("agents", recipe.changed(["agent.name=closed_book"]).agent)
     policies, policy_options = recipes.plugin("policies", recipe.policy)
     parts = (recipe, agents.build(options), policies.build(policy_options), Given(), CachedEmbedder(Blind()))
-    climbing = Climbing(*parts, run, sheet, closed.build(closed_options), frozenset())
+    gold = {
+        task.id: frozenset(n for n, question in enumerate(task.questions) if has_gold(task, question))
+        for task in planned_tasks(recipe)
+    }
+    climbing = Climbing(*parts, run, sheet, closed.build(closed_options), frozenset(), gold)
     for what, now in (("policy", climbing.policy.describe()), ("agent", climbing.agent.describe())):
         then = run.identity[what]
         if keys := sorted(key for key in {**then, **now} if then.get(key) != now.get(key)):
@@ -136,8 +158,8 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
 def ask(climbing: Climbing, scorers: Sequence[str], progress: Progress | None) -> None:
     """Ask and write down what is not there yet."""
     sheet, lines = climbing.sheet, [line for line in climbing.run.episodes.values() if not failed(line)]
-    rungs = len(Rung) - 1 - len(left_out(climbing.sees))
-    planned, wrong = rungs * sum(len(line["answers"]) for line in lines), 0
+    numbers = [(line["task"], number) for line in lines for number in range(len(line["answers"]))]
+    planned, wrong = sum(climbing.has(rung, *each) for rung in climbing.asked for each in numbers), 0
     for trajectory in climbing.play(planned_tasks(climbing.recipe), sheet):
         asked = sheet.asked[trajectory.episode]
         if not sheet.finished(trajectory.episode):

@@ -3,7 +3,9 @@
 Policy, limits, seeds and scorers are the run's; only the answer stage is asked again (`rungs` says how, and what
 each rung shows). The difference between two rungs is the price of the stage between them. An episode that failed
 has on every rung the scores it has in the run and is not asked again: it is the price of no stage, and stands in
-what the top rung lacks to 100. A question that the run did not come to (a budget, an overflow) is asked.
+what the top rung lacks to 100. A question that the run did not come to (a budget, an overflow) is asked. A question
+of which nothing says what facts it needs is not on the rungs that are made of gold facts: each rung has its own n, and
+a step compares the questions that are on both of its rungs.
 
     ladder.jsonl             one line per question and rung, appended as they come; the same command goes on there
     ladder.json, ladder.md   made from them in the end
@@ -16,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
@@ -26,7 +28,7 @@ from atommem_cli.errors import Interrupted, UsageError
 from atommem_cli.evaluation import Progress
 from atommem_cli.evidence.climbing import Climbing, Sheet, ask, assemble, name_of
 from atommem_cli.evidence.paired import paired
-from atommem_cli.evidence.rungs import Rung, left_out
+from atommem_cli.evidence.rungs import Rung
 from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.jsonlines import Lines, whole_lines, write_whole
 from atommem_cli.records import Folder
@@ -89,28 +91,22 @@ def climb(run: Run, *, command: Sequence[str] = (), progress: Progress | None = 
 
 
 def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) -> dict[str, Any]:
-    run, why = climbing.run, left_out(climbing.sees)
-    latest = {(line["episode"], line["question"], line["rung"]): line for _, line in whole_lines(run.path / JOURNAL)}
-    scores: dict[Rung, dict[str, list[list[float]]]] = {}
-    rungs = []
+    run, why = climbing.run, climbing.left_out
+    asked = {(one.episode, one.number, one.rung) for one in climbing.sheet.asked.values()}
+    written = {(line["episode"], line["question"], line["rung"]): line for _, line in whole_lines(run.path / JOURNAL)}
+    latest: dict[Call, Line] = {key: line for key, line in written.items() if key in asked}
     present = [rung for rung in Rung if rung not in why]
-    for rung in present:
-        by_task: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in scorers}
-        for line in run.episodes.values():
-            for name in scorers:
-                own = line["scores"][name]
-                if rung is not Rung.OWN_MEMORY and not failed(line):
-                    own = [latest[line["episode"], i, rung]["scores"][name] for i in range(len(own))]
-                by_task[name][line["task"]] += own
-        scores[rung] = {name: list(tasks.values()) for name, tasks in by_task.items()}
-        rungs.append(
-            {"rung": rung, "scores": {n: _interval(s) for n, s in scores[rung].items()}}
-            | _use([line for key, line in latest.items() if key[2] == rung])
-        )
+    scores = {rung: _scores(climbing, rung, latest) for rung in present}
+    rungs = [
+        {"rung": rung, "scores": {name: _interval(_by_task(found, name, found)) for name in scorers}}
+        | _use([line for key, line in latest.items() if key[2] == rung])
+        for rung, found in scores.items()
+    ]
     leading = scorers[0]
     steps = []
     for lower, upper in pairwise(present):
-        difference = paired(scores[upper][leading], scores[lower][leading])
+        both = [key for key in scores[upper] if key in scores[lower]]
+        difference = paired(_by_task(scores[upper], leading, both), _by_task(scores[lower], leading, both))
         stages = " + ".join(_STAGES[rung] for rung in _above(lower, upper) if rung not in why)
         steps.append({"from": lower, "to": upper, "of": stages, **asdict(difference)})
     whole = [json.dumps(latest[key], sort_keys=True) for key in sorted(latest)]
@@ -137,6 +133,30 @@ def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) 
     }
 
 
+Call = tuple[str, int, str]
+"""Its episode, the number of its question, its rung."""
+Scores = dict[tuple[str, str, int], Mapping[str, float]]
+"""By scorer, of each question on a rung: its task, its episode, its number."""
+
+
+def _scores(climbing: Climbing, rung: Rung, latest: Mapping[Call, Line]) -> Scores:
+    found: Scores = {}
+    for name, line in climbing.run.episodes.items():
+        own = rung is Rung.OWN_MEMORY or failed(line)
+        for number in range(len(line["answers"])):
+            if climbing.has(rung, line["task"], number):
+                given = {scorer: scores[number] for scorer, scores in line["scores"].items()}
+                found[line["task"], name, number] = given if own else latest[name, number, rung]["scores"]
+    return found
+
+
+def _by_task(scores: Scores, scorer: str, keys: Iterable[tuple[str, str, int]]) -> list[list[float]]:
+    tasks: dict[str, list[float]] = defaultdict(list)
+    for key in keys:
+        tasks[key[0]].append(scores[key][scorer])
+    return list(tasks.values())
+
+
 def _above(lower: Rung, upper: Rung) -> list[Rung]:
     """The rungs from one to another, the lower one apart."""
     every = list(Rung)
@@ -161,7 +181,16 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
     """The ladder from its bottom to its top, and what there is to say about it."""
     leading, rungs = result["scorer"], result["rungs"]
     others = [name for name in rungs[0]["scores"] if name != leading]
-    headers = ("rung", leading, "step from the rung before", "p", "won / lost / same", "price or worth of", *others)
+    headers = (
+        "rung",
+        leading,
+        "n",
+        "step from the rung before",
+        "p",
+        "won / lost / same",
+        "price or worth of",
+        *others,
+    )
     rows = []
     for rung, step in zip(rungs, [None, *result["steps"]], strict=True):
         told = ("", "", "", "")
@@ -169,14 +198,15 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
             counts = f"{step['wins']} / {step['losses']} / {step['ties']}"
             told = (points(step["delta"], step["low"], step["high"]), f"{step['p']:.3g}", counts, step["of"])
         more = (_percent(rung["scores"][name]) for name in others)
-        rows.append((rung["rung"], _percent(rung["scores"][leading]), *told, *more))
+        cell = rung["scores"][leading]
+        rows.append((rung["rung"], _percent(cell), f"{cell['n']} in {cell['tasks']} tasks", *told, *more))
     top = rungs[-1]["scores"][leading]
     missing = points(1 - top["mean"], 1 - top["high"], 1 - top["low"])
-    rows.append(("all right", "100", missing, "", "", "reading and reasoning", *("" for _ in others)))
+    rows.append(("all right", "100", "", missing, "", "", "reading and reasoning", *("" for _ in others)))
     title = (
         f"Ladder of {result['run']} ({result['agent']['name']}, {label(result['policy'])}): "
-        "scores in % with 95 % intervals clustered by task; steps are paired, in points, "
-        f"p is not adjusted; {top['n']} questions in {top['tasks']} tasks"
+        "scores in % with 95 % intervals clustered by task; steps are paired by the questions on both rungs, in "
+        "points; p is not adjusted"
     )
     return [Table(title, headers, tuple(rows)), _facts(result)]
 
@@ -194,6 +224,10 @@ def _facts(result: Mapping[str, Any]) -> Table:
         *(("oracle retrieval", f"at most {k} own entries, those that carry gold facts, no others") for k in retrieved),
         *((f"left out: {rung}", why) for rung, why in result["left_out"].items()),
     ]
+    every, least = (of(rung["scores"][result["scorer"]]["n"] for rung in rungs) for of in (max, min))
+    if least < every:
+        told = f"known of {least} of {every} questions; the others are not on the rungs that are made of them"
+        rows.append(("gold facts", told))
     if over := sum(rung["overflowed"] for rung in rungs):
         rows.append(("prompts beyond the window", f"{over}, counted as wrong"))
     if failed_episodes:

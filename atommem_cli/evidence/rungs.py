@@ -38,6 +38,10 @@ class Rung(StrEnum):
     """The gold supporting facts as entries, all of them and nothing else."""
 
 
+FROM_GOLD = (Rung.ORACLE_RETRIEVAL, Rung.GOLD_FACTS)
+"""Made of gold facts: a question of which they are not known (`tracing.has_gold`) is not on these."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What a prompt shows of a memory."""
@@ -178,14 +182,16 @@ def probe() -> tuple[Task, View]:
     return task, View(_MARKS["scratchpad"], "probe?", (MemoryEntry(1, _MARKS["entries"]),))
 
 
-def left_out(sees: frozenset[str]) -> dict[Rung, str]:
-    """The rungs that make no sense for an agent whose answer prompt shows this, and why."""
+def left_out(sees: frozenset[str], gold: bool) -> dict[Rung, str]:
+    """The rungs that make no sense for an agent whose answer prompt shows this, and why.
+
+    Args:
+        gold: whether the gold facts of any question are known.
+    """
     if "documents" in sees:
-        why = "its prompt shows the documents themselves"
-        return dict.fromkeys((Rung.NO_MEMORY, Rung.ORACLE_RETRIEVAL, Rung.GOLD_FACTS), why)
+        return dict.fromkeys((Rung.NO_MEMORY, *FROM_GOLD), "its prompt shows the documents themselves")
     if not sees:
-        why = "its prompt shows no memory"
-        return dict.fromkeys((Rung.NO_MEMORY, Rung.ORACLE_RETRIEVAL, Rung.GOLD_FACTS), why)
-    if "entries" not in sees:
-        return {Rung.ORACLE_RETRIEVAL: "its prompt shows no entries of a store"}
-    return {}
+        return dict.fromkeys((Rung.NO_MEMORY, *FROM_GOLD), "its prompt shows no memory")
+    unknown = {} if gold else dict.fromkeys(FROM_GOLD, "of no question it is known which facts it needs")
+    entries = {} if "entries" in sees else {Rung.ORACLE_RETRIEVAL: "its prompt shows no entries of a store"}
+    return unknown | entries

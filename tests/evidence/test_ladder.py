@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import ladder
 from atommem_cli.evidence.rungs import Held, Rung, held, retrieved, view
 from atommem_cli.evidence.runs import Run
+from atommem_cli.evidence.tracing import has_gold
 from atommem_cli.jsonlines import read_lines
 from atommem_cli.taskfiles import read_tasks
 from atommem_cli.types import Document, MemoryEntry, Question, Support, Task
@@ -167,6 +171,66 @@ def test_rungs_that_make_no_sense_for_an_agent_are_left_out_with_a_reason(
         ]
         line = next(line for line in journal(run).values() if line["rung"] == "gold facts" and line["scratchpad"])
         assert line["shown"] == []
+
+
+def without_gold(home: Path, name: str, drop: Callable[[int, int], bool]) -> str:
+    """The tasks of three questions, as of a file of one's own: without paths, and of some questions without gold."""
+    folder = home / "data" / name
+    shutil.copytree(home / "data" / "three", folder)
+    path = folder / "validation" / "tasks.jsonl"
+    tasks = [json.loads(line) for line in path.read_text().splitlines()]
+    for task_number, task in enumerate(tasks):
+        for number, question in enumerate(task["questions"]):
+            question["path"] = []
+            if drop(task_number, number):
+                question["supporting"] = []
+    path.write_text("".join(json.dumps(task, separators=(",", ":")) + "\n" for task in tasks))
+    manifest = folder / "validation" / "manifest.json"
+    changed = {**json.loads(manifest.read_text()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    manifest.write_text(json.dumps(changed))
+    return f"task.folder=data/{name}"
+
+
+def test_questions_without_gold_are_on_no_rung_that_is_made_of_it(play: Any, home: Path) -> None:
+    mixed = without_gold(home, "mixed", lambda task, number: task < 4 or number == 0)
+    run = play("append_only", mixed, "eval.repeats=2")
+    told: list[tuple[int, int]] = []
+    result = ladder.climb(run, progress=lambda done, planned, _: told.append((done, planned)))
+    known = {
+        (name, number): has_gold(task, question)
+        for name, line in run.episodes.items()
+        for task in [run.task(line["task"])]
+        for number, question in enumerate(task.questions)
+    }
+    gold, tasks = sum(known.values()), len({name.partition("#")[0] for (name, _), there in known.items() if there})
+    assert 0 < gold < len(known) == 60
+    counted = {rung["rung"]: (rung["scores"]["em"]["n"], rung["scores"]["em"]["tasks"]) for rung in result["rungs"]}
+    assert counted == {
+        "closed book": (60, 10),
+        "no memory": (60, 10),
+        "own memory": (60, 10),
+        "oracle retrieval": (gold, tasks),
+        "gold facts": (gold, tasks),
+    }
+    assert {planned for _, planned in told} == {2 * 60 + 2 * gold}
+    assert told[-1][0] == told[-1][1] == len(journal(run))
+    assert [step["n"] for step in result["steps"]] == [60, 60, gold, gold]
+    own = [run.episodes[name]["scores"]["em"][number] for (name, number), there in known.items() if there]
+    oracle = means(result)["oracle retrieval"]
+    assert result["steps"][2]["delta"] == pytest.approx(oracle - sum(own) / gold), "paired by those on both rungs"
+    shown, facts = ladder.tables(result)
+    assert [row[2] for row in shown.rows][:5] == ["60 in 10 tasks"] * 3 + [f"{gold} in {tasks} tasks"] * 2
+    assert dict(facts.rows)["gold facts"].startswith(f"known of {gold} of 60 questions")
+
+
+def test_a_ladder_without_any_gold_has_no_rung_that_is_made_of_it(play: Any, home: Path) -> None:
+    run = play("append_only", without_gold(home, "none", lambda *_: True))
+    result = ladder.climb(run)
+    why = "of no question it is known which facts it needs"
+    assert result["left_out"] == {"oracle retrieval": why, "gold facts": why}
+    assert [rung["scores"]["em"]["n"] for rung in result["rungs"]] == [30, 30, 30]
+    assert {key[2] for key in journal(run)} == {"closed book", "no memory"}
+    assert f"left out: gold facts | {why}" in (run.path / "ladder.md").read_text()
 
 
 # --- what a rung shows
