@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from atommem_cli import hub
 from atommem_cli.errors import BackendError, Diverged, MissingExtra
 
 
@@ -137,18 +138,25 @@ def loading(model: str) -> Iterator[str]:
     if here and not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise MissingExtra(f"the folder {model} holds no model: it has no config.json")
     _insist_on_settings(folder, model)
+    reached = True
     try:
         with _no_progress_bars():
-            yield str(folder) if here else model
+            if here:
+                yield str(folder)
+            else:
+                with hub.unhurried() as reached:
+                    yield model
     except (MissingExtra, Diverged, MemoryError):
         raise
     except Exception as error:  # transformers raises whatever its parts raise
         reason = " ".join(str(error).split())[:160]
         if here:
             raise MissingExtra(f"the model in {model} cannot be loaded: {reason}") from error
+        if reached:
+            raise MissingExtra(f"{model} is no folder here, and the hub does not give it: {reason}") from error
         raise MissingExtra(
-            f"{model} is no folder here, and the hub did not give it "
-            f"(download it, and name its folder or set HF_HOME): {reason}"
+            f"{model} is no folder here, nor whole in the hub's cache, and the hub cannot be asked: "
+            "download it, and name its folder or set HF_HOME"
         ) from error
 
 

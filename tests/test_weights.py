@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import complaint
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from atommem_cli import preparation, tiny, weights
@@ -122,3 +123,24 @@ def test_a_damaged_encoder_is_one_sentence(folder: Path, name: str, content: byt
         encoders.build(encoders.Options(model=str(folder), device="cpu"))
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_a_hub_id_is_one_sentence_after_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client tries five times for each file, and logs every one."""
+    asked: list[object] = []
+
+    def refuse(*address: object, **_: object) -> None:
+        asked.append(address[0])
+        raise OSError("no network")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    for load in (weights.load_tokenizer, weights.load_config, lambda model: weights.load_model(model, "auto")):
+        asked.clear()
+        with pytest.raises(
+            MissingExtra, match=r"^nobody/nothing is no folder here.* the hub cannot be asked"
+        ):
+            load("nobody/nothing")
+        assert len(asked) == 1
+        assert constants.HF_HUB_OFFLINE is False
