@@ -17,7 +17,7 @@ class Interval:
     high: float
     n: int
     """Questions."""
-    clusters: int
+    tasks: int
     """Tasks that have at least one of these questions."""
 
 
@@ -63,16 +63,16 @@ def mean_interval(scores: Sequence[Sequence[float]], confidence: float = 0.95) -
         return Interval(nan, 0.0, 1.0, 0, 0)
     if not all(0 <= score <= 1 for score in items):
         raise ValueError("a score lies outside [0, 1]")
-    n, clusters = len(items), len(tasks)
+    n, count = len(items), len(tasks)
     mean = fsum(items) / n
     squares = fsum((fsum(task) - mean * len(task)) ** 2 for task in tasks)
-    if clusters == 1 or squares < _ROUNDING * n:
-        low, high = _clopper_pearson(mean, clusters, confidence)
+    if count == 1 or squares < _ROUNDING * n:
+        low, high = _clopper_pearson(mean, count, confidence)
     else:
-        effective = mean * (1 - mean) / (squares * clusters / (clusters - 1) / n**2)
-        low, high = _wilson(mean, effective, clusters - 1, confidence)
+        effective = mean * (1 - mean) / (squares * count / (count - 1) / n**2)
+        low, high = _wilson(mean, effective, count - 1, confidence)
     # Rounding, and the floor of scipy's inverse beta near 0, may put a limit just beyond the mean or the range.
-    return Interval(mean, max(0.0, min(low, mean)), min(1.0, max(high, mean)), n, clusters)
+    return Interval(mean, max(0.0, min(low, mean)), min(1.0, max(high, mean)), n, count)
 
 
 _ROUNDING = 1e-20

@@ -83,13 +83,13 @@ def _interval(
     episodes: Sequence[Mapping[str, Any]], scorer: str, questions: Mapping[str, set[int]] | None = None
 ) -> dict[str, Any]:
     """A score with its interval; `questions` keeps some questions of each task only."""
-    clusters: dict[str, list[float]] = defaultdict(list)
+    tasks: dict[str, list[float]] = defaultdict(list)
     for line in episodes:
         scores = line["scores"][scorer]
         if questions is not None:
             scores = [s for i, s in enumerate(scores) if i in questions.get(line["task"], ())]
-        clusters[line["task"]] += scores
-    return cell(mean_interval([scores for scores in clusters.values() if scores]))
+        tasks[line["task"]] += scores
+    return cell(mean_interval([scores for scores in tasks.values() if scores]))
 
 
 def cell(interval: Interval) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def cell(interval: Interval) -> dict[str, Any]:
         "low": interval.low,
         "high": interval.high,
         "n": interval.n,
-        "tasks": interval.clusters,
+        "tasks": interval.tasks,
     }
 
 

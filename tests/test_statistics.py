@@ -60,7 +60,7 @@ def test_interval_equals_the_score_interval_of_a_cluster_robust_regression() -> 
     assert interval.mean == pytest.approx(mean)
     assert interval.low == pytest.approx(brentq(excess, 0, mean))
     assert interval.high == pytest.approx(brentq(excess, mean, 1))
-    assert (interval.n, interval.clusters) == (len(items), 15)
+    assert (interval.n, interval.tasks) == (len(items), 15)
 
 
 def test_single_questions_give_nearly_the_textbook_wilson_interval() -> None:
@@ -84,10 +84,10 @@ def test_alike_questions_count_once_per_task() -> None:
 def test_all_right_or_all_wrong_is_exact_for_the_number_of_tasks(tasks: int) -> None:
     exact = stats.binomtest(0, tasks).proportion_ci(method="exact")
     wrong = mean_interval([[0.0] * 5] * tasks)
-    assert wrong == Interval(0.0, 0.0, wrong.high, n=5 * tasks, clusters=tasks)
+    assert wrong == Interval(0.0, 0.0, wrong.high, n=5 * tasks, tasks=tasks)
     assert wrong.high == pytest.approx(exact.high)
     right = mean_interval([[1.0] * 5] * tasks)
-    assert right == Interval(1.0, right.low, 1.0, n=5 * tasks, clusters=tasks)
+    assert right == Interval(1.0, right.low, 1.0, n=5 * tasks, tasks=tasks)
     assert right.low == pytest.approx(1 - exact.high)
 
 
@@ -101,7 +101,7 @@ def test_nothing_is_known_without_questions() -> None:
     for tasks in range(3):
         interval = mean_interval([[]] * tasks)
         assert math.isnan(interval.mean)
-        assert (interval.low, interval.high, interval.n, interval.clusters) == (0.0, 1.0, 0, 0)
+        assert (interval.low, interval.high, interval.n, interval.tasks) == (0.0, 1.0, 0, 0)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, math.nan, math.inf])

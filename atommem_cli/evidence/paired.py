@@ -25,7 +25,7 @@ class Difference:
     """Questions where arm scores more than, less than, the same as base."""
     n: int
     """Questions."""
-    clusters: int
+    tasks: int
     """Tasks that have at least one question."""
     visible: float
     """The true difference that such a comparison finds significant four times in five, in (0, 1]."""
@@ -119,7 +119,7 @@ def paired(
         losses=losses,
         ties=len(items) - wins - losses,
         n=len(items),
-        clusters=len(sums),
+        tasks=len(sums),
         visible=_visible(sums, len(items), (1 - confidence) / tests),
     )
 
@@ -174,13 +174,13 @@ def _interval(sums: Sequence[float], sizes: Sequence[int], confidence: float) ->
     """Limits of sum(sums) / sum(sizes), with one task of `_typical` size won and one lost."""
     from scipy.special import stdtrit
 
-    n, clusters, added = sum(sizes), len(sizes) + 2, _typical(sums, sum(sizes))
+    n, tasks, added = sum(sizes), len(sizes) + 2, _typical(sums, sum(sizes))
     total = fsum(sums)
     centre = total / (n + 2 * added)
     squares = fsum((t - centre * size) ** 2 for t, size in zip(sums, sizes, strict=True))
     squares += 2 * added**2 * (1 + centre**2)
-    error = sqrt(squares * clusters / (clusters - 1)) / (n + 2 * added)
-    half = float(stdtrit(clusters - 1, (1 + confidence) / 2)) * error
+    error = sqrt(squares * tasks / (tasks - 1)) / (n + 2 * added)
+    half = float(stdtrit(tasks - 1, (1 + confidence) / 2)) * error
     return max(-1.0, min(centre - half, total / n)), min(1.0, max(centre + half, total / n))
 
 
@@ -188,10 +188,10 @@ def _visible(sums: Sequence[float], n: int, alpha: float) -> float:
     """The difference that a two-sided test at alpha finds with a probability of 0.8."""
     from scipy.special import stdtrit
 
-    clusters = len(sums)
-    if 2 * 0.5**clusters > alpha:
+    tasks = len(sums)
+    if 2 * 0.5**tasks > alpha:
         return 1.0
-    quantiles = float(stdtrit(clusters - 1, 1 - alpha / 2) + stdtrit(clusters - 1, 0.8))
+    quantiles = float(stdtrit(tasks - 1, 1 - alpha / 2) + stdtrit(tasks - 1, 0.8))
     scatter = sqrt(fsum(t * t for t in sums))
     return min(1.0, quantiles * max(scatter, quantiles * _typical(sums, n)) / n)
 

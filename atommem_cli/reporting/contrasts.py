@@ -41,7 +41,7 @@ def main(comparison: Comparison, theirs: Mapping[str, str] | None = None) -> Tab
         score_cell = percent(score.mean, score.low, score.high)
         rows.append((side.label, score_cell, *cells, *([theirs.get(side.label, "")] if theirs else [])))
     title = (
-        f"{comparison.scorer} in % on {comparison.source}, {comparison.base.score.clusters} tasks. Differences to "
+        f"{comparison.scorer} in % on {comparison.source}, {comparison.base.score.tasks} tasks. Differences to "
         f"{comparison.base.label}: paired by question, clustered by task; exact p (sign flips of tasks), Holm over the "
         "rows; visible: the true difference that shows four times in five after that"
     )
@@ -120,7 +120,7 @@ def says(comparison: Comparison, side: Side, what: str = "", caveat: str = "") -
     size = f"{100 * d.delta:+.1f} points"
     told = f"{what} changes {scorer} by {size}" if what else f"{side.label} differs from {base} by {size} of {scorer}"
     text = (
-        f"{told} on {d.n} questions of {d.clusters} tasks (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}, "
+        f"{told} on {d.n} questions of {d.tasks} tasks (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}, "
         f"p {_p(side.holm, equals=True)} after Holm): "
     )
     if side.holm is not None and side.holm <= SIGNIFICANT:

@@ -100,7 +100,7 @@ def costs(comparison: Comparison, theme: Theme = "light") -> Figure | None:
         axes.set_ylabel(f"{comparison.scorer} [%]")
         axes.margins(x=0.08)
         score = comparison.base.score
-        size = f"n = {score.n} questions in {score.clusters} tasks; 95 % intervals; filled: Pareto set"
+        size = f"n = {score.n} questions in {score.tasks} tasks; 95 % intervals; filled: Pareto set"
         figure.suptitle(f"Cost against quality on {comparison.source}\n{size}", x=0.012, ha="left")
     return figure
 
@@ -149,5 +149,5 @@ def _title(comparisons: Sequence[Comparison], *, published: bool) -> str:
     diamond = "; diamond: AtomMem v3's own (theirs)" if published else ""
     return (
         f"Difference to {shown(first.base.label)} on {first.source} (its score in brackets)\n"
-        f"n = {score.n} questions in {score.clusters} tasks; {how}{diamond}"
+        f"n = {score.n} questions in {score.tasks} tasks; {how}{diamond}"
     )

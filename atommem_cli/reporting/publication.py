@@ -130,7 +130,7 @@ def _csv(values: Mapping[str, Any]) -> str:
     for name, one in values.get("ablations", {"": values}).items():
         for side in one["runs"]:
             score, about = side["score"], {"ablation": name, "run": side["label"], "scorer": one["scorer"]}
-            whole = {"n": score["n"], "clusters": score["clusters"], "mean": score["mean"]}
+            whole = {"n": score["n"], "tasks": score["tasks"], "mean": score["mean"]}
             whole |= {"mean_low": score["low"], "mean_high": score["high"]}
             rows.append(
                 {**about, "kind": "", **whole, **(side["difference"] or {}), **{key: side[key] for key in rest}}
@@ -138,7 +138,7 @@ def _csv(values: Mapping[str, Any]) -> str:
             for kind, (mean, found) in side["groups"].items():
                 rows.append({**about, "kind": kind, "mean": mean, **(found or {})})
     file = io.StringIO()
-    columns = ("ablation", "run", "kind", "scorer", "n", "clusters", "mean", "mean_low", "mean_high")
+    columns = ("ablation", "run", "kind", "scorer", "n", "tasks", "mean", "mean_low", "mean_high")
     writer = csv.DictWriter(file, [*columns, *difference, *rest], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

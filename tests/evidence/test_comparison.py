@@ -52,7 +52,7 @@ def test_a_difference_is_that_of_the_scores_on_disk(home: Path) -> None:
     totals = [sum(sum(line["scores"]["em"]) for line in run.episodes.values()) for run in runs]
     assert side.difference is not None
     assert side.difference.n == 80
-    assert side.difference.clusters == 40
+    assert side.difference.tasks == 40
     assert side.difference.delta == pytest.approx((totals[1] - totals[0]) / 80)
     assert side.difference.low < side.difference.delta < side.difference.high < 0
     assert side.difference.losses == totals[0] - totals[1]
@@ -84,7 +84,7 @@ def test_repeats_stay_with_their_question(home: Path) -> None:
     for kind, (mean, _) in once.sides[1].groups.items():
         assert twice.sides[1].groups[kind][0] == pytest.approx(mean), "a deterministic script scores the same twice"
     assert twice.base.score.n == 160
-    assert twice.base.score.clusters == 40
+    assert twice.base.score.tasks == 40
 
 
 def test_cost_against_quality(home: Path) -> None:
@@ -197,6 +197,8 @@ def test_files(home: Path, tmp_path: Path) -> None:
     assert [side["label"] for side in values["runs"]] == ["oracle", "append_only", "mute"]
     rows = list(csv.DictReader((tmp_path / "found" / "table.csv").open()))
     whole = {row["run"]: row for row in rows if not row["kind"]}
+    assert {row["tasks"] for row in whole.values()} == {"40"}
+    assert {values["runs"][1][part]["tasks"] for part in ("score", "difference")} == {40}
     assert float(whole["append_only"]["delta"]) == values["runs"][1]["difference"]["delta"]
     assert json.loads((tmp_path / "found" / "table.json").read_text())["runs"] == values["runs"]
     latex = (tmp_path / "found" / "table.tex").read_text()

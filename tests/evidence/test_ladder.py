@@ -337,6 +337,20 @@ def test_the_same_command_again_asks_nothing_and_says_the_same(play: Any) -> Non
     assert {k: v for k, v in first.items() if k != "made"} == {k: v for k, v in again.items() if k != "made"}
 
 
+def test_a_ladder_of_an_earlier_version_gets_today_s_names_and_asks_nothing_again(play: Any) -> None:
+    run = play("oracle")
+    file, lines = run.path / "ladder.json", run.path / "ladder.jsonl"
+    today = ladder.climb(run)
+    written = lines.read_bytes()
+    old = json.loads(file.read_text())
+    for step in old["steps"]:
+        step["clusters"] = step.pop("tasks")
+    file.write_text(json.dumps(old))
+    assert ladder.climb(run)["steps"] == today["steps"]
+    assert {step.get("tasks") for step in json.loads(file.read_text())["steps"]} == {40}
+    assert lines.read_bytes() == written
+
+
 def test_replies_do_not_depend_on_the_batch_and_every_rung_has_its_own_seed(play: Any) -> None:
     few, many = play("random", "policy.batch=3", name="few"), play("random", name="many")
     ladder.climb(few)

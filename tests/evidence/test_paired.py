@@ -227,7 +227,7 @@ def test_nothing_is_known_without_questions() -> None:
     for tasks in range(3):
         result = paired([[]] * tasks, [[]] * tasks)
         assert math.isnan(result.delta)
-        assert (result.low, result.high, result.p, result.n, result.clusters, result.visible) == (-1, 1, 1, 0, 0, 1)
+        assert (result.low, result.high, result.p, result.n, result.tasks, result.visible) == (-1, 1, 1, 0, 0, 1)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, math.nan, math.inf])
@@ -281,4 +281,4 @@ def test_tied_tasks_are_no_evidence(tasks: list[list[tuple[float, float]]], tied
 
 
 def _tail(d: Difference) -> tuple[int, int, int, float]:
-    return d.ties, d.n, d.clusters, d.visible
+    return d.ties, d.n, d.tasks, d.visible
