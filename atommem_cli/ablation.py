@@ -14,7 +14,7 @@ from atommem_cli import costing, folders, identity, sessions
 from atommem_cli.arms import Arm, arms
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
-from atommem_cli.evaluation import Progress, evaluate
+from atommem_cli.evaluation import evaluate
 from atommem_cli.evidence.ablations import ARMS
 from atommem_cli.jsonlines import Lines
 from atommem_cli.recipe import Recipe
@@ -22,6 +22,7 @@ from atommem_cli.records import Folder
 from atommem_cli.retraining import lineage, retrain
 from atommem_cli.tables import Cost
 from atommem_cli.taskfiles import verify
+from atommem_cli.types import Progress
 
 
 def run_path(recipe: Recipe, out: Path | None) -> Path:
@@ -63,7 +64,7 @@ def play(recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Pr
         identity.SOURCES: identity.sources(recipe),
     }
     with Folder(out, known, recipe.dump()) as folder:
-        folder.sessions.append(sessions.opening(command, folder.changed))
+        folder.sessions.append(sessions.session_start(command, folder.changed))
         register = Lines(out / ARMS)
         try:
             there = {line.get("arm") for line in register.read()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PromptRow:
     """One call, ready to run."""
 
     index: int
@@ -22,12 +22,12 @@ class Row:
         return len(self.prompt) + self.most
 
 
-def micro_batches(rows: Sequence[Row], most_tokens: int, window: int | None) -> Iterator[list[Row]]:
+def prompt_batches(rows: Sequence[PromptRow], most_tokens: int, window: int | None) -> Iterator[list[PromptRow]]:
     """The rows by length, longest first, in parts of at most `most_tokens` padded tokens.
 
     No row of a part may run beyond the window either, while it waits for the others to finish.
     """
-    part: list[Row] = []
+    part: list[PromptRow] = []
     width = most = 0
     for row in sorted(rows, key=lambda row: len(row.prompt), reverse=True):
         longest, new = max(width, len(row.prompt)), max(most, row.most)

@@ -8,7 +8,7 @@ scratchpad, one for what is retrieved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -23,13 +23,11 @@ from atommem_cli.recipe import Recipe
 from atommem_cli.tables import Cost
 from atommem_cli.taskfiles import verify
 from atommem_cli.text import Span, Tokenizer, chunks_of
-from atommem_cli.types import Chunk, Generation, OpKind, Task
+from atommem_cli.types import Chunk, Generation, OpKind, Progress, Task
 from atommem_cli.verdicts import TOKENS, TRIES
 
 PLAYED = 2
 """Tasks that are played for the length of their prompts."""
-
-Progress = Callable[[int, int, str], None]
 
 
 def plan(recipe: Recipe) -> Cost:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,7 @@ from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder, latest
 from atommem_cli.session import session
-from atommem_cli.types import Answer, Question, StopReason, Task
-
-Progress = Callable[[int, int, str], None]
-"""Called with episodes done, planned and a remark, whenever some have finished."""
+from atommem_cli.types import Answer, Progress, Question, StopReason, Task
 
 
 def planned_tasks(recipe: Recipe) -> Iterator[Task]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from atommem_cli.batches import Row, micro_batches
+from atommem_cli.batches import PromptRow, prompt_batches
 from atommem_cli.chat import Chat
 from atommem_cli.episode import Call
 from atommem_cli.errors import Diverged
@@ -45,11 +45,13 @@ class Turns:
         self._tokenizer = tokenizer
         self._chat = chat
 
-    def rows(self, calls: Sequence[Call]) -> tuple[list[Row], dict[int, Generation]]:
+    def rows(self, calls: Sequence[Call]) -> tuple[list[PromptRow], dict[int, Generation]]:
         """What can be run; and, by index, the replies of the calls whose prompt does not fit."""
         rows, refused = [], {}
         for index, call in enumerate(calls):
-            row = Row(index, self._chat.prompt(call.observation.messages), call.observation.max_new_tokens, call.seed)
+            row = PromptRow(
+                index, self._chat.prompt(call.observation.messages), call.observation.max_new_tokens, call.seed
+            )
             if self.window is not None and row.tokens > self.window:
                 error = f"{len(row.prompt)} prompt tokens and {row.most} new ones exceed the window of {self.window}"
                 refused[index] = Generation("", Finish.OVERFLOW, error=error)
@@ -57,12 +59,12 @@ class Turns:
                 rows.append(row)
         return rows, refused
 
-    def cut(self, row: Row, ids: Sequence[int]) -> list[int]:
+    def cut(self, row: PromptRow, ids: Sequence[int]) -> list[int]:
         """The reply's own tokens: up to its end token, or to its own limit."""
         ends = (at for at, token in enumerate(ids[: row.most], start=1) if token in self.ends)
         return list(ids[: next(ends, row.most)])
 
-    def reply(self, row: Row, ids: Sequence[int]) -> Generation:
+    def reply(self, row: PromptRow, ids: Sequence[int]) -> Generation:
         """The reply that these tokens are (see `cut`)."""
         text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         finish = Finish.STOP if ids and ids[-1] in self.ends else Finish.LENGTH
@@ -70,7 +72,7 @@ class Turns:
 
 
 def complete(
-    model: Any, rows: Sequence[Row], turns: Turns, sampling: Sampling, micro_batch_tokens: int
+    model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling, micro_batch_tokens: int
 ) -> dict[int, list[int]]:
     """Sample a reply to every row.
 
@@ -85,13 +87,13 @@ def complete(
         Diverged: the model's logits are not finite.
     """
     written: dict[int, list[int]] = {}
-    for part in micro_batches(rows, micro_batch_tokens, turns.window):
+    for part in prompt_batches(rows, micro_batch_tokens, turns.window):
         for row, ids in zip(part, _run(model, part, turns, sampling), strict=True):
             written[row.index] = turns.cut(row, ids)
     return written
 
 
-def _run(model: Any, rows: Sequence[Row], turns: Turns, sampling: Sampling) -> list[list[int]]:
+def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling) -> list[list[int]]:
     import torch
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 

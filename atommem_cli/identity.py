@@ -57,7 +57,7 @@ def refusal(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
     if known.get("command") != wanted.get("command"):
         return f"a run of {known.get('command')}, not of {wanted.get('command')} (choose another --out)"
     was, now = settled(known), settled(wanted)
-    keys = set(differences(was, now))
+    keys = set(changed_keys(was, now))
     edited = sorted(key.partition(".")[2] for key in keys if key.startswith(f"{SOURCES}."))
     # What a recipe's key has as its consequence is not said again.
     sections = {key.split(".")[1] for key in keys if key.startswith("recipe.")}
@@ -95,11 +95,11 @@ def settled(identity: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
+def changed_keys(old: Any, new: Any, at: str = "") -> Iterator[str]:
     """Paths at which two JSON values differ. Sources that an older atommem did not record are no difference."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new} - ({SOURCES} if not at and SOURCES not in old else set())):
-            yield from differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+            yield from changed_keys(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
     elif old != new:
         yield at
 
@@ -116,7 +116,9 @@ def moved(before: Path, after: Mapping[str, Any]) -> dict[str, list[Any]]:
     except UsageError:
         return {}
     return {
-        key: [_at(was, key), _at(after, key)] for key in differences(was, after) if key.partition(".")[0] not in _OTHERS
+        key: [_at(was, key), _at(after, key)]
+        for key in changed_keys(was, after)
+        if key.partition(".")[0] not in _OTHERS
     }
 
 

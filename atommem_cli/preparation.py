@@ -34,7 +34,7 @@ from atommem_cli.taskfiles import (
     verify,
 )
 from atommem_cli.text import Tokenizer, WordTokenizer
-from atommem_cli.workshop import Progress, write
+from atommem_cli.workshop import CountProgress, write
 
 __all__ = ["SPLITS", "Manifest", "canonical", "check", "prepare", "read_manifest", "read_tasks", "verify"]
 
@@ -95,7 +95,7 @@ def prepare(
     tokenizer: Tokenizer | None = None,
     keep: Filter | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> Manifest:
     """Prepare one split of a source into `<out>/<split>/`.
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RecipeError, UsageError
-from atommem_cli.evaluation import Progress, evaluate
+from atommem_cli.evaluation import evaluate
 from atommem_cli.evidence.runs import Run
 from atommem_cli.jsonlines import read_json
 from atommem_cli.policies.hf import TINY
 from atommem_cli.recipe import Recipe
 from atommem_cli.training import checkpoints
+from atommem_cli.types import Progress
 
 
 def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progress | None) -> Recipe:

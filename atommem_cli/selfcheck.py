@@ -30,7 +30,7 @@ _GOLDEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One check's result."""
 
     name: str
@@ -43,7 +43,7 @@ class _Wrong(Exception):
     """A check failed; the message says what to do."""
 
 
-def run(recipe: Recipe) -> Iterator[Finding]:
+def run(recipe: Recipe) -> Iterator[CheckResult]:
     """Run every check; each finding comes as soon as it is known.
 
     Args:
@@ -63,9 +63,9 @@ def run(recipe: Recipe) -> Iterator[Finding]:
     }
     for name, check in checks.items():
         try:
-            yield Finding(name, True, check())
+            yield CheckResult(name, True, check())
         except (_Wrong, AtommemError) as wrong:
-            yield Finding(name, False, str(wrong))
+            yield CheckResult(name, False, str(wrong))
 
 
 def _packages() -> str:

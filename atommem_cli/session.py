@@ -17,7 +17,7 @@ def session(run: RunFolder, parts: Parts, command: Sequence[str]) -> Iterator[Cl
     """Frame the work of this process on a run by two lines of `sessions.jsonl`."""
     began = run.count
     lost = {"played_again": sorted(run.lost)} if run.lost else {}
-    run.sessions.append({**sessions.opening(command, run.changed), **lost, "store": parts.store.describe()})
+    run.sessions.append({**sessions.session_start(command, run.changed), **lost, "store": parts.store.describe()})
     clock = Clock()
     started = time.perf_counter()
     embedded = parts.vectors.embedded

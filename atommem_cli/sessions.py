@@ -17,7 +17,7 @@ PACKAGES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm", "chrom
 """Whose versions a session records."""
 
 
-def opening(command: Sequence[str], changed: Mapping[str, Any]) -> dict[str, Any]:
+def session_start(command: Sequence[str], changed: Mapping[str, Any]) -> dict[str, Any]:
     """What a session says when it begins: when, with which command, program and packages.
 
     Args:

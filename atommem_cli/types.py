@@ -6,8 +6,12 @@ Units: lengths of text are in *tokens* of the tokenizer that the recipe names un
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+Progress = Callable[[int, int, str], None]
+"""Called with how much is done, how much is planned, and a remark; what is counted, its caller says."""
 
 
 class OpKind(StrEnum):

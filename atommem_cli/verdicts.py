@@ -26,7 +26,7 @@ from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
 from atommem_cli.replies import marked
 from atommem_cli.thoughts import Marks, marks_of
-from atommem_cli.types import UNANSWERED, Expects, Finish, Generation, Observation, Question
+from atommem_cli.types import UNANSWERED, Expects, Finish, Generation, Observation, Progress, Question
 
 TRIES = 3
 """Askings per answer."""
@@ -42,7 +42,7 @@ def judge(
     folder: Path,
     episodes: Sequence[Line],
     questions: Callable[[str], Sequence[Question]],
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Judge every episode that has no verdict yet; nothing is built where all have one.
 

@@ -19,7 +19,7 @@ from atommem_cli.workers import ordered, useful
 MOST_COUNTS = 16384
 """Documents whose token count is remembered."""
 
-Progress = Callable[[str, int, int | None], None]
+CountProgress = Callable[[str, int, int | None], None]
 """Stage ("read" or "write"), how much is done, and of how much (None: not known yet)."""
 
 
@@ -58,7 +58,7 @@ class _Workshop:
         return self._counts[document]
 
 
-def write(path: Path, plan: Plan, tokenizer: Tokenizer, workers: int, tell: Progress) -> dict[str, Any]:
+def write(path: Path, plan: Plan, tokenizer: Tokenizer, workers: int, tell: CountProgress) -> dict[str, Any]:
     """Make all tasks and write them in order; what the manifest says about them.
 
     Raises:

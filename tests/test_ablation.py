@@ -23,7 +23,7 @@ from atommem_cli import recipe as recipes
 from atommem_cli.arms import Arm
 from atommem_cli.errors import UsageError
 from atommem_cli.evidence import ablations
-from atommem_cli.evidence.ablations import Played
+from atommem_cli.evidence.ablations import PlayedArm
 from atommem_cli.evidence.runs import Run
 from atommem_cli.recipe import Recipe
 from atommem_cli.reporting import published, worth
@@ -44,8 +44,8 @@ def recipe(home: Path, script: str, *changes: str) -> Recipe:
     return recipes.load("tiny", [policy, "store={name: exact}", f"task.folder={home / 'data' / 'stream'}", *changes])
 
 
-def played(arm: Arm) -> Played:
-    return Played(arm.name, arm.kind, arm.how, arm.component, SimpleNamespace(recipe=arm.recipe))  # type: ignore[arg-type]
+def played(arm: Arm) -> PlayedArm:
+    return PlayedArm(arm.name, arm.kind, arm.how, arm.component, SimpleNamespace(recipe=arm.recipe))  # type: ignore[arg-type]
 
 
 def arms(*changes: str) -> dict[str, Recipe]:

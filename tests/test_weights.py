@@ -138,9 +138,7 @@ def test_without_a_network_a_hub_id_is_one_sentence_after_one_question(monkeypat
     monkeypatch.setattr("socket.socket.connect", refuse)
     for load in (weights.load_tokenizer, weights.load_config, lambda model: weights.load_model(model, "auto")):
         asked.clear()
-        with pytest.raises(
-            MissingExtra, match=r"^nobody/nothing is no folder here.* the hub cannot be asked"
-        ):
+        with pytest.raises(MissingExtra, match=r"^nobody/nothing is no folder here.* the hub cannot be asked"):
             load("nobody/nothing")
         assert len(asked) == 1
         assert constants.HF_HUB_OFFLINE is False

@@ -15,7 +15,7 @@ ARMS = "arms.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class PlayedArm:
     """One finished arm; see `atommem_cli.arms.Arm`."""
 
     name: str
@@ -30,7 +30,7 @@ class Ablation:
     """What is in the folder."""
 
     path: Path
-    arms: tuple[Played, ...]
+    arms: tuple[PlayedArm, ...]
     """Finished ones, the base first."""
     missing: tuple[str, ...]
     """Names of arms that were asked for and are not finished."""
@@ -62,7 +62,7 @@ def read(folder: Path) -> Ablation:
             raise SourceError(f"{folder / ARMS}: line {number} is damaged") from None
         path = folder / "arms" / name
         if (path / "summary.json").is_file() and (run := Run(path)).complete:
-            arms.append(Played(name, kind, how, component, run))
+            arms.append(PlayedArm(name, kind, how, component, run))
         else:
             missing.append(name)
     if not arms or arms[0].kind != "base":

@@ -11,8 +11,8 @@ from atommem_cli.assembly import Parts
 from atommem_cli.clock import Clock
 from atommem_cli.episode import Agent, Episode, Limits
 from atommem_cli.errors import RunMismatch
-from atommem_cli.evaluation import Progress, planned_tasks, score
-from atommem_cli.evidence.rungs import FROM_GOLD, Given, Rung, View, give, held, left_out, probe, seen, view
+from atommem_cli.evaluation import planned_tasks, score
+from atommem_cli.evidence.rungs import FROM_GOLD, Given, MemoryView, Rung, give, held, left_out, probe, seen, view
 from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.evidence.tape import Blind
 from atommem_cli.evidence.tracing import has_gold
@@ -20,7 +20,17 @@ from atommem_cli.jsonlines import Lines
 from atommem_cli.player import Budget, Journal
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.rollout import Rollout
-from atommem_cli.types import Finish, Generation, Observation, OpResult, Question, Task, Trajectory, Transition
+from atommem_cli.types import (
+    Finish,
+    Generation,
+    Observation,
+    OpResult,
+    Progress,
+    Question,
+    Task,
+    Trajectory,
+    Transition,
+)
 from atommem_cli.vectors import CachedEmbedder
 
 
@@ -33,7 +43,7 @@ class _Asked:
     """Of the question within its task."""
     rung: Rung
     question: Question
-    shown: View
+    shown: MemoryView
     memory: str
     """Digest of what is shown."""
 
@@ -119,7 +129,7 @@ class Climbing(Parts):
         self.sheet.asked[name] = _Asked(line["episode"], number, rung, question, shown, episode.memory.digest)
         return episode
 
-    def posed(self, name: str, task: Task, shown: View, agent: Agent, sample: int = 0, seed: int = 0) -> Episode:
+    def posed(self, name: str, task: Task, shown: MemoryView, agent: Agent, sample: int = 0, seed: int = 0) -> Episode:
         """An episode without chunks."""
         recipe, policy = self.recipe, self.policy
         memory = give(name, shown, frozenset(recipe.memory.drop), frozenset(recipe.memory.untold))

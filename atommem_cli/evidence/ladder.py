@@ -25,7 +25,6 @@ from typing import Any
 
 from atommem_cli import judging, records, sessions, summary
 from atommem_cli.errors import Interrupted, UsageError
-from atommem_cli.evaluation import Progress
 from atommem_cli.evidence.climbing import Climbing, Sheet, ask, assemble, name_of
 from atommem_cli.evidence.paired import paired
 from atommem_cli.evidence.rungs import Rung
@@ -34,7 +33,7 @@ from atommem_cli.jsonlines import Lines, whole_lines, write_whole
 from atommem_cli.records import Folder
 from atommem_cli.statistics import mean_interval
 from atommem_cli.tables import Table, label, percent, points
-from atommem_cli.types import Finish
+from atommem_cli.types import Finish, Progress
 
 SCHEMA = 1
 """Version of the ladder's files."""
@@ -129,7 +128,7 @@ def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) 
             if line["finish"] == Finish.ERROR
         ],
         "digest": hashlib.sha256("\n".join(whole).encode()).hexdigest(),
-        "made": sessions.opening(command, {}),
+        "made": sessions.session_start(command, {}),
     }
 
 

@@ -8,7 +8,7 @@ needed. Nothing is written into the run folder, and a run that is still going on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from atommem_cli import recipe as recipes
@@ -26,7 +26,7 @@ from atommem_cli.evidence.viewing import needs_tokenizer
 from atommem_cli.memory import Store
 from atommem_cli.tables import Table
 from atommem_cli.text import Span, Tokenizer, chunks_of
-from atommem_cli.types import Chunk, Generation, Question, Task, Trajectory
+from atommem_cli.types import Chunk, Generation, Progress, Question, Task, Trajectory
 from atommem_cli.vectors import CachedEmbedder
 
 
@@ -171,7 +171,7 @@ def table(found: Replayed) -> Table:
     return Table(f"Replay: {verdict}", ("what", "value"), tuple(rows))
 
 
-def verify(run: Run, *, retrieve: bool = False, progress: Callable[[int, int, str], None] | None = None) -> Replayed:
+def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None) -> Replayed:
     """Play a run again and compare everything with its files: each operation, prompt, digest and score.
 
     A changed byte that changes a JSON value of `steps.jsonl`, `episodes.jsonl`, `chunks.jsonl`, `verdicts.jsonl`,

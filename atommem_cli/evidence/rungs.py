@@ -43,7 +43,7 @@ FROM_GOLD = (Rung.ORACLE_RETRIEVAL, Rung.GOLD_FACTS)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class MemoryView:
     """What a prompt shows of a memory."""
 
     scratchpad: str = ""
@@ -71,7 +71,7 @@ def held(steps: Sequence[Line], question: int) -> Held:
     return memory
 
 
-def view(rung: Rung, task: Task, number: int, memory: Held, k: int, sees: frozenset[str]) -> View:
+def view(rung: Rung, task: Task, number: int, memory: Held, k: int, sees: frozenset[str]) -> MemoryView:
     """What a rung shows.
 
     The query of ORACLE_RETRIEVAL stays the run's own, that of GOLD_FACTS is the question: the latter owes nothing
@@ -80,14 +80,18 @@ def view(rung: Rung, task: Task, number: int, memory: Held, k: int, sees: frozen
     question = task.questions[number]
     match rung:
         case Rung.ORACLE_RETRIEVAL:
-            return View(memory.scratchpad, memory.query or question.text, retrieved(task, number, memory.entries, k))
+            return MemoryView(
+                memory.scratchpad, memory.query or question.text, retrieved(task, number, memory.entries, k)
+            )
         case Rung.GOLD_FACTS:
             texts = list(dict.fromkeys(_titled(task, support) for support in question.supporting))
             if "entries" not in sees:
-                return View(scratchpad="\n".join(texts))
-            return View(query=question.text, entries=tuple(MemoryEntry(i, t) for i, t in enumerate(texts, start=1)))
+                return MemoryView(scratchpad="\n".join(texts))
+            return MemoryView(
+                query=question.text, entries=tuple(MemoryEntry(i, t) for i, t in enumerate(texts, start=1))
+            )
         case _:
-            return View()
+            return MemoryView()
 
 
 def _titled(task: Task, support: Support) -> str:
@@ -144,7 +148,7 @@ class Given:
         pass
 
 
-def give(name: str, shown: View, dropped: frozenset[OpKind], untold: frozenset[OpKind]) -> Memory:
+def give(name: str, shown: MemoryView, dropped: frozenset[OpKind], untold: frozenset[OpKind]) -> Memory:
     """A memory that shows this."""
     memory = Memory(name, Given(), k=max(1, len(shown.entries)), untold=untold)
     ops = [MemoryOp(OpKind.SCRATCHPAD, shown.scratchpad), MemoryOp(OpKind.READ, shown.query)]
@@ -176,10 +180,10 @@ def seen(episode: Episode) -> frozenset[str]:
     return frozenset(name for name, mark in _MARKS.items() if mark in prompt)
 
 
-def probe() -> tuple[Task, View]:
+def probe() -> tuple[Task, MemoryView]:
     """A task and a memory that `seen` finds again in a prompt."""
     task = Task("probe", "probe", (Document("", _MARKS["documents"]),), (Question("probe", "probe?", ("",)),))
-    return task, View(_MARKS["scratchpad"], "probe?", (MemoryEntry(1, _MARKS["entries"]),))
+    return task, MemoryView(_MARKS["scratchpad"], "probe?", (MemoryEntry(1, _MARKS["entries"]),))
 
 
 def left_out(sees: frozenset[str], gold: bool) -> dict[Rung, str]:

@@ -38,7 +38,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class EntryChange:
     """One part of the memory that a step has changed."""
 
     sign: str
@@ -68,7 +68,7 @@ class Page:
     finish: str
     error: str
     operations: tuple[Operation, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[EntryChange, ...]
     entries: int
     """In the store after it."""
 
@@ -183,17 +183,17 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
 
 def _changes(
     were: Mapping[int, str], notes: str, asked: str, entries: Mapping[int, str], scratchpad: str, query: str
-) -> Iterator[Change]:
+) -> Iterator[EntryChange]:
     for entry in sorted({**were, **entries}):
         if entry not in were:
-            yield Change("+", str(entry), "", entries[entry])
+            yield EntryChange("+", str(entry), "", entries[entry])
         elif entry not in entries:
-            yield Change("-", str(entry), were[entry], "")
+            yield EntryChange("-", str(entry), were[entry], "")
         elif were[entry] != entries[entry]:
-            yield Change("~", str(entry), were[entry], entries[entry])
+            yield EntryChange("~", str(entry), were[entry], entries[entry])
     for place, old, new in (("scratchpad", notes, scratchpad), ("query", asked, query)):
         if old != new:
-            yield Change("~" if old and new else "+" if new else "-", place, old, new)
+            yield EntryChange("~" if old and new else "+" if new else "-", place, old, new)
 
 
 def _reckonings(run: Run, line: Line, task: Task) -> Iterator[Reckoning]:
@@ -273,7 +273,7 @@ def _operation(one: Operation, width: int) -> Iterator[str]:
     return _field(f"{'!' if one.refused else ' '}{one.number:>4}", described(one), width)
 
 
-def _change(one: Change, width: int) -> Iterator[str]:
+def _change(one: EntryChange, width: int) -> Iterator[str]:
     what = f"{one.old or '(nothing)'} -> {one.new}" if one.sign == "~" else one.new or one.old
     return _field(f"{one.sign} {one.place}", what, width)
 

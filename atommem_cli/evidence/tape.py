@@ -115,7 +115,7 @@ def without_end(trajectory: Trajectory) -> Trajectory:
     return replace(trajectory, stop=StopReason.BUDGET, error="", usage=usage, transitions=kept)
 
 
-class View(Protocol):
+class Listener(Protocol):
     """Who knows what was found."""
 
     shown: list[int]
@@ -129,7 +129,7 @@ class View(Protocol):
 class Shown:
     """A store that finds what was found."""
 
-    tape: View
+    tape: Listener
     ids: set[int] = field(default_factory=set)
     """Entries of the one episode in play."""
 

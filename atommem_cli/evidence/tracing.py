@@ -16,7 +16,7 @@ from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.matching import Passage
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Statements, key_of, statements
-from atommem_cli.evidence.viewing import View, material
+from atommem_cli.evidence.viewing import Coverage, material
 from atommem_cli.types import UNANSWERED, Chunk, Event, OpKind, Outcome, Question, Shows, Support, Task
 
 NOTES = 0
@@ -122,7 +122,7 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Sh
     happened: dict[int, list[Moment]] = defaultdict(list)
     for moment in moments(steps):
         happened[moment.step].append(moment)
-    view = View(task, chunks)
+    view = Coverage(task, chunks)
     if steps and steps[0]["step"] < 0:
         for trail in found:
             trail.shown = steps[0]["step"] if view.lists(trail.documents) else None
@@ -168,7 +168,7 @@ def followed(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: 
 
 
 def _prompt(
-    line: Line, notes: str, view: View, found: Sequence[Trail], by_question: Mapping[int, Sequence[Trail]]
+    line: Line, notes: str, view: Coverage, found: Sequence[Trail], by_question: Mapping[int, Sequence[Trail]]
 ) -> None:
     """What the prompt of a step showed."""
     seen = line.get("finish") not in UNANSWERED
@@ -193,7 +193,7 @@ def _write(found: Sequence[Trail], moment: Moment) -> None:
         trail.settle(moment.step)
 
 
-def _at_once(view: View, found: Sequence[Trail], steps: Sequence[Line]) -> None:
+def _at_once(view: Coverage, found: Sequence[Trail], steps: Sequence[Line]) -> None:
     """The prompt of every question showed the chunks themselves."""
     asked = {line.get("question"): line for line in steps}
     view.show_all()
@@ -204,7 +204,7 @@ def _at_once(view: View, found: Sequence[Trail], steps: Sequence[Line]) -> None:
         trail.answered = True, None, ()
 
 
-def _complete(view: View, trail: Trail) -> bool:
+def _complete(view: Coverage, trail: Trail) -> bool:
     return any(view.covers(document, trail.support.text) for document in trail.documents)
 
 

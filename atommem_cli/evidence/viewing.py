@@ -44,7 +44,7 @@ def needs_tokenizer(run: Run) -> bool:
     return any(line["task"] not in run.cuts.lines for line in run.episodes.values())
 
 
-class View:
+class Coverage:
     """Which characters of the stream have been seen so far."""
 
     def __init__(self, task: Task, chunks: Sequence[Chunk]) -> None:

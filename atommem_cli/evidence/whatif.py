@@ -12,7 +12,7 @@ prompt on, but the same chunk is not shown once more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -41,7 +41,7 @@ from atommem_cli.evidence.runs import Run, failed
 from atommem_cli.evidence.stepbook import Operation, book, described, find, shortened
 from atommem_cli.evidence.tape import Tape
 from atommem_cli.tables import Table
-from atommem_cli.types import OpResult, Outcome, StopReason, Trajectory
+from atommem_cli.types import OpResult, Outcome, Progress, StopReason, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def price(run: Run, name: str, change: Intervention) -> WhatIf:
     return _play(run, name, [change])[0]
 
 
-def leave_one_out(run: Run, name: str, progress: Callable[[int, int, str], None] | None = None) -> list[WhatIf]:
+def leave_one_out(run: Run, name: str, progress: Progress | None = None) -> list[WhatIf]:
     """Price every operation of an episode that was carried out: each one is dropped in turn, all in one batch.
 
     Args:
@@ -137,7 +137,7 @@ def _play(
     run: Run,
     name: str,
     changes: Sequence[Intervention],
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[WhatIf]:
     name = find(run, name)
     line, steps = run.episodes[name], run.steps(name)

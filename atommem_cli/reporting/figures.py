@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atommem_cli.evidence.causes import Cause
 from atommem_cli.glyphs import visible
 from atommem_cli.reporting.pens import DASHES, MARKERS, shown
-from atommem_cli.reporting.survey import ANSWERS, TENTHS, Play, Survey
+from atommem_cli.reporting.survey import ANSWERS, TENTHS, EpisodeUse, Survey
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.types import OpKind
@@ -134,7 +134,10 @@ def operations(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | No
 
 def cost(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
     """Score against tokens and calls of an episode; of one run in groups of equally many, of several one point each."""
-    units: dict[str, Callable[[Play], int]] = {"tokens": lambda play: play.tokens, "calls": lambda play: play.calls}
+    units: dict[str, Callable[[EpisodeUse], int]] = {
+        "tokens": lambda play: play.tokens,
+        "calls": lambda play: play.calls,
+    }
     if len(surveys) == 1:
         units = {unit: of for unit, of in units.items() if len({of(play) for play in surveys[0].plays}) > 1}
     if not units:
@@ -241,7 +244,7 @@ def _points(
     axes.errorbar(middles, means, yerr=[lows, highs], label=label, **bars)
 
 
-def _groups(plays: Sequence[Play], of: Callable[[Play], int | None]) -> list[tuple[list[int], Interval]]:
+def _groups(plays: Sequence[EpisodeUse], of: Callable[[EpisodeUse], int | None]) -> list[tuple[list[int], Interval]]:
     """Episodes by a number: one group for each if they are few, else about `BINS` of equally many."""
     known = [(value, play) for play in plays if (value := of(play)) is not None]
     ordered = sorted(known, key=lambda pair: pair[0])
@@ -251,13 +254,13 @@ def _groups(plays: Sequence[Play], of: Callable[[Play], int | None]) -> list[tup
         bin_of = {value: sum(value >= edge for edge in cuts) for value in distinct}
     else:
         bin_of = {value: number for number, value in enumerate(distinct)}
-    groups: dict[int, list[tuple[int, Play]]] = {}
+    groups: dict[int, list[tuple[int, EpisodeUse]]] = {}
     for value, play in ordered:
         groups.setdefault(bin_of[value], []).append((value, play))
     return [([value for value, _ in found], _score([play for _, play in found])) for found in groups.values()]
 
 
-def _positions(plays: Sequence[Play], *, whole: bool) -> Counter[int]:
+def _positions(plays: Sequence[EpisodeUse], *, whole: bool) -> Counter[int]:
     """How many episodes have a chunk at each position, or in each tenth."""
     have = Counter({ANSWERS: len(plays)})
     for chunks, count in Counter(play.chunks for play in plays).items():
@@ -266,7 +269,7 @@ def _positions(plays: Sequence[Play], *, whole: bool) -> Counter[int]:
     return have
 
 
-def _score(plays: Sequence[Play]) -> Interval:
+def _score(plays: Sequence[EpisodeUse]) -> Interval:
     tasks: dict[str, list[float]] = {}
     for play in plays:
         tasks.setdefault(play.task, []).extend(play.scores)

@@ -19,7 +19,7 @@ MOST_PANELS = 5
 """Kinds of question with a panel of their own, beside all together."""
 
 
-def differences(
+def difference_figure(
     comparisons: Sequence[Comparison], theirs: Mapping[str, float] | None = None, theme: Theme = "light"
 ) -> Figure | None:
     """Differences to the base by run: overall, and by kind of question where there are at most `MOST_PANELS`.

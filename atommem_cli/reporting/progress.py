@@ -14,7 +14,7 @@ LOSS = "loss"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingSummary:
     """One metric of one run."""
 
     run: str
@@ -31,7 +31,7 @@ class Progress:
     last: float
 
 
-def leading(histories: Sequence[History]) -> list[Progress]:
+def leading(histories: Sequence[History]) -> list[TrainingSummary]:
     """One per run: exact match if it is validated, else the reward; of sft the loss.
 
     Of validation where there is one, else of training; a run that measured neither is left out.
@@ -45,7 +45,7 @@ def leading(histories: Sequence[History]) -> list[Progress]:
     return by_kind[VALIDATION] or by_kind[TRAIN]
 
 
-def everything(histories: Sequence[History]) -> list[Progress]:
+def everything(histories: Sequence[History]) -> list[TrainingSummary]:
     """Every reward, or what sft learns, of validation and of training."""
     if histories[0].command == "sft":
         metrics = [LOSS, "mean_token_accuracy"]
@@ -87,7 +87,7 @@ def details(histories: Sequence[History]) -> Table:
     return Table(title, table.headers[1:], tuple(row[1:] for row in rows))
 
 
-def _of(histories: Sequence[History], metric: str, kind: str) -> Iterator[Progress]:
+def _of(histories: Sequence[History], metric: str, kind: str) -> Iterator[TrainingSummary]:
     sigma = width(histories)
     for history in histories:
         measured = history.series(kind, metric)
@@ -95,7 +95,7 @@ def _of(histories: Sequence[History], metric: str, kind: str) -> Iterator[Progre
         if not len(series):
             continue
         best, step = _best(series, lowest=metric == LOSS)
-        yield Progress(history.name, metric, kind, len(series), series.values[0], best, step, series.values[-1])
+        yield TrainingSummary(history.name, metric, kind, len(series), series.values[0], best, step, series.values[-1])
 
 
 def _best(series: Series, *, lowest: bool) -> tuple[float, int]:
@@ -104,7 +104,7 @@ def _best(series: Series, *, lowest: bool) -> tuple[float, int]:
     return best, series.steps[series.values.index(best)]
 
 
-def _values(one: Progress) -> tuple[str, ...]:
+def _values(one: TrainingSummary) -> tuple[str, ...]:
     name = one.metric.removeprefix("rewards/").removesuffix("/mean")
     of = f"{name}, {'training' if one.kind == TRAIN else one.kind}"
     return of, str(one.n), f"{one.first:.3f}", f"{one.best:.3f} (step {one.best_step})", f"{one.last:.3f}"

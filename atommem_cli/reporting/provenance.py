@@ -27,7 +27,7 @@ def made(runs: Sequence[tuple[str, Path, Mapping[str, Any]]]) -> Table:
     return Table("Made with", ("run", "commit", "versions"), tuple(row for row in rows if any(row[1:])))
 
 
-def differences(names: Sequence[str], recipes: Sequence[Any]) -> Table:
+def differing_keys(names: Sequence[str], recipes: Sequence[Any]) -> Table:
     """The recipe keys in which runs differ, given the name and the recipe of each; no row where there are none."""
     keys = differing(recipes)
     rows = [(name, *(values[number] for values in keys.values())) for number, name in enumerate(names)]
@@ -35,7 +35,7 @@ def differences(names: Sequence[str], recipes: Sequence[Any]) -> Table:
 
 
 def narrow(table: Table) -> Table:
-    """`differences` for a page, on which no more columns fit than have to: keys as rows, unless the runs are more."""
+    """`differing_keys` for a page, where few columns fit: keys as rows, unless the runs are more."""
     if len(table.rows) >= len(table.headers):
         return table
     first, *rest = zip(table.headers, *table.rows, strict=True)

@@ -79,7 +79,7 @@ def findings(
         if number
     ]
     tables = (contrasts.main(compared, theirs), contrasts.by_kind(compared), contrasts.costs(compared), other)
-    keys = provenance.differences(names, [run.recipe.content for run in runs])
+    keys = provenance.differing_keys(names, [run.recipe.content for run in runs])
     values = {
         "scorer": compared.scorer,
         "source": compared.source,
@@ -111,7 +111,7 @@ def publish(folder: Path, found: Findings) -> list[Path]:
         "table.tex": found.tables[0].latex(),
     }
     figures = {
-        "differences": forest.differences(found.comparisons, found.theirs),
+        "differences": forest.difference_figure(found.comparisons, found.theirs),
         "pareto": forest.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
     }
     for name, figure in figures.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from atommem_cli.evidence.ablations import Played
+from atommem_cli.evidence.ablations import PlayedArm
 
 DOCUMENTS = 200
 """Per task, in the tables below."""
@@ -51,7 +51,7 @@ EMBEDDERS: Mapping[str, tuple[float, float, float]] = {
 """Table 4, by plug-in or model."""
 
 
-def matching(arms: Iterable[Played], source: str, documents: int) -> dict[str, tuple[float, float]]:
+def matching(arms: Iterable[PlayedArm], source: str, documents: int) -> dict[str, tuple[float, float]]:
     """Published score, and difference to the published base in points, by the name of an arm whose setting matches.
 
     Their components were ignored while playing (`how: noop`); an arm that was trained again has no counterpart.

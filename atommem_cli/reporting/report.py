@@ -16,7 +16,7 @@ from atommem_cli.jsonlines import read_json, write_whole
 from atommem_cli.reporting import curves, figures, progress, runpage, scoreboard, standing, survey, trainpage
 from atommem_cli.reporting.casebook import EPISODES
 from atommem_cli.reporting.history import read_all
-from atommem_cli.reporting.progress import Progress
+from atommem_cli.reporting.progress import TrainingSummary
 from atommem_cli.tables import Table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Report:
     paths: tuple[Path, ...]
     """Figures, then `report.html`."""
     table: Table
-    progress: tuple[Progress, ...] = ()
+    progress: tuple[TrainingSummary, ...] = ()
     """Of training: the table's numbers."""
     results: tuple[Mapping[str, Any], ...] = ()
     """Of evaluations: what `summary.json` of each holds."""

@@ -95,7 +95,7 @@ def page(
         extra=[_shown(table) for table in extra],
         ran=_shown(_ran(labels, results)),
         made=_shown(made),
-        differences=_shown(provenance.narrow(provenance.differences(labels, recipes))),
+        differences=_shown(provenance.narrow(provenance.differing_keys(labels, recipes))),
         gaps=[
             visible(gap)
             for survey, result in zip(surveys, results, strict=True)

@@ -27,7 +27,7 @@ TENTHS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
+class EpisodeUse:
     """What one episode took and earned."""
 
     task: str
@@ -52,7 +52,7 @@ class Survey:
     """Those that every episode has a score of."""
     leading: str
     """Of these; see `judging.leading`."""
-    plays: list[Play] = field(default_factory=list)
+    plays: list[EpisodeUse] = field(default_factory=list)
     entries: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     """By step: how many episodes had so many entries after it."""
     operations: Counter[Tried] = field(default_factory=Counter)
@@ -140,7 +140,7 @@ def _there(survey: Survey, look: Callable[[], object], what: str) -> bool:
 def _count(survey: Survey, line: Line, task: Task | None, steps: Sequence[Line]) -> None:
     usage, chunks = line["usage"], line["chunks"]
     survey.plays.append(
-        Play(
+        EpisodeUse(
             line["task"],
             len(task.documents) if task else None,
             chunks,

@@ -30,7 +30,7 @@ def page(histories: Sequence[History], images: Sequence[Mapping[str, Any]]) -> s
         runs=_runs(histories),
         made=provenance.made([(h.name, h.folder, h.identity) for h in histories]),
         differences=provenance.narrow(
-            provenance.differences([h.name for h in histories], [h.identity.get("recipe") for h in histories])
+            provenance.differing_keys([h.name for h in histories], [h.identity.get("recipe") for h in histories])
         ),
         together=progress.table(histories),
         values=progress.details(histories),

@@ -9,7 +9,7 @@ from pathlib import Path
 from atommem_cli.arms import COMPONENTS
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import ablations
-from atommem_cli.evidence.ablations import Ablation, Played
+from atommem_cli.evidence.ablations import Ablation, PlayedArm
 from atommem_cli.evidence.naming import differing, labels, names_of
 from atommem_cli.evidence.runs import STEPS, open_all
 from atommem_cli.jsonlines import read_json
@@ -107,7 +107,7 @@ def _insist_alike(read: Sequence[Ablation]) -> None:
         raise RunMismatch(f"these ablations cannot be pooled: their recipes differ in {', '.join(unlike)}")
 
 
-def _what(arm: Played) -> str:
+def _what(arm: PlayedArm) -> str:
     if arm.kind == "component":
         how = "and training again without" if arm.how == "train" else f"({arm.how})"
         return f"Dropping {' and '.join(arm.component)} {how}"
@@ -117,7 +117,7 @@ def _what(arm: Played) -> str:
     return f"The embedder {arm.name.removeprefix('embedder-')}"
 
 
-def _caveat(arm: Played, used: Mapping[str, Mapping[str, int]]) -> str:
+def _caveat(arm: PlayedArm, used: Mapping[str, Mapping[str, int]]) -> str:
     """What an arm cannot say: the policy's own share in it."""
     if arm.kind != "component":
         return "The policy was not trained for the change."

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from atommem_cli.tasks._style import RELATIONS, Change, Pair
+from atommem_cli.tasks._style import RELATIONS, Pair, Replacement
 from atommem_cli.worlds import UNKNOWN
 
 _NAMES = (
@@ -55,7 +55,7 @@ def values(relation: str) -> Sequence[str]:
     return VALUES[relation]
 
 
-def say(rng: Random, change: Change) -> str:
+def say(rng: Random, change: Replacement) -> str:
     kind, subject, relation, value, old, day = change
     match kind:
         case "state":

@@ -25,7 +25,7 @@ from atommem_cli.seeds import derive
 from atommem_cli.taskfiles import TASKS, Filter, Plan, Request, read_manifest, sha256
 from atommem_cli.tasks._files import files
 from atommem_cli.tasks._hub import read_hub
-from atommem_cli.tasks._records import Layout, Record, Row, other_split, read_local
+from atommem_cli.tasks._records import Layout, RawRow, Record, other_split, read_local
 from atommem_cli.tasks._shelf import Entry, Questions, Shelf, Writer
 from atommem_cli.tasks._swap import Own, extent, names, swap
 from atommem_cli.types import Document, Support, Task
@@ -148,7 +148,7 @@ def _reasons(skipped: Mapping[str, int]) -> str:
     return f"{said}; in a test set the answers are blank, and it cannot be scored" if "blank" in skipped else said
 
 
-def _rows(layout: Layout, split: str, request: Request) -> tuple[Iterator[Row], tuple[str, ...]]:
+def _rows(layout: Layout, split: str, request: Request) -> tuple[Iterator[RawRow], tuple[str, ...]]:
     if request.source is None:
         return read_hub(layout, split)
     return read_local(layout, files(request.source, split, layout.prefer), split), ()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from atommem_cli.tasks._style import PERSONAL, RELATIONS, Change, Style
+from atommem_cli.tasks._style import PERSONAL, RELATIONS, Replacement, Style
 from atommem_cli.types import Event
 from atommem_cli.worlds import Key
 
@@ -51,9 +51,9 @@ class World:
         self._twins = dict(pairs[:people])
         self._others = [name for pair in pairs[people:] for name in pair]
         self._expiries = 0
-        self._timed: list[tuple[float, int, Change | None]] = []
+        self._timed: list[tuple[float, int, Replacement | None]] = []
 
-    def happen(self, hinges: Iterable[str]) -> list[Change | None]:
+    def happen(self, hinges: Iterable[str]) -> list[Replacement | None]:
         """Decide what happens, one item per document; None is noise.
 
         What the cast's facts cannot fill goes to people nobody asks about, and then to noise.
@@ -84,14 +84,14 @@ class World:
 
     def _histories(
         self, keys: Sequence[Key], circle: Sequence[str], room: int, forced: list[tuple[str, ...]]
-    ) -> list[list[Change]]:
+    ) -> list[list[Replacement]]:
         """Histories of the facts, one after the other, until the room (documents) is used up.
 
         Args:
             circle: the people whom a personal relation may name.
             forced: histories that the first facts shall have.
         """
-        histories: list[list[Change]] = []
+        histories: list[list[Replacement]] = []
         for key in keys:
             values = self._values(key, circle)
             if room <= 0:
@@ -129,12 +129,12 @@ class World:
             return self._rng.choice((("state", "retract"), ("until", "expire")))
         return ("state",)
 
-    def _history(self, key: Key, kinds: Sequence[str], values: Sequence[str]) -> list[Change]:
+    def _history(self, key: Key, kinds: Sequence[str], values: Sequence[str]) -> list[Replacement]:
         if "expire" in kinds and self._expiries < self._style.LAST_DAY - 1:
             self._expiries += 1
         else:  # cut short for want of room, or the style has no more days to name
             kinds = [{"until": "state", "expire": "retract"}.get(kind, kind) for kind in kinds]
-        history: list[Change] = []
+        history: list[Replacement] = []
         used = -1
         for kind in kinds:
             if kind in ("state", "until", "change"):
@@ -143,24 +143,24 @@ class World:
                 used += 1
             old = values[used - 1] if kind == "change" else ""
             said = "correct" if kind == "change" and self._rng.random() < 0.3 else kind
-            history.append(Change(said, *key, values[used], old))
+            history.append(Replacement(said, *key, values[used], old))
         return history
 
-    def _place(self, history: list[Change]) -> None:
+    def _place(self, history: list[Replacement]) -> None:
         times = sorted(self._rng.random() for _ in history)
         for time, change in zip(times, history, strict=True):
             self._timed.append((time, len(self._timed), change))
 
-    def _look_alikes(self, core: list[list[Change]]) -> None:
+    def _look_alikes(self, core: list[list[Replacement]]) -> None:
         """The same relation of somebody with a similar name, with a value that the original never has."""
         for history in self._rng.sample(core, k=min(self._budget.similar, len(core))):
             first = history[0]
             taken = {change.value for change in history}
             values = [v for v in self._values((first.subject, first.relation), self.cast) if v not in taken]
             if values:
-                self._place([Change("state", self._twins[first.subject], first.relation, values[0])])
+                self._place([Replacement("state", self._twins[first.subject], first.relation, values[0])])
 
-    def _repeat(self, core: list[list[Change]]) -> None:
+    def _repeat(self, core: list[list[Replacement]]) -> None:
         """The same sentence again, while it still holds."""
         when = {change: time for time, _, change in self._timed if change}
         spans = [
@@ -172,12 +172,12 @@ class World:
         for change, start, end in self._rng.sample(spans, k=min(self._budget.repeated, len(spans))):
             self._timed.append((self._rng.uniform(start, end), len(self._timed), change))
 
-    def _dated(self) -> list[Change | None]:
+    def _dated(self) -> list[Replacement | None]:
         """Everything in order; each expiry has a day of its own, the one after the last that holds."""
         ordered = [change for _, _, change in sorted(self._timed, key=lambda item: item[:2])]
         expiries = [change for change in ordered if change and change.kind == "expire"]
         days = {(change.subject, change.relation): day for day, change in enumerate(expiries, start=2)}
-        dated: list[Change | None] = []
+        dated: list[Replacement | None] = []
         for change in ordered:
             if change and change.kind in ("until", "expire"):
                 day = days[change.subject, change.relation] - (change.kind == "until")
@@ -187,7 +187,7 @@ class World:
         return dated
 
 
-def event(change: Change) -> Event:
+def event(change: Replacement) -> Event:
     """What a statement means."""
     gone = change.kind in ("retract", "expire")
     return Event(change.subject, change.relation, None if gone else change.value)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from atommem_cli import hub
 from atommem_cli.errors import SourceError
-from atommem_cli.tasks._records import OPTIONAL, Layout, Row, conformed
+from atommem_cli.tasks._records import OPTIONAL, Layout, RawRow, conformed
 from atommem_cli.tasks._schema import Mismatch
 
 
-def read_hub(layout: Layout, split: str) -> tuple[Iterator[Row], tuple[str, ...]]:
+def read_hub(layout: Layout, split: str) -> tuple[Iterator[RawRow], tuple[str, ...]]:
     """Rows of the hub's data set (kept in the usual cache), and the files they come from, with revision.
 
     Raises:
@@ -31,7 +31,7 @@ def read_hub(layout: Layout, split: str) -> tuple[Iterator[Row], tuple[str, ...]
     rows = table.select_columns([name for name in table.column_names if name in wanted])
     origin = tuple(sorted(map(str, table.info.download_checksums or ())))
 
-    def checked() -> Iterator[Row]:
+    def checked() -> Iterator[RawRow]:
         for number, raw in enumerate(rows, start=1):
             try:
                 yield conformed(layout, raw)

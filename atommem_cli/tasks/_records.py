@@ -19,7 +19,7 @@ from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._schema import Mismatch, conform
 from atommem_cli.types import Question
 
-Row = Mapping[str, Any]
+RawRow = Mapping[str, Any]
 _ALIASES = ("answer_aliases", "aliases")
 OPTIONAL: Mapping[str, Any] = {"answer_aliases": [str], "aliases": [str], "answer_id": str}
 """Fields that a record of any layout may have: other accepted answers, and the answer's key in a file of aliases."""
@@ -54,7 +54,7 @@ class Layout:
     """Fields that may be absent; others are not read."""
     normal: Callable[[dict[str, Any]], None]
     """Brings other shapes of the fields into the hub's, in place; leaves alone what it does not know."""
-    read: Callable[[Row], Record | str]
+    read: Callable[[RawRow], Record | str]
     """A record, or in a word why it cannot be used."""
     prefer: str = ""
     """Of several originals in a folder, those with this word in their names."""
@@ -62,7 +62,7 @@ class Layout:
     """A file beside the records, or in the folder above, with other names of answers by `answer_id`."""
 
 
-def answers(row: Row) -> tuple[str, ...]:
+def answers(row: RawRow) -> tuple[str, ...]:
     """The accepted answers of a record, the first one first."""
     others = [alias.strip() for field in _ALIASES for alias in row.get(field) or ()]
     return tuple(dict.fromkeys([row["answer"].strip(), *filter(None, others)]))
@@ -104,7 +104,7 @@ def inputs(layout: Layout, source: str | None, split: str, validation: str | Non
     return found
 
 
-def read_local(layout: Layout, paths: Iterable[Path], split: str) -> Iterator[Row]:
+def read_local(layout: Layout, paths: Iterable[Path], split: str) -> Iterator[RawRow]:
     """Rows of local files in the hub's shape, in order; memory does not grow with their number, nothing goes to the
     network.
 
@@ -156,7 +156,7 @@ def conformed(layout: Layout, raw: Any) -> dict[str, Any]:
     return made
 
 
-def _advice(layout: Layout, row: Row) -> str:
+def _advice(layout: Layout, row: RawRow) -> str:
     """What to do about a record that lacks a field."""
     missing = [field for field in layout.schema if row.get(field) is None]
     if missing == ["answer"] or (missing and "answer" in missing and {"id", "question"} <= row.keys()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from atommem_cli.tasks._style import Change, Pair
+from atommem_cli.tasks._style import Pair, Replacement
 
 _SYLLABLES = {
     "head": "Bal Cor Dan El Fer Gal Hel Ir Jas Kor Lun Mar Nor Or Pel Quin Ros Sel Tal Ul Ver Wil Yor Zel",
@@ -110,7 +110,7 @@ def values(relation: str) -> Sequence[str]:
     return VALUES[relation]
 
 
-def say(rng: Random, change: Change) -> str:
+def say(rng: Random, change: Replacement) -> str:
     holds, gone = rng.choice(CLAUSES[change.relation])
     return rng.choice(FRAMES[change.kind]).format(
         s=change.subject,

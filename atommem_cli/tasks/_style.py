@@ -20,7 +20,7 @@ Pair = tuple[str, str]
 """Two people whose names are easily confused."""
 
 
-class Change(NamedTuple):
+class Replacement(NamedTuple):
     """One thing that happens to a fact."""
 
     kind: str
@@ -52,7 +52,7 @@ class Style(Protocol):
     def values(self, relation: str) -> Sequence[str]:
         """Every value that an impersonal relation may take."""
 
-    def say(self, rng: Random, change: Change) -> str:
+    def say(self, rng: Random, change: Replacement) -> str:
         """One statement."""
 
     def noise(self, rng: Random) -> str:

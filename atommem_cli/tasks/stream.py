@@ -26,7 +26,7 @@ from atommem_cli.seeds import derive
 from atommem_cli.taskfiles import Plan, Request
 from atommem_cli.tasks import _closed, _rich
 from atommem_cli.tasks._history import Budget, Rates, World, event
-from atommem_cli.tasks._style import PERSONAL, RELATIONS, Change, Style
+from atommem_cli.tasks._style import PERSONAL, RELATIONS, Replacement, Style
 from atommem_cli.types import Document, OpKind, Question, Support, Task
 from atommem_cli.worlds import UNKNOWN, Key, State, answer, final_state, follow
 
@@ -136,7 +136,7 @@ def generate(options: Options, seed: int, split: str, index: int) -> Task:
     rates = Rates(options.change, options.retract, options.expire)
     world = World(rng, style, options.people, options.relations, rates, _budget(options))
 
-    said: dict[Change, str] = {}
+    said: dict[Replacement, str] = {}
     documents = []
     for change in world.happen(h for h in hinges if h != "none"):
         if change is None:

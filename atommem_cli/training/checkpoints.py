@@ -25,6 +25,7 @@ from atommem_cli.errors import SourceError
 from atommem_cli.jsonlines import Lines, read_lines, write_whole
 from atommem_cli.recipe import Recipe
 from atommem_cli.training import damage, ranks
+from atommem_cli.types import Progress
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 METRICS = "metrics.jsonl"
 MODEL = "model"
 PREFIX = "checkpoint-"
-
-Progress = Callable[[int, int, str], None]
-"""Called with updates done, planned and a remark."""
 
 
 def number(folder: Path) -> int:

@@ -20,7 +20,7 @@ from atommem_cli.types import UNANSWERED, Task, Trajectory
 class Demonstrations:
     """What the runs of a recipe hold."""
 
-    rows: list[rows.Row] = field(default_factory=list)
+    rows: list[rows.Example] = field(default_factory=list)
     """One per model call of a kept trajectory, in the order of runs, tasks and steps."""
     trajectories: int = 0
     """That came to their end, failed ones apart."""

@@ -24,7 +24,7 @@ from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import read_tasks, verify
 from atommem_cli.text import chunks_of
 from atommem_cli.training import footprint, settings, student
-from atommem_cli.training.plans import Bound, GrpoPlan, Memory
+from atommem_cli.training.plans import Bound, DeviceMemory, GrpoPlan
 from atommem_cli.types import Chunk, Task
 
 SAMPLE = 64
@@ -118,7 +118,7 @@ def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound,
     return rows, prompt, fmean(b.new_tokens_high for b in bounds)
 
 
-def _memory(recipe: Recipe, tokens: int, processes: int, sharded: bool) -> tuple[Memory | None, str]:
+def _memory(recipe: Recipe, tokens: int, processes: int, sharded: bool) -> tuple[DeviceMemory | None, str]:
     try:
         return footprint.estimate(recipe, "grpo", tokens=tokens, processes=processes, sharded=sharded), ""
     except MissingExtra as error:

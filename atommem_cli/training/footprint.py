@@ -29,7 +29,7 @@ from atommem_cli import plugins
 from atommem_cli import recipe as recipes
 from atommem_cli.recipe import Recipe
 from atommem_cli.training import student
-from atommem_cli.training.plans import Memory, Part
+from atommem_cli.training.plans import DeviceMemory, Part
 from atommem_cli.training.settings import Command
 from atommem_cli.weights import load_config
 
@@ -54,7 +54,9 @@ _TILE = (4096, 32_768)
 _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def estimate(recipe: Recipe, command: Command, *, tokens: int, processes: int = 1, sharded: bool = False) -> Memory:
+def estimate(
+    recipe: Recipe, command: Command, *, tokens: int, processes: int = 1, sharded: bool = False
+) -> DeviceMemory:
     """Memory per device.
 
     Args:
@@ -102,7 +104,7 @@ def estimate(recipe: Recipe, command: Command, *, tokens: int, processes: int = 
             parts.append(Part("key-value cache", cached, "play"))
     colocated = command == "grpo" and given.get("use_vllm") and given.get("vllm_mode", "colocate") == "colocate"
     vllm = float(given.get("vllm_gpu_memory_utilization", 0.3)) if colocated else 0.0
-    return Memory(parameters, trained, tuple(parts), vllm, bool(given.get("vllm_enable_sleep_mode")))
+    return DeviceMemory(parameters, trained, tuple(parts), vllm, bool(given.get("vllm_enable_sleep_mode")))
 
 
 def _outline(recipe: Recipe) -> Any:

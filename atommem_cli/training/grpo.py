@@ -15,8 +15,9 @@ from atommem_cli.jsonlines import read_json
 from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import Manifest, TaskFile, read_manifest, verify
 from atommem_cli.training import checkpoints, ranks, running, settings, student
-from atommem_cli.training.rollouts import LearningPolicy, Played
-from atommem_cli.training.student import Student
+from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch
+from atommem_cli.training.student import Learner
+from atommem_cli.types import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def train(
     out: Path,
     *,
     command: Sequence[str] = (),
-    progress: checkpoints.Progress | None = None,
+    progress: Progress | None = None,
     say: running.Say = running.nothing,
 ) -> dict[str, Any]:
     """Train to the recipe's end; continues a training that was begun in the same folder.
@@ -92,8 +93,8 @@ def _train(
     tasks: _Tasks,
     config: Any,
     adapters: Any,
-    learner: Student,
-    progress: checkpoints.Progress | None,
+    learner: Learner,
+    progress: Progress | None,
     say: running.Say,
 ) -> None:
     from datasets import Dataset
@@ -190,7 +191,7 @@ class _Keeper:
     group: int
     """Rollouts of a task."""
 
-    def __call__(self, update: int, played: Played) -> None:
+    def __call__(self, update: int, played: PlayedBatch) -> None:
         every = self.recipe.grpo.keep_rollouts
         if not every or update % every:
             return

@@ -16,7 +16,7 @@ Unit = Literal["token", "step", "trajectory"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrainingRow:
     """One model call, as it is trained."""
 
     prompt: tuple[int, ...]
@@ -34,7 +34,7 @@ class Row:
         return len(self.prompt) + len(self.completion)
 
 
-Slot = list[list[Row]]
+Slot = list[list[TrainingRow]]
 """Micro-batches of one gradient accumulation step."""
 
 
@@ -56,7 +56,7 @@ class Counts:
         return 1.0
 
 
-def rows_of(trajectory: Trajectory, advantage: float, *, mask_truncated: bool) -> list[Row]:
+def rows_of(trajectory: Trajectory, advantage: float, *, mask_truncated: bool) -> list[TrainingRow]:
     """The trained rows of one trajectory, weights still 1; calls that wrote nothing have none.
 
     Args:
@@ -66,25 +66,25 @@ def rows_of(trajectory: Trajectory, advantage: float, *, mask_truncated: bool) -
     if mask_truncated and trajectory.stop is not StopReason.ANSWERED:
         return []
     return [
-        Row(call.prompt_ids, call.token_ids, advantage, logprobs=call.logprobs)
+        TrainingRow(call.prompt_ids, call.token_ids, advantage, logprobs=call.logprobs)
         for call in (step.generation for step in trajectory.transitions)
         if call.token_ids and not (mask_truncated and call.finish is Finish.LENGTH)
     ]
 
 
-def weighted(rows: Sequence[Row], unit: Unit, counts: Counts) -> list[Row]:
+def weighted(rows: Sequence[TrainingRow], unit: Unit, counts: Counts) -> list[TrainingRow]:
     """The rows of one trajectory with the weights of their tokens."""
     total = sum(len(row.completion) for row in rows)
     return [replace(row, weight=counts.weight(unit, len(row.completion), total)) for row in rows]
 
 
-def micro_batches(rows: Sequence[Row], most_tokens: int) -> list[list[Row]]:
+def micro_batches(rows: Sequence[TrainingRow], most_tokens: int) -> list[list[TrainingRow]]:
     """Rows of similar length together, longest first, each batch of at most `most_tokens` padded tokens.
 
     Prompts are padded on the left and completions on the right, each to the longest of the batch. A row
     longer than the budget is alone in its batch.
     """
-    batches: list[list[Row]] = []
+    batches: list[list[TrainingRow]] = []
     prompt = completion = 0
     for row in sorted(rows, key=lambda row: (row.tokens, len(row.prompt)), reverse=True):
         prompt, completion = max(prompt, len(row.prompt)), max(completion, len(row.completion))
@@ -95,12 +95,12 @@ def micro_batches(rows: Sequence[Row], most_tokens: int) -> list[list[Row]]:
     return batches
 
 
-def padded_tokens(batch: Sequence[Row]) -> int:
+def padded_tokens(batch: Sequence[TrainingRow]) -> int:
     """Tokens of a batch with its padding."""
     return len(batch) * (max(len(row.prompt) for row in batch) + max(len(row.completion) for row in batch))
 
 
-def slots(trajectories: Sequence[Sequence[Row]], updates: int, per_update: int, most_tokens: int) -> list[Slot]:
+def slots(trajectories: Sequence[Sequence[TrainingRow]], updates: int, per_update: int, most_tokens: int) -> list[Slot]:
     """Deal whole trajectories to updates, in turn, and each update's micro-batches to its slots.
 
     Args:
@@ -124,7 +124,9 @@ def slots(trajectories: Sequence[Sequence[Row]], updates: int, per_update: int, 
     return dealt
 
 
-def level(dealt: Sequence[Sequence[Sequence[Row]]], shape: Sequence[Sequence[int]], filler: Row) -> list[Slot]:
+def level(
+    dealt: Sequence[Sequence[Sequence[TrainingRow]]], shape: Sequence[Sequence[int]], filler: TrainingRow
+) -> list[Slot]:
     """Fill up with fillers, so that every rank has the same micro-batches of the same number of rows.
 
     Metrics are gathered per row, and sharded forward passes are collective.

@@ -10,7 +10,7 @@ from typing import Any
 from atommem_cli.recipe import Recipe
 from atommem_cli.tables import Table
 from atommem_cli.training.demonstrations import Demonstrations
-from atommem_cli.training.rows import Row
+from atommem_cli.training.rows import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class SftPlan:
 def count(
     recipe: Recipe,
     found: Demonstrations,
-    training: Sequence[Row],
-    validation: Sequence[Row],
+    training: Sequence[Example],
+    validation: Sequence[Example],
     config: Any,
     processes: int,
 ) -> SftPlan:

@@ -21,7 +21,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class DeviceMemory:
     """Of one device."""
 
     parameters: int
@@ -73,7 +73,7 @@ class GrpoPlan:
     """Prompt and reply tokens of one generation."""
     micro_batches: Bound
     """Per process and generation, if no token is padding."""
-    memory: Memory | None
+    memory: DeviceMemory | None
     """Per device; None where the model's configuration is not here."""
     missing: str = ""
     """Why there is no `memory`."""
@@ -96,7 +96,7 @@ def tables(plan: GrpoPlan) -> list[Table]:
     return [Table(title, ("what", "value"), rows), *([memory_table(plan.memory)] if plan.memory else [])]
 
 
-def memory_table(memory: Memory) -> Table:
+def memory_table(memory: DeviceMemory) -> Table:
     """One row per thing that lies in a device's memory, in GiB."""
     rows = [(part.name, _PHASES[part.phase], _gib(part.bytes)) for part in memory.parts]
     rows.append(("together, at most", "", _gib(memory.peak)))

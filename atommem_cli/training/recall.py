@@ -14,7 +14,7 @@ from atommem_cli import plugins, seeds
 from atommem_cli.errors import UsageError
 from atommem_cli.policies.hf import TINY
 from atommem_cli.recipe import Recipe
-from atommem_cli.training.rows import Row, row
+from atommem_cli.training.rows import Example, row
 from atommem_cli.training.words import Words
 from atommem_cli.types import Message
 
@@ -39,7 +39,7 @@ def check(recipe: Recipe) -> None:
         raise UsageError(f"sft.recall: it is for the model {TINY} alone, and policy.model is {model}: take it out")
 
 
-def rows(words: Words, count: int, seed: int) -> list[Row]:
+def rows(words: Words, count: int, seed: int) -> list[Example]:
     """So many rows, in the order in which they are to be learned; a row depends on the seed and its number."""
     plain = [word for word in words.tokenizer.get_vocab() if word not in words.tokenizer.all_special_tokens]
     vocabulary = sorted(plain)

@@ -16,7 +16,7 @@ import torch
 from trl.models import unwrap_model_for_generation
 
 from atommem_cli.assembly import Parts
-from atommem_cli.batches import Row, micro_batches
+from atommem_cli.batches import PromptRow, prompt_batches
 from atommem_cli.chat import OffsetTokenizer
 from atommem_cli.clock import Clock
 from atommem_cli.episode import Call
@@ -24,7 +24,7 @@ from atommem_cli.errors import Diverged
 from atommem_cli.generation import Sampling, complete
 from atommem_cli.text import Tokenizer
 from atommem_cli.training.ranks import gather
-from atommem_cli.training.student import Student
+from atommem_cli.training.student import Learner
 from atommem_cli.types import Chunk, Generation, Task, Trajectory
 
 _GREEDY = Sampling(temperature=0.0)
@@ -33,7 +33,7 @@ _GREEDY = Sampling(temperature=0.0)
 class LearningPolicy:
     """The policy of a rollout whose weights a TRL trainer holds."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Learner) -> None:
         self.tokenizer: Tokenizer = OffsetTokenizer(student.tokenizer, student.name)
         self.window = student.turns.window
         self.batch = 1
@@ -74,18 +74,18 @@ class LearningPolicy:
             "thinking": str(options.thinking).lower(),
         }
 
-    def _write(self, rows: Sequence[Row], *, over: bool = False) -> Any:
+    def _write(self, rows: Sequence[PromptRow], *, over: bool = False) -> Any:
         """New tokens and log-probabilities by row index; None once every rank is over."""
         trainer = self.trainer
         engine = trainer.use_vllm or trainer.use_transformers_continuous_batching
         budget = self._student.options.micro_batch_tokens
-        parts = [list(rows)] if engine and rows else list(micro_batches(rows, budget, self.window))
+        parts = [list(rows)] if engine and rows else list(prompt_batches(rows, budget, self.window))
         everywhere = gather([(over, len(parts), max(map(len, parts), default=0))])
         if all(done for done, _, _ in everywhere):
             return None
         # A rank with fewer batches, or an engine's batch with fewer rows, is filled up.
         rounds, most = max(n for _, n, _ in everywhere), max(size for _, _, size in everywhere)
-        filler = Row(-1, [self._student.turns.pad], 1, 0)
+        filler = PromptRow(-1, [self._student.turns.pad], 1, 0)
         parts += [[filler]] * (rounds - len(parts))
         written: dict[int, list[int]] = {}
         logprobs: dict[int, list[float]] = {}
@@ -96,7 +96,7 @@ class LearningPolicy:
                 written.update(self._ask_model(part))
         return written, logprobs
 
-    def _ask_model(self, rows: Sequence[Row]) -> dict[int, list[int]]:
+    def _ask_model(self, rows: Sequence[PromptRow]) -> dict[int, list[int]]:
         trainer, args = self.trainer, self.trainer.args
         training = trainer.model.training
         with (
@@ -120,7 +120,9 @@ class LearningPolicy:
             finally:
                 model.train(training)
 
-    def _ask_engine(self, rows: Sequence[Row], written: dict[int, list[int]], logprobs: dict[int, list[float]]) -> None:
+    def _ask_engine(
+        self, rows: Sequence[PromptRow], written: dict[int, list[int]], logprobs: dict[int, list[float]]
+    ) -> None:
         """vLLM or continuous batching, through TRL: tokens in, tokens and log-probabilities out."""
         with self._mode():
             ids, said = self.trainer._generate_single_turn([row.prompt for row in rows], None, {}, 1)
@@ -148,7 +150,7 @@ class LearningPolicy:
 
 
 @dataclass(slots=True)
-class Played:
+class PlayedBatch:
     """The trajectories of one generation batch on this rank, in the order of TRL's rows."""
 
     tasks: list[Task]
@@ -158,7 +160,7 @@ class Played:
     """Wall time of it all, generation included."""
 
 
-def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: Sequence[int], turn: int) -> Played:
+def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: Sequence[int], turn: int) -> PlayedBatch:
     """Play one episode per row to its end.
 
     Args:
@@ -178,4 +180,4 @@ def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: S
     policy.batch = len(episodes)
     trajectories = list(parts.rollout(clock=clock).play(policy, episodes))
     policy.join()
-    return Played(list(tasks), trajectories, clock, time.perf_counter() - started)
+    return PlayedBatch(list(tasks), trajectories, clock, time.perf_counter() - started)

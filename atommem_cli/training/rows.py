@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-class Row(NamedTuple):
+class Example(NamedTuple):
     """One model call."""
 
     task: str
@@ -29,12 +29,12 @@ class Row(NamedTuple):
         return len(self.prompt) + len(self.completion)
 
 
-def row(task: str, prompt: Sequence[int], completion: Sequence[int]) -> Row:
+def row(task: str, prompt: Sequence[int], completion: Sequence[int]) -> Example:
     """A row in compact form: 4 bytes a token."""
-    return Row(task, array("i", prompt), array("i", completion))
+    return Example(task, array("i", prompt), array("i", completion))
 
 
-def hold_out(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+def hold_out(rows: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Rows to train on, and rows of other tasks to validate on.
 
     Args:
@@ -47,7 +47,7 @@ def hold_out(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], l
     return [row for row in rows if row.task not in held], [row for row in rows if row.task in held]
 
 
-def digest(*parts: Iterable[Row]) -> str:
+def digest(*parts: Iterable[Example]) -> str:
     """sha256 over rows in their order, part by part; hexadecimal."""
     sha = hashlib.sha256()
     for rows in parts:
@@ -57,7 +57,7 @@ def digest(*parts: Iterable[Row]) -> str:
     return sha.hexdigest()
 
 
-def dataset(rows: Iterable[Row]) -> Dataset:
+def dataset(rows: Iterable[Example]) -> Dataset:
     """What TRL's SFTTrainer takes: the ids, and where the loss lies."""
     import numpy as np
     from datasets import Dataset

@@ -20,7 +20,7 @@ from atommem_cli.records import SCHEMA, Folder
 from atommem_cli.training import checkpoints, damage, divergence, ranks, student
 from atommem_cli.training.settings import Command
 from atommem_cli.training.silence import silent
-from atommem_cli.training.student import Student
+from atommem_cli.training.student import Learner
 from atommem_cli.weights import adapted, digest_of_files, memory_advice, weight_files
 
 Say = Callable[[str], None]
@@ -57,7 +57,7 @@ def session(out: Path, identity: Mapping[str, Any], recipe: Recipe, command: Seq
             yield
         return
     with silent(), Folder(out, identity, recipe.dump()) as folder:
-        folder.sessions.append(sessions.opening(command, folder.changed))
+        folder.sessions.append(sessions.session_start(command, folder.changed))
         started = time.perf_counter()
         try:
             with _room_to_write():
@@ -188,7 +188,7 @@ def _stop_at_the_end() -> Any:
     return Stop()
 
 
-def rooted(learner: Student, out: Path) -> Any:
+def rooted(learner: Learner, out: Path) -> Any:
     """The model to train, with a folder to its name: adapters and the KL term's reference are loaded from it."""
     if learner.name == TINY or adapted(learner.name):
         start = out / "start"

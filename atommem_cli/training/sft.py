@@ -26,7 +26,8 @@ from atommem_cli.training import (
 from atommem_cli.training import words as wording
 from atommem_cli.training.demonstrations import Demonstrations
 from atommem_cli.training.planning import SftPlan, table
-from atommem_cli.training.student import Student
+from atommem_cli.training.student import Learner
+from atommem_cli.types import Progress
 from atommem_cli.weights import load_model
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def train(
     out: Path,
     *,
     command: Sequence[str] = (),
-    progress: checkpoints.Progress | None = None,
+    progress: Progress | None = None,
     say: running.Say = running.nothing,
 ) -> dict[str, Any]:
     """Train to the recipe's end; continues a training that was begun in the same folder.
@@ -111,7 +112,7 @@ def train(
         return read_json(out / "summary.json")
 
 
-def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[rows.Row], list[rows.Row]]:
+def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[rows.Example], list[rows.Example]]:
     return rows.hold_out(found.rows, recipe.sft.holdout, recipe.seed)
 
 
@@ -153,9 +154,7 @@ def _recall_config(recipe: Recipe, out: Path) -> Any:
 # --- stages
 
 
-def _recall(
-    recipe: Recipe, out: Path, learner: Student, progress: checkpoints.Progress | None, say: running.Say
-) -> None:
+def _recall(recipe: Recipe, out: Path, learner: Learner, progress: Progress | None, say: running.Say) -> None:
     """The stage that comes first; once it is complete, its model is loaded and nothing is trained."""
     assert recipe.sft.recall is not None
     folder = out / checkpoints.MODEL
@@ -177,7 +176,7 @@ def _recall(
 
 def _trainer(
     model: Any,
-    learner: Student,
+    learner: Learner,
     config: Any,
     training: Dataset,
     validation: Dataset | None = None,
@@ -205,9 +204,7 @@ def _trainer(
     return trainer
 
 
-def _fit(
-    trainer: Any, recipe: Recipe, out: Path, key: str, progress: checkpoints.Progress | None, say: running.Say
-) -> None:
+def _fit(trainer: Any, recipe: Recipe, out: Path, key: str, progress: Progress | None, say: running.Say) -> None:
     checkpoint, spent = running.resume(out, key, trainer.args, say)
     if checkpoint:
         logged = read_json(checkpoint / "trainer_state.json")["log_history"]

@@ -25,7 +25,7 @@ EXTRAS = {"peft": "lora", "vllm": "vllm", "deepspeed": "deepspeed"}
 
 
 @dataclass(slots=True)
-class Student:
+class Learner:
     """What a trainer needs of the model; the weights are on the CPU."""
 
     name: str
@@ -53,7 +53,7 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def load(recipe: Recipe) -> Student:
+def load(recipe: Recipe) -> Learner:
     """The model that `recipe.policy` names.
 
     Raises:
@@ -73,7 +73,7 @@ def load(recipe: Recipe) -> Student:
     digest = digest_of_tensors(model) if fresh else digest_of_files(weight_files(options.model))
     window = options.window or context_window(model.config)
     turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), window)
-    return Student(options.model, model, tokenizer, chat, turns, digest, options)
+    return Learner(options.model, model, tokenizer, chat, turns, digest, options)
 
 
 def need(package: str, why: str) -> None:

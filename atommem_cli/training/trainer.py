@@ -30,12 +30,12 @@ from atommem_cli.rewards import REWARDS
 from atommem_cli.training import dynamics, packing
 from atommem_cli.training.divergence import agree
 from atommem_cli.training.importance import importance_ratio
-from atommem_cli.training.packing import Counts, Row
+from atommem_cli.training.packing import Counts, TrainingRow
 from atommem_cli.training.ranks import gather
-from atommem_cli.training.rollouts import LearningPolicy, Played, play
+from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch, play
 from atommem_cli.types import Task
 
-Keep = Callable[[int, Played], None]
+Keep = Callable[[int, PlayedBatch], None]
 
 
 NOTHING = 1e-6
@@ -73,7 +73,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._policy = policy
         self._tasks = {"train": train, "eval": validation or train}
         self._keep = keep
-        self._played: Played | None = None
+        self._played: PlayedBatch | None = None
         self._slots: list[list[dict[str, Tensor]]] = []
         self._playing = self._learning = 0.0  # seconds
         weights: Mapping[str, float] = parts.recipe.grpo.rewards
@@ -108,7 +108,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if self._keep and mode == "train":
             self._keep(self.state.global_step, played)
         # An episode whose first prompt did not fit wrote nothing; TRL wants a token all the same.
-        nothing = Row((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0)
+        nothing = TrainingRow((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0)
         last = []
         for trajectory in played.trajectories:
             rows = packing.rows_of(trajectory, 0.0, mask_truncated=False)
@@ -162,7 +162,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     # --- from trajectories to rows
 
-    def _expand(self, played: Played, advantages: Sequence[float]) -> list[list[dict[str, Tensor]]]:
+    def _expand(self, played: PlayedBatch, advantages: Sequence[float]) -> list[list[dict[str, Tensor]]]:
         recipe, args = self._parts.recipe, self.args
         made = [
             packing.rows_of(trajectory, advantage, mask_truncated=self.mask_truncated_completions)
@@ -184,11 +184,11 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         )
         self._log_batch(sum(map(len, made)), dealt)
         shape = packing.common_shape(gather([[[len(batch) for batch in slot] for slot in dealt]]))
-        filler = Row((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0, weight=0.0)
+        filler = TrainingRow((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0, weight=0.0)
         normaliser = torch.tensor(float(counts.tokens), device=self.accelerator.device)
         return [[self._tensors(batch, normaliser) for batch in slot] for slot in packing.level(dealt, shape, filler)]
 
-    def _tensors(self, rows: Sequence[Row], normaliser: Tensor) -> dict[str, Tensor]:
+    def _tensors(self, rows: Sequence[TrainingRow], normaliser: Tensor) -> dict[str, Tensor]:
         """A micro-batch as TRL's loss takes it: (R, P) prompts, (R, C) completions, (R,) advantages."""
         device = self.accelerator.device
 
@@ -211,7 +211,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         batch.update(self._other_policies(batch, rows, padded))
         return batch
 
-    def _other_policies(self, batch: dict[str, Tensor], rows: Sequence[Row], padded: Any) -> dict[str, Tensor]:
+    def _other_policies(self, batch: dict[str, Tensor], rows: Sequence[TrainingRow], padded: Any) -> dict[str, Tensor]:
         """Log-probabilities (R, C) under the policies that the loss compares with, where it does."""
         args = self.args
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
@@ -277,7 +277,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _add(self, key: str, value: float) -> None:
         self._metrics["train" if self.model.training else "eval"][key].append(value)
 
-    def _log_dynamics(self, mode: str, played: Played) -> None:
+    def _log_dynamics(self, mode: str, played: PlayedBatch) -> None:
         self._playing += played.seconds
         for key in [key for key in self._metrics[mode] if key.startswith("completions/")]:
             del self._metrics[mode][key]  # TRL saw the last call of each episode only
@@ -287,7 +287,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._add("time/generate", played.clock.model)
         self._add("time/environment", played.seconds - played.clock.model)
 
-    def _log_batch(self, made: int, dealt: Sequence[Sequence[Sequence[Row]]]) -> None:
+    def _log_batch(self, made: int, dealt: Sequence[Sequence[Sequence[TrainingRow]]]) -> None:
         batches = [batch for slot in dealt for batch in slot]
         rows = sum(map(len, batches))
         real, padded = sum(row.tokens for batch in batches for row in batch), sum(map(packing.padded_tokens, batches))

@@ -10,7 +10,7 @@ from atommem_cli import plugins
 from atommem_cli.chat import Chat
 from atommem_cli.errors import UsageError
 from atommem_cli.generation import end_tokens
-from atommem_cli.training.student import Student
+from atommem_cli.training.student import Learner
 from atommem_cli.types import Finish, Transition
 from atommem_cli.weights import context_window, load_config, load_tokenizer, loading
 
@@ -41,7 +41,7 @@ class Words:
         return ids if step.generation.finish is Finish.LENGTH else [*ids, self.end]
 
 
-def of(learner: Student) -> Words:
+def of(learner: Learner) -> Words:
     """The words of a model that is loaded.
 
     Raises:

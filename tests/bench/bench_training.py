@@ -26,7 +26,7 @@ from atommem_cli.recipe import Recipe
 from atommem_cli.rewards import REWARDS
 from atommem_cli.taskfiles import TaskFile
 from atommem_cli.training import packing, running, settings, student
-from atommem_cli.training.packing import Row
+from atommem_cli.training.packing import TrainingRow
 from atommem_cli.training.rollouts import LearningPolicy
 from atommem_cli.training.trainer import TrajectoryGRPOTrainer
 
@@ -126,7 +126,7 @@ def packed(folder: Path) -> None:
     trajectories = []
     for _ in range(16):  # 20 contexts: chunks and memories grow, replies are short or long
         rows = [
-            Row(
+            TrainingRow(
                 tuple(dice.choices(range(3, 90), k=dice.randint(40, 80) + 6 * step)),
                 tuple(dice.choices(range(3, 90), k=int(dice.lognormvariate(2.7, 0.6)) + 1)),
                 advantage=dice.uniform(-1, 1),

@@ -17,7 +17,7 @@ from scipy.stats import chisquare
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from atommem_cli import plugins, tiny, weights
-from atommem_cli.batches import Row, micro_batches
+from atommem_cli.batches import PromptRow, prompt_batches
 from atommem_cli.chat import Chat
 from atommem_cli.episode import Call, ServerPolicy
 from atommem_cli.errors import BackendError, MissingExtra, UsageError
@@ -90,8 +90,8 @@ def test_small_micro_batches_change_nothing() -> None:
     st.integers(1, 300),
 )
 def test_micro_batches_hold_every_row_once_within_budget_and_window(sizes: list[tuple[int, int]], budget: int) -> None:
-    rows = [Row(i, [0] * prompt, most, 0) for i, (prompt, most) in enumerate(sizes)]
-    parts = list(micro_batches(rows, budget, window=100))
+    rows = [PromptRow(i, [0] * prompt, most, 0) for i, (prompt, most) in enumerate(sizes)]
+    parts = list(prompt_batches(rows, budget, window=100))
     assert sorted(row.index for part in parts for row in part) == list(range(len(rows)))
     for part in parts:
         tokens = max(len(row.prompt) for row in part) + max(row.most for row in part)

@@ -14,7 +14,7 @@ import training_runs
 
 from atommem_cli.errors import BackendError, SourceError, UsageError
 from atommem_cli.reporting import history
-from atommem_cli.reporting.progress import Progress, details, everything, leading, table
+from atommem_cli.reporting.progress import TrainingSummary, details, everything, leading, table
 from atommem_cli.reporting.report import report
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>{{ 7 * 7 }}\ud800'
@@ -53,7 +53,7 @@ def validated(path: Path, *values: float, metric: str = "rewards/em/mean") -> Pa
 def test_first_best_and_last_of_exact_match_and_the_mean_over_runs(tmp_path: Path) -> None:
     folders = [validated(tmp_path / "a", 0.25, 0.75, 0.5), validated(tmp_path / "b", 0.35, 0.45, 0.45)]
     runs = history.read_all(folders)
-    assert leading(runs)[0] == Progress("a", "rewards/em/mean", "validation", 3, 0.25, 0.75, 10, 0.5)
+    assert leading(runs)[0] == TrainingSummary("a", "rewards/em/mean", "validation", 3, 0.25, 0.75, 10, 0.5)
     shown = table(runs)
     assert shown.headers == ("run", "steps", "minutes", "of", "n", "first", "best", "last")
     assert shown.rows == (

@@ -12,7 +12,7 @@ import pytest
 from atommem_cli import preparation, rewards, tiny
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
-from atommem_cli.batches import Row as Prompt
+from atommem_cli.batches import PromptRow as Prompt
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.evaluation import planned_tasks
 from atommem_cli.evidence import replay

@@ -10,7 +10,7 @@ import pytest
 import torch
 from trl.generation.vllm_generation import VLLMGeneration
 
-from atommem_cli.batches import Row
+from atommem_cli.batches import PromptRow
 from atommem_cli.generation import Sampling, complete
 from training._worlds import recipe
 from training.test_trainer import Watched, made
@@ -37,7 +37,7 @@ class Engine:
         assert num_generations == 1
         self.asked.append((len(prompts), self.temperature))
         trainer = self.trainer
-        rows = [Row(i, prompt, trainer.max_completion_length, seed=i) for i, prompt in enumerate(prompts)]
+        rows = [PromptRow(i, prompt, trainer.max_completion_length, seed=i) for i, prompt in enumerate(prompts)]
         with torch.no_grad():
             written = complete(trainer.model, rows, trainer._policy._student.turns, Sampling(self.temperature), 10**6)
         ids = [written[row.index] for row in rows]

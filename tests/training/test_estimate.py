@@ -16,7 +16,7 @@ from atommem_cli.errors import UsageError
 from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import read_tasks
 from atommem_cli.training import estimate, footprint, plans
-from atommem_cli.training.plans import Memory
+from atommem_cli.training.plans import DeviceMemory
 from training._worlds import data, recipe
 
 QWEN = {
@@ -42,13 +42,13 @@ def shaped(folder: Path, name: str) -> Recipe:
     return recipe(f"policy.model={folder}", gradient_checkpointing=None)
 
 
-def per_parameter(memory: Memory) -> float:
+def per_parameter(memory: DeviceMemory) -> float:
     """Bytes of what persists through an update."""
     names = ("weights", "gradients", "optimiser states (AdamW)")
     return sum(part.bytes for part in memory.parts if part.name in names) / memory.parameters
 
 
-def part(memory: Memory, name: str) -> float:
+def part(memory: DeviceMemory, name: str) -> float:
     return sum(part.bytes for part in memory.parts if part.name == name)
 
 

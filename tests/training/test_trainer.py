@@ -17,8 +17,8 @@ from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import TaskFile
 from atommem_cli.training import packing, running, settings, student, trainer
 from atommem_cli.training.importance import importance_ratio
-from atommem_cli.training.packing import Row
-from atommem_cli.training.rollouts import LearningPolicy, Played
+from atommem_cli.training.packing import TrainingRow
+from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch
 from atommem_cli.training.trainer import TrajectoryGRPOTrainer
 from atommem_cli.types import Trajectory
 from training._worlds import data, recipe
@@ -36,7 +36,7 @@ class Watched(TrajectoryGRPOTrainer):
     """Keeps what each generation played and made of it, and the gradient of each update."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.seen: list[tuple[Played, list[float]]] = []
+        self.seen: list[tuple[PlayedBatch, list[float]]] = []
         self.dealt: list[list[list[dict[str, torch.Tensor]]]] = []
         self.gradients: list[dict[str, torch.Tensor]] = []
         self.starts: list[Any] = []
@@ -52,7 +52,7 @@ class Watched(TrajectoryGRPOTrainer):
 
         self.add_callback(Gradients())
 
-    def _expand(self, played: Played, advantages: Sequence[float]) -> list[list[dict[str, torch.Tensor]]]:
+    def _expand(self, played: PlayedBatch, advantages: Sequence[float]) -> list[list[dict[str, torch.Tensor]]]:
         self.seen.append((played, list(advantages)))
         self.starts.append(copy.deepcopy(self.accelerator.unwrap_model(self.model).state_dict()))
         self.dealt.append(super()._expand(played, advantages))
@@ -87,7 +87,9 @@ def trained_tokens(trajectory: Trajectory) -> int:
     return sum(len(step.generation.token_ids) for step in trajectory.transitions)
 
 
-def published_gradient(weights: Any, played: Played, advantages: Sequence[float], unit: str) -> dict[str, torch.Tensor]:
+def published_gradient(
+    weights: Any, played: PlayedBatch, advantages: Sequence[float], unit: str
+) -> dict[str, torch.Tensor]:
     """Of - mean over the units of advantage x log-probability, one unpadded row at a time, in float64.
 
     At the first inner iteration the ratio is 1, so clipping plays no part.
@@ -199,7 +201,7 @@ def test_permuting_the_trajectories_of_a_group_permutes_their_advantages(
     plain = trained(recipe(max_steps=1), tmp_path / "plain")
     play = trainer.play
 
-    def reversed_groups(*args: Any) -> Played:
+    def reversed_groups(*args: Any) -> PlayedBatch:
         played = play(*args)
         order = [at - at % 4 + 3 - at % 4 for at in range(len(played.trajectories))]
         played.trajectories = [played.trajectories[at] for at in order]
@@ -256,8 +258,8 @@ def test_an_update_without_any_spread_changes_nothing(tmp_path: Path) -> None:
 # --- packing, without a model
 
 
-def rows(*sizes: tuple[int, int]) -> list[Row]:
-    return [Row((0,) * prompt, (1,) * completion, 1.0) for prompt, completion in sizes]
+def rows(*sizes: tuple[int, int]) -> list[TrainingRow]:
+    return [TrainingRow((0,) * prompt, (1,) * completion, 1.0) for prompt, completion in sizes]
 
 
 def test_every_row_lies_in_one_micro_batch_within_the_budget() -> None:
@@ -273,7 +275,7 @@ def test_ranks_agree_on_the_shape_of_every_slot() -> None:
     first = packing.slots([rows((5, 2)), rows((9, 3), (4, 4))], 1, 2, 12)
     second = packing.slots([rows((5, 2))], 1, 2, 12)
     shape = packing.common_shape([[[len(b) for b in slot] for slot in dealt] for dealt in (first, second)])
-    filler = Row((0,), (1,), 0.0, weight=0.0)
+    filler = TrainingRow((0,), (1,), 0.0, weight=0.0)
     shapes = [
         [[len(batch) for batch in slot] for slot in packing.level(dealt, shape, filler)] for dealt in (first, second)
     ]
