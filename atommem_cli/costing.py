@@ -66,6 +66,14 @@ def plans(named: Sequence[tuple[str, Recipe]], progress: Progress | None = None)
     return found
 
 
+def remarks(recipes: Sequence[Recipe]) -> list[str]:
+    """What a reader of the plan must know of how the tokens in it are counted."""
+    policies = [recipe.policy.model_extra or {} for recipe in recipes]
+    if not any("tokenizer" in policy and policy["tokenizer"] is None for policy in policies):
+        return []
+    return ["policy.tokenizer is not set: what is called tokens here are words and marks, and the model's are more"]
+
+
 @dataclass(slots=True)
 class _Counts:
     """Tasks cut in one way."""

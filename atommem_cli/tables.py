@@ -48,7 +48,7 @@ class Rates:
     price: tuple[float, float] | None = None
     """Of a million prompt and new tokens."""
 
-    def hours(self, prompt: int, new: int) -> float:
+    def hours(self, prompt: float, new: float) -> float:
         """Hours of so many tokens."""
         assert self.speed is not None
         return (prompt / self.speed[0] + new / self.speed[1]) / 3600

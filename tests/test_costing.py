@@ -78,3 +78,11 @@ def test_what_is_missing_here_is_found_first_and_rates_are_numbers(home: Path) -
         assert "nowhere" in complaint(command, *missing, cwd=home)
     for words in (("--price", "nan"), ("--price", "1,2,3"), ("--tokens-per-second", "0")):
         assert f"{words[0]} {words[1]}: expected a number" in complaint("eval", "--plan", *words, cwd=home)
+
+
+def test_a_server_whose_tokens_are_not_known_is_told_to_be_counted_in_words(home: Path) -> None:
+    server = "policy={name: openai_server, url: 'http://nobody.invalid/v1', model: m}"
+    (told,) = costing.remarks([recipe(home), recipe(home, server)])
+    assert told.startswith("policy.tokenizer is not set")
+    assert told in atommem("eval", "--plan", "--set", server, cwd=home).stderr
+    assert costing.remarks([recipe(home), recipe(home, server, "policy.tokenizer=some/model")]) == []

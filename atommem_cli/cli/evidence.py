@@ -96,7 +96,7 @@ def ablate(
             terminal.say(
                 "training is not in it; `atommem sft --plan` and `atommem grpo --plan` say what one arm's takes"
             )
-        show_costs(costs, "arm", tokens_per_second, price, as_json)
+        show_costs([chosen], costs, "arm", tokens_per_second, price, as_json)
         return
     path = ablation.run_path(chosen, out)
     with terminal.progress("episodes") as tell:

@@ -185,6 +185,7 @@ Changes = Annotated[
 Processes = Annotated[
     int | None, typer.Option("--processes", min=1, metavar="N", help="For --plan: how many will train together.")
 ]
+Sharded = Annotated[bool, typer.Option("--sharded", help="For --plan: FSDP or ZeRO-3 shares the weights.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -211,14 +212,21 @@ def show(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool, wh
 
 
 def show_costs(
-    costs: Sequence[tuple[str, tables.Cost]], what: str, speed: Pair | None, price: Pair | None, as_json: bool
+    chosen: Sequence[Recipe],
+    costs: Sequence[tuple[str, tables.Cost]],
+    what: str,
+    speed: Pair | None,
+    price: Pair | None,
+    as_json: bool,
 ) -> None:
-    """Print a plan, with a row for all of it together."""
+    """Print the plan of recipes, with a row for all of it together."""
     from dataclasses import asdict
 
     from atommem_cli import costing
     from atommem_cli import tables as drawn
 
+    for remark in costing.remarks(chosen):
+        terminal.say(remark)
     rows = [*costs, *([("together", costing.total(costs))] if len(costs) > 1 else [])]
     show(
         [drawn.costs(rows, what, drawn.Rates(speed, price))],

@@ -136,7 +136,7 @@ def evaluate(
     if plan:
         with terminal.patience("tasks cut") as tell:
             costs = costing.plans([(one.agent.name, one) for one in chosen], tell)
-        show_costs(costs, "agent", tokens_per_second, price, as_json)
+        show_costs(chosen, costs, "agent", tokens_per_second, price, as_json)
         return
     results: list[dict[str, Any]] = []
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from atommem_cli.cli.options import (
     Processes,
     RecipeName,
     RunOut,
+    Sharded,
+    Speed,
     command,
     show,
     tell_replaced,
@@ -39,19 +42,23 @@ def sft(
     out: RunOut = None,
     plan: Planned = False,
     processes: Processes = None,
+    sharded: Sharded = False,
+    tokens_per_second: Speed = None,
     as_json: AsJson = False,
 ) -> None:
     """Teach the format and the habits of good trajectories."""
     from atommem_cli import recipe as recipes
     from atommem_cli.reporting import history, progress
-    from atommem_cli.training import running
+    from atommem_cli.tables import Rates
+    from atommem_cli.training import plans, running
     from atommem_cli.training import sft as teaching
 
     chosen = recipes.meant(recipe, policy, {"sft.runs": runs}, change or [])
     tell_replaced(recipe, chosen)
     if plan:
-        planned = teaching.plan(chosen, processes)
-        show([teaching.table(planned)], [asdict(planned)], as_json)
+        planned = teaching.plan(chosen, processes, sharded=sharded)
+        show(teaching.tables(planned, Rates(tokens_per_second)), [asdict(planned)], as_json)
+        _tell(plans.sentences(planned, smaller="sft.trainer.per_device_train_batch_size"))
         return
     path = running.run_path("sft", chosen, out)
     with terminal.progress("updates") as tell:
@@ -72,12 +79,14 @@ def grpo(
     out: RunOut = None,
     plan: Planned = False,
     processes: Processes = None,
-    sharded: Annotated[bool, typer.Option("--sharded", help="For --plan: FSDP or ZeRO-3 shares the weights.")] = False,
+    sharded: Sharded = False,
+    tokens_per_second: Speed = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn the memory policy from the reward of whole episodes."""
     from atommem_cli import recipe as recipes
     from atommem_cli.reporting import history, progress
+    from atommem_cli.tables import Rates
     from atommem_cli.training import estimate, plans, running
     from atommem_cli.training import grpo as learning
 
@@ -85,11 +94,16 @@ def grpo(
     tell_replaced(recipe, chosen)
     if plan:
         planned = estimate.grpo(chosen, processes=1 if processes is None else processes, sharded=sharded)
-        show(plans.tables(planned), [asdict(planned)], as_json)
+        show(plans.tables(planned, Rates(tokens_per_second)), [asdict(planned)], as_json)
+        _tell(plans.sentences(planned, smaller="grpo.micro_batch_tokens"))
         return
     path = running.run_path("grpo", chosen, out)
     with terminal.progress("updates") as tell:
         result = learning.train(chosen, path, command=sys.argv, progress=tell, say=terminal.say)
-    for remark in [f"{path}: written", *learning.warnings(result)]:
-        terminal.say(remark)
+    _tell([f"{path}: written", *learning.warnings(result)])
     show([progress.table(history.read_all([path]))], [result], as_json)
+
+
+def _tell(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        terminal.say(sentence)

@@ -19,12 +19,11 @@ from atommem_cli import metrics, rewards
 from atommem_cli import recipe as recipes
 from atommem_cli.costing import EpisodeBound, bound_episode, prompts
 from atommem_cli.episode import Agent
-from atommem_cli.errors import MissingExtra
 from atommem_cli.recipe import Recipe
 from atommem_cli.taskfiles import read_tasks, verify
 from atommem_cli.text import chunks_of
 from atommem_cli.training import footprint, settings, student
-from atommem_cli.training.plans import Bound, DeviceMemory, GrpoPlan
+from atommem_cli.training.plans import Bound, GrpoPlan
 from atommem_cli.types import Chunk, Task
 
 SAMPLE = 64
@@ -55,11 +54,14 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
     rows, prompt, new = _episodes(recipe, folder, min(tasks, SAMPLE))
     tokens = Bound(trajectories * rows.low * prompt.low, trajectories * (rows.high * prompt.high + new))
     share = processes * section.micro_batch_tokens
-    memory, missing = _memory(recipe, section.micro_batch_tokens, processes, sharded)
+    memory, missing = footprint.attempt(
+        recipe, "grpo", tokens=section.micro_batch_tokens, processes=processes, sharded=sharded
+    )
     return GrpoPlan(
         tasks=tasks,
         sampled=min(tasks, SAMPLE),
         processes=processes,
+        sharded=sharded,
         rollouts=rollouts,
         trajectories=trajectories,
         updates=_updates(trainer, tasks * rollouts // trajectories * per_generation),
@@ -67,6 +69,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         rows=rows,
         prompt=prompt,
         tokens=tokens,
+        replies=trajectories * new,
         micro_batches=Bound(math.ceil(tokens.low / share), math.ceil(tokens.high / share)),
         memory=memory,
         missing=missing,
@@ -116,10 +119,3 @@ def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound,
     rows = Bound(fmean(b.calls_low for b in bounds), fmean(b.calls_high for b in bounds))
     prompt = Bound(measured.shown, measured.shown + measured.remembered)
     return rows, prompt, fmean(b.new_tokens_high for b in bounds)
-
-
-def _memory(recipe: Recipe, tokens: int, processes: int, sharded: bool) -> tuple[DeviceMemory | None, str]:
-    try:
-        return footprint.estimate(recipe, "grpo", tokens=tokens, processes=processes, sharded=sharded), ""
-    except MissingExtra as error:
-        return None, f"memory is not estimated, the model's configuration is needed: {error}"

@@ -27,6 +27,7 @@ from typing import Any
 
 from atommem_cli import plugins
 from atommem_cli import recipe as recipes
+from atommem_cli.errors import MissingExtra
 from atommem_cli.recipe import Recipe
 from atommem_cli.training import student
 from atommem_cli.training.plans import DeviceMemory, Part
@@ -105,6 +106,16 @@ def estimate(
     colocated = command == "grpo" and given.get("use_vllm") and given.get("vllm_mode", "colocate") == "colocate"
     vllm = float(given.get("vllm_gpu_memory_utilization", 0.3)) if colocated else 0.0
     return DeviceMemory(parameters, trained, tuple(parts), vllm, bool(given.get("vllm_enable_sleep_mode")))
+
+
+def attempt(
+    recipe: Recipe, command: Command, *, tokens: int, processes: int, sharded: bool
+) -> tuple[DeviceMemory | None, str]:
+    """As `estimate`, or why that cannot be."""
+    try:
+        return estimate(recipe, command, tokens=tokens, processes=processes, sharded=sharded), ""
+    except MissingExtra as error:
+        return None, f"memory is not estimated, the model's configuration is needed: {error}"
 
 
 def _outline(recipe: Recipe) -> Any:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from atommem_cli.recipe import Recipe
-from atommem_cli.tables import Table
+from atommem_cli.tables import Rates, Table
+from atommem_cli.training import footprint
 from atommem_cli.training.demonstrations import Demonstrations
+from atommem_cli.training.plans import DeviceMemory, memory_table
 from atommem_cli.training.rows import Example
 
 
@@ -39,6 +41,15 @@ class SftPlan:
     """Of the stage before."""
     updates: int
     """Optimiser steps; those of recall are not among them, and packing makes fewer."""
+    processes: int
+    sharded: bool
+    """Whether these share weights, gradients and optimiser states."""
+    epochs: float
+    """How often each row is trained on in these updates."""
+    memory: DeviceMemory | None
+    """Per device, at the longest row; None where the model's configuration is not here."""
+    missing: str = ""
+    """Why there is no `memory`."""
 
     @property
     def share(self) -> float:
@@ -53,13 +64,19 @@ def count(
     validation: Sequence[Example],
     config: Any,
     processes: int,
+    *,
+    sharded: bool = False,
 ) -> SftPlan:
     """The plan of a training on these rows.
 
     Args:
         config: TRL's SFTConfig.
         processes: how many processes train together.
+        sharded: they share weights, gradients and optimiser states (FSDP2, ZeRO-3).
     """
+    size, longest = config.per_device_train_batch_size, max(row.tokens for row in found.rows)
+    updates = _updates(len(training), config, processes)
+    memory, missing = footprint.attempt(recipe, "sft", tokens=size * longest, processes=processes, sharded=sharded)
     held = len({row.task for row in validation})
     return SftPlan(
         trajectories=found.trajectories,
@@ -71,14 +88,21 @@ def count(
         dropped=found.dropped,
         prompt_tokens=sum(len(row.prompt) for row in training),
         completion_tokens=sum(len(row.completion) for row in training),
-        longest=max(row.tokens for row in found.rows),
+        longest=longest,
         recall_rows=recipe.sft.recall.rows if recipe.sft.recall else 0,
-        updates=_updates(len(training), config, processes),
+        updates=updates,
+        processes=processes,
+        sharded=sharded,
+        epochs=updates * size * config.gradient_accumulation_steps * processes / len(training)
+        if config.max_steps > 0
+        else config.num_train_epochs,
+        memory=memory,
+        missing=missing,
     )
 
 
-def table(plan: SftPlan) -> Table:
-    """The plan for the terminal."""
+def tables(plan: SftPlan, rates: Rates | None = None) -> list[Table]:
+    """The plan for the terminal; with a speed, of prompts as they are trained on, the hours, too."""
     held = f", and {plan.validation_rows:,} of {plan.held_out:,} held-out tasks" if plan.held_out else ""
     recall = (("rows of recall before", f"{plan.recall_rows:,}"),) if plan.recall_rows else ()
     lines = (
@@ -90,8 +114,15 @@ def table(plan: SftPlan) -> Table:
         ("longest row", f"{plan.longest:,} tokens"),
         *recall,
         ("updates", f"{plan.updates:,}"),
+        *([("hours, without validation", f"{_hours(plan, rates):,.2f}")] if rates and rates.speed else []),
+        *([("memory", plan.missing)] if plan.missing else []),
     )
-    return Table("What would be learned; one row per model call", ("what", "value"), lines)
+    counted = Table("What would be learned; one row per model call", ("what", "value"), lines)
+    return [counted, *([memory_table(plan.memory)] if plan.memory else [])]
+
+
+def _hours(plan: SftPlan, rates: Rates) -> float:
+    return rates.hours(plan.epochs * (plan.prompt_tokens + plan.completion_tokens), 0)
 
 
 def _updates(rows: int, config: Any, processes: int) -> int:

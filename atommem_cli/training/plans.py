@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from atommem_cli.tables import Table
+from atommem_cli.tables import Rates, Table
 
 Phase = Literal["always", "update", "play"]
+DEVICE = 78 * 2**30
+"""Bytes that a device may hold: those of an 80 GB one, as the nodes of the recipes have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class DeviceMemory:
         """Bytes of the worse phase."""
         return max(self.at("update"), self.at("play"))
 
+    @property
+    def needed(self) -> float:
+        """Bytes of the smallest device that holds this and vLLM's share."""
+        beside = self.at("play") / (1 - self.vllm)
+        return max(self.at("update") if self.vllm_sleeps else self.at("update") / (1 - self.vllm), beside)
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -59,6 +67,8 @@ class GrpoPlan:
     sampled: int
     """Of them; the bounds are means over these."""
     processes: int
+    sharded: bool
+    """Whether these share weights, gradients and optimiser states."""
     rollouts: int
     """Per task."""
     trajectories: int
@@ -71,6 +81,8 @@ class GrpoPlan:
     """Tokens per row."""
     tokens: Bound
     """Prompt and reply tokens of one generation."""
+    replies: float
+    """Those of replies among `tokens.high`; of `tokens.low` there is none."""
     micro_batches: Bound
     """Per process and generation, if no token is padding."""
     memory: DeviceMemory | None
@@ -79,8 +91,8 @@ class GrpoPlan:
     """Why there is no `memory`."""
 
 
-def tables(plan: GrpoPlan) -> list[Table]:
-    """What `--plan` shows."""
+def tables(plan: GrpoPlan, rates: Rates | None = None) -> list[Table]:
+    """What `--plan` shows; with a speed, the hours of playing, too."""
     groups = f"{plan.trajectories // plan.rollouts} tasks x {plan.rollouts} rollouts"
     rows = (
         ("training tasks", f"{plan.tasks:,}"),
@@ -90,10 +102,52 @@ def tables(plan: GrpoPlan) -> list[Table]:
         ("prompt tokens per row", _range(plan.prompt)),
         ("tokens per generation", _range(plan.tokens)),
         ("micro-batches per process and generation", _range(plan.micro_batches)),
+        *([("hours of playing, without updates", _hours(plan, rates))] if rates and rates.speed else []),
         *([("memory", plan.missing)] if plan.missing else []),
     )
     title = f"What it would take; means over {plan.sampled} tasks, {plan.processes} process(es)"
     return [Table(title, ("what", "value"), rows), *([memory_table(plan.memory)] if plan.memory else [])]
+
+
+def _hours(plan: GrpoPlan, rates: Rates) -> str:
+    generations = plan.updates / plan.updates_per_generation
+    high = rates.hours(plan.tokens.high - plan.replies, plan.replies)
+    return f"{generations * rates.hours(plan.tokens.low, 0):,.2f} to {generations * high:,.2f}"
+
+
+class Plan(Protocol):
+    """What plans of trainings have in common."""
+
+    @property
+    def processes(self) -> int: ...
+    @property
+    def sharded(self) -> bool: ...
+    @property
+    def memory(self) -> DeviceMemory | None: ...
+
+
+def sentences(plan: Plan, *, smaller: str) -> list[str]:
+    """What the number of processes means, and whether a device holds what it must.
+
+    Args:
+        smaller: the recipe key that makes a pass smaller.
+    """
+    told = []
+    processes, sharded, memory = plan.processes, plan.sharded, plan.memory
+    if processes > 1:
+        whole = "a share of the weights and of what belongs to them" if sharded else "all weights"
+        told.append(
+            f"Counted for {processes:,} processes with a device and {whole} each: start as many "
+            "with `accelerate launch`."
+        )
+    if memory and memory.needed > DEVICE:
+        parts = [f"LoRA, or a smaller {smaller}"]
+        parts += ["more processes"] if sharded else ["weights that several share (--processes N --sharded)"]
+        told.append(
+            f"No device of {DEVICE / 2**30:.0f} GiB holds it: {_gib(memory.needed)} GiB are needed on each; what "
+            f"helps: {', '.join(reversed(parts))}."
+        )
+    return told
 
 
 def memory_table(memory: DeviceMemory) -> Table:

@@ -25,15 +25,13 @@ from atommem_cli.training import (
 )
 from atommem_cli.training import words as wording
 from atommem_cli.training.demonstrations import Demonstrations
-from atommem_cli.training.planning import SftPlan, table
-from atommem_cli.training.student import Learner
-from atommem_cli.types import Progress
+from atommem_cli.training.planning import SftPlan, tables
 from atommem_cli.weights import load_model
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["SftPlan", "plan", "table", "train"]
+__all__ = ["SftPlan", "plan", "tables", "train"]
 
 RECALL = "recall"
 """The folder of the stage that comes first, with metrics, checkpoints and a model of its own."""
@@ -42,11 +40,12 @@ _BASE = {"max_length": None, "ddp_find_unused_parameters": False}
 """Where TRL's own defaults are not ours: it would cut rows, and look in vain for weights without a gradient."""
 
 
-def plan(recipe: Recipe, processes: int | None = None) -> SftPlan:
+def plan(recipe: Recipe, processes: int | None = None, *, sharded: bool = False) -> SftPlan:
     """Count what a training will learn from. Loads tokenizers, no weights.
 
     Args:
         processes: how many will train together; None is how many there are now.
+        sharded: they share weights, gradients and optimiser states (FSDP2, ZeRO-3).
 
     Raises:
         UsageError, BackendError: see `train`.
@@ -56,7 +55,7 @@ def plan(recipe: Recipe, processes: int | None = None) -> SftPlan:
     _, options = recipes.plugin("policies", recipe.policy)
     found = demonstrations.collect(recipe, wording.outline(options), config.max_length)
     training, validation = _split(recipe, found)
-    return planning.count(recipe, found, training, validation, config, count)
+    return planning.count(recipe, found, training, validation, config, count, sharded=sharded)
 
 
 def train(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from atommem_cli import plugins, tiny
+from atommem_cli import costing, plugins, tiny
 from atommem_cli.assembly import assemble
 from atommem_cli.errors import UsageError
 from atommem_cli.recipe import Recipe
+from atommem_cli.tables import Rates
 from atommem_cli.taskfiles import read_tasks
 from atommem_cli.training import estimate, footprint, plans
 from atommem_cli.training.plans import DeviceMemory
@@ -194,6 +196,38 @@ def test_tables_show_everything_in_words() -> None:
     assert "8 (2 tasks x 4 rollouts)" in shown
     assert "| together, at most |" in shown
     assert "0.2 M parameters, all trained" in shown
+
+
+def test_hours_are_those_of_all_generations_from_no_reply_to_the_longest() -> None:
+    given = recipe()
+    plan = estimate.grpo(given)
+    assert plan.replies == pytest.approx(8 * costing.plan(given.changed(["task.split=train"])).new_tokens_high / 12)
+    low, high = 2 * plan.tokens.low, 2 * (plan.tokens.high - plan.replies) + 10 * 2 * plan.replies
+    shown = plans.tables(plan, Rates((1 / 36, 1 / 360)))[0].markdown()
+    assert f"| hours of playing, without updates | {low / 100:,.2f} to {high / 100:,.2f} |" in shown
+    assert "hours" not in plans.tables(plan)[0].markdown()
+
+
+def test_sentences_say_what_processes_mean_and_that_no_device_suffices(tmp_path: Path) -> None:
+    small = estimate.grpo(recipe())
+    assert plans.sentences(small, smaller="a batch") == []
+    large = replace(small, memory=footprint.estimate(shaped(tmp_path, "8B"), "grpo", tokens=32_768))
+    (alone,) = plans.sentences(large, smaller="a batch")
+    assert large.memory
+    assert alone.startswith(f"No device of 78 GiB holds it: {large.memory.peak / GIB:,.2f} GiB")
+    assert "--processes N --sharded" in alone
+    assert "a smaller a batch" in alone
+    several = plans.sentences(replace(large, processes=8, sharded=True), smaller="a batch")
+    assert several[0].startswith("Counted for 8 processes with a device and a share of the weights")
+    assert "more processes" in several[1]
+
+
+def test_a_device_must_hold_the_share_of_vllm_too() -> None:
+    parts = (plans.Part("weights", 30, "always"), plans.Part("gradients", 30, "update"))
+    asleep = DeviceMemory(1, 1, parts, 0.5, vllm_sleeps=True)
+    assert asleep.needed == replace(asleep, vllm=0.0).needed == 60
+    assert replace(asleep, vllm=0.6).needed == pytest.approx(75)
+    assert replace(asleep, vllm_sleeps=False).needed == 120
 
 
 def test_without_a_configuration_rows_and_tokens_are_still_there(tmp_path: Path) -> None:
