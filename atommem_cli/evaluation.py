@@ -13,6 +13,7 @@ from atommem_cli.clock import Clock
 from atommem_cli.errors import Interrupted, UsageError, did_you_mean
 from atommem_cli.glyphs import json_text
 from atommem_cli.jsonlines import write_whole
+from atommem_cli.labels import telling
 from atommem_cli.preparation import read_tasks, verify
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import RunFolder, latest
@@ -69,7 +70,7 @@ def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path
     if older.is_dir():  # begun when names did not say who played
         return older
     options = recipe.policy.model_extra or {}
-    policy = tables.telling(str(options.get("model") or options.get("script") or recipe.policy.name))
+    policy = telling(str(options.get("model") or options.get("script") or recipe.policy.name))
     who = (folders.part(one) for one in (recipe.agent.name, policy))
     return Path("results") / "-".join(["eval", recipe.name, *who, recipe.digest[:8]])
 

@@ -1,4 +1,4 @@
-"""The two journals of a run folder as they are read: the shape of their lines, and whether they fit together."""
+"""The journals of a run folder as they are read: the shape of their lines, and whether they fit together."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ _EPISODE = {
 _OPENING = {"episode": str, "step": int, "ops": list}
 _CALL = {"finish": str, "shown": list, "reply": str, "entries": int, "prompt": str, "seconds": int | float}
 
+_VERDICT = {"episode": str, "steps": str, "correct": list}
+
 
 def shaped(path: Path) -> Iterator[tuple[int, Line]]:
-    """Lines of `episodes.jsonl` or `steps.jsonl` with their offsets, up to the last one that has its end.
+    """Lines of one of these files with their offsets, up to the last one that has its end.
 
     Raises:
         SourceError: a line is damaged, or lacks something that is read of it.
@@ -48,6 +50,8 @@ def shaped(path: Path) -> Iterator[tuple[int, Line]]:
     for number, (offset, line) in enumerate(whole_lines(path), start=1):
         if path.name == EPISODES:
             good = _has(line, _EPISODE)
+        elif path.name == VERDICTS:
+            good = _has(line, _VERDICT)
         else:
             good = _has(line, _OPENING) and (line["step"] < 0 or _has(line, _CALL))
         if not good:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from atommem_cli import jsonlines, judging, metrics, records, replies
+from atommem_cli import jsonlines, judges, judging, metrics, records, replies
 from atommem_cli.journals import VERDICTS
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.thoughts import Marks, marks_of
@@ -29,10 +29,14 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
     """
     run = jsonlines.read_json(folder / "run.json")
     episodes = records.latest(line for _, line in jsonlines.read_lines(folder / "episodes.jsonl"))
-    verdicts = _verdicts(folder)
-    for line in episodes:
-        if line["episode"] in verdicts:
-            line["scores"]["judge"] = verdicts[line["episode"]]
+    judge, verdicts = judges.of(folder, run), judges.verdicts(folder, episodes)
+    scorers = judges.scorers(folder, run, whole=len(verdicts) == len(episodes))
+    scored = [
+        {**line, "scores": {**line["scores"], judging.NAME: verdicts[name]}}
+        if (name := line["episode"]) in verdicts
+        else line
+        for line in episodes
+    ]
     failed = [line for line in episodes if line["stop"] == StopReason.ERROR]
     return {
         "schema": records.SCHEMA,
@@ -43,14 +47,15 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
         "embedder": run["embedder"],
         "setting": _setting(run["recipe"], run["policy"]),
         "digest": records.digest(episodes),
+        **({"judge": {**judge, "judged": len(verdicts)}} if judge else {}),
         "planned": run["episodes"],
         "evaluated": len(episodes),
         "failed": [{"episode": line["episode"], "error": line.get("error", "")} for line in failed],
         "stops": dict(Counter(line["stop"] for line in episodes)),
         "untagged_answers": sum(not a["tagged"] for line in episodes for a in line["answers"]),
         "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
-        "scores": {name: _interval(episodes, name) for name in run["scorers"]},
-        "by_kind": _by_kind(episodes, questions, judging.leading(run["scorers"])),
+        "scores": {name: _interval(scored, name) for name in scorers},
+        "by_kind": _by_kind(scored, questions, judging.leading(scorers)),
         "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
         "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
         **_steps(folder, {line["episode"] for line in episodes}, marks_of(run["recipe"]["policy"])),
@@ -148,13 +153,6 @@ def _time(folder: Path) -> dict[str, Any]:
         "sessions": sum("begin" in line for line in lines),
         "sessions_killed": sum("begin" in line for line in lines) - len(ended),
     }
-
-
-def _verdicts(folder: Path) -> dict[str, list[float]]:
-    path = folder / VERDICTS
-    if not path.exists():
-        return {}
-    return {line["episode"]: line["correct"] for _, line in jsonlines.read_lines(path)}
 
 
 def _never(run: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli import judging, replies, summary
+from atommem_cli import recipe as recipes
 from atommem_cli.glyphs import one_line, visible
+from atommem_cli.labels import judge_label, label, scorer
 
 if TYPE_CHECKING:
     from atommem_cli.taskfiles import Manifest, Spread
@@ -112,7 +114,8 @@ def evaluation(result: Mapping[str, Any]) -> str:
 
 def scores(results: Sequence[Mapping[str, Any]]) -> Table:
     """One row per run: who played, each score with interval and n, failures, calls and tokens per episode."""
-    names = list(dict.fromkeys(name for result in results for name in result["scores"]))
+    named = [{scorer(name, result.get("judge")): name for name in result["scores"]} for result in results]
+    names = list(dict.fromkeys(name for one in named for name in one))
     headers = (
         "agent",
         "policy",
@@ -126,7 +129,7 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
         "new tokens",
     )
     rows = []
-    for result in results:
+    for result, own in zip(results, named, strict=True):
         budget = result["budget"]
         first = next(iter(result["scores"].values()))
         rows.append(
@@ -135,7 +138,7 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
                 label(result["policy"]),
                 result["store"],
                 label(result["embedder"]),
-                *(_score_of(result, name) for name in names),
+                *(_score_of(result, own.get(name, "")) for name in names),
                 f"{first['n']} in {first['tasks']} tasks",
                 str(len(result["failed"])),
                 *(number(budget[name]["median"]) for name in ("calls", "prompt_tokens", "new_tokens")),
@@ -223,7 +226,7 @@ def details(result: Mapping[str, Any]) -> list[Table]:
     tables = [scores([result])]
     rows: tuple[tuple[str, ...], ...]
     if result["by_kind"]:
-        leading = judging.leading(tuple(result["scores"]))
+        leading = scorer(judging.leading(tuple(result["scores"])), result.get("judge"))
         rows = tuple((kind, _score(cell), str(cell["n"])) for kind, cell in result["by_kind"].items())
         tables.append(
             Table(f"{leading} by kind of question{summary.overlap(result['by_kind'])}", ("kind", leading, "n"), rows)
@@ -263,6 +266,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
             for what, key in (("replies", "replies"), ("replies of the judge", "judge_replies"))
             if (told := replies.told(result.get(key, {})))
         ),
+        *((("judge", _judged(result)),) if "judge" in result else ()),
         ("tokens never shown", str(result["truncated_tokens"])),
         *(((f"operations dropped ({result['setting'].get('how')})", dropped),) if dropped else ()),
         ("tokens in all", ", ".join(f"{k} {v}" for k, v in result["totals"].items())),
@@ -275,22 +279,13 @@ def _facts(result: Mapping[str, Any]) -> Table:
 _PARTS = ("model", "embedder", "store", "rest")
 
 
-def label(described: Mapping[str, str]) -> str:
-    """The plug-in and its model, as `telling`."""
-    name, _, model = described["name"].partition(": ")
-    last = telling(model or described.get("model", ""))
-    return f"{name}: {last}" if last else name
-
-
-def telling(model: str) -> str:
-    """Of a folder the last part that tells it apart, because a table travels further than a machine: of
-    `results/NAME/model` the NAME."""
-    *before, last = model.rstrip("/").split("/")
-    if last == "model" and before:
-        last = before[-1]
-    elif before[-1:] == ["checkpoints"] and len(before) > 1:
-        last = f"{before[-2]} {last}"
-    return last
+def _judged(result: Mapping[str, Any]) -> str:
+    """Who judged, how it samples, with which instructions, and what is left to judge."""
+    judge = result["judge"]
+    sampling = "".join(f", {key} {judge[key]}" for key in recipes.SAMPLING if judge.get(key) is not None)
+    left = result["evaluated"] - judge["judged"]
+    more = f"; {left} of {result['evaluated']} episodes are not judged yet" if left else ""
+    return f"{judge_label(judge)}{sampling}, prompt {judge['prompt'][:8]}{more}"
 
 
 def ratio(part: float, whole: float, form: str = ".3f") -> str:

@@ -190,7 +190,7 @@ class Audit:
     def _episode_line(self, trajectory: Trajectory, task: Task) -> Line:
         line = self._attempt.line
         assert line is not None
-        scores = evaluation.score(task.questions, trajectory.answers, self._run.scorers)
+        scores = evaluation.score(task.questions, trajectory.answers, self._run.identity["scorers"])
         return episode_line(trajectory, scores, line["steps"])
 
     def _find(self, file: str, text: str, step: int | None, field: str = "") -> None:
@@ -226,7 +226,7 @@ def completeness(run: Run, journal: Journal, missing: int) -> Iterator[Finding]:
         yield Finding(file, "its last line is torn: the run's own command cuts it off and goes on")
     if missing:
         yield Finding(EPISODES, f"{missing} of {run.planned} planned episodes are missing")
-    if judging.NAME in run.scorers:
+    if judging.NAME in run.identity["scorers"]:
         for episode in sorted(name for name in journal.names if journal.lines(name) and name not in journal.verdicts):
             yield Finding(VERDICTS, "there is no verdict on it", episode)
 
@@ -238,7 +238,10 @@ def summing_up(run: Run, questions: Mapping[str, Sequence[Question]]) -> Iterato
         SourceError: it is damaged.
     """
     again = json.loads(json.dumps(summarize(run.path, questions)))
-    for path, was, now in differences(renamed(read_json(run.path / SUMMARY)), again):
+    written = renamed(read_json(run.path / SUMMARY))
+    if "judge" not in written:  # an older atommem did not name it
+        again.pop("judge", None)
+    for path, was, now in differences(written, again):
         if path.partition(".")[0] in ("time", "recipe"):  # times, and the name of the folder
             continue
         text = f"is {_shown(was)}, and comes out as {_shown(now)}"

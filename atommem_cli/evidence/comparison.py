@@ -8,8 +8,7 @@ difference, and it is in no family of tests.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import nan
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +16,10 @@ from atommem_cli import judging, metrics, thoughts
 from atommem_cli.errors import RunMismatch, UsageError, did_you_mean
 from atommem_cli.evidence.paired import Difference, holm, paired
 from atommem_cli.evidence.runs import Run, by_task, failed
+from atommem_cli.identity import changed_keys
+from atommem_cli.judges import Judge
+from atommem_cli.labels import judge_label
+from atommem_cli.labels import scorer as named
 from atommem_cli.statistics import Interval, mean_interval
 from atommem_cli.summary import labels
 from atommem_cli.types import Answer, StopReason
@@ -60,6 +63,13 @@ class Comparison:
     sides: tuple[Side, ...]
     source: str
     """Of the tasks."""
+    judge: Judge | None = None
+    """Where it is the scorer: who judged all runs."""
+
+    @property
+    def title(self) -> str:
+        """The scorer's name, with the judge's."""
+        return named(self.scorer, self.judge)
 
     @property
     def base(self) -> Side:
@@ -80,22 +90,26 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
 
     Raises:
         UsageError: a run is unfinished, there is one only, or no scorer has that name.
-        RunMismatch: runs over different tasks or episodes, or one without a judge's verdicts; names what differs.
+        RunMismatch: runs over different tasks or episodes, one without a judge's verdicts, or several judges; names
+            what differs.
         SourceError: a file is damaged.
     """
     insist_comparable(runs)
     scorer = scorer or runs[0].leading
     asked = kinds(runs[0])
     scores = [scored(run, scorer) for run in runs]
+    judge = runs[0].judge if scorer == judging.NAME else None
+    if judge and (why := other_judges(runs)):
+        raise RunMismatch(f"the runs cannot be compared by judge: {why}")
     invalid = [broken_budget(run) for run in runs]
     tests = max(1, sum(not fault for fault in invalid[1:]))
-    differences = [
+    paired_off = [
         paired(list(mine.values()), list(scores[0].values()), tests=tests)
         if number and not fault and not invalid[0]
         else None
         for number, (mine, fault) in enumerate(zip(scores, invalid, strict=True))
     ]
-    valid = [d.p for d in differences if d is not None]
+    valid = [d.p for d in paired_off if d is not None]
     adjusted = iter(holm(valid) if valid else [])
     costs = [_cost(run) for run in runs]
     intervals = [mean_interval(list(mine.values())) for mine in scores]
@@ -103,7 +117,7 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
     rivals = [place for place, fault in zip(places, invalid, strict=True) if not fault]
     sides = []
     for number, run in enumerate(runs):
-        difference = differences[number]
+        difference = paired_off[number]
         sides.append(
             Side(
                 label=names[number],
@@ -120,7 +134,7 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
             )
         )
     source = runs[0].task(next(iter(scores[0]))).source
-    return Comparison(scorer, tuple(sides), source)
+    return Comparison(scorer, tuple(sides), source, judge)
 
 
 def insist_comparable(runs: Sequence[Run]) -> None:
@@ -165,50 +179,14 @@ def kinds(run: Run) -> dict[str, list[list[str]]]:
     return {name: [labels(question) for question in run.task(name).questions] for name in tasks}
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """Does the order of the runs survive another scorer?"""
-
-    labels: tuple[str, ...]
-    means: Mapping[str, tuple[float, ...]]
-    """Per scorer, one mean per run, in [0, 1]; nan where it is 0 whatever is answered."""
-    taus: Mapping[str, float]
-    """Kendall's tau-b of each scorer's order with the leading scorer's; nan where all runs tie."""
-    leading: str
-    never: Mapping[str, str] = field(default_factory=dict)
-    """Of which scorers a mean is nan, and why."""
-
-    @property
-    def swaps(self) -> list[tuple[str, str, str]]:
-        """Scorer, and two runs that it puts the other way round than the leading one."""
-        found = []
-        lead = self.means[self.leading]
-        for scorer, mine in self.means.items():
-            for a in range(len(mine)):
-                for b in range(a + 1, len(mine)):
-                    if (lead[a] - lead[b]) * (mine[a] - mine[b]) < 0:
-                        first, second = (a, b) if lead[a] > lead[b] else (b, a)
-                        found.append((scorer, self.labels[first], self.labels[second]))
-        return found
-
-
-def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
-    """Score every answer again with every published scorer; a judge counts where all runs have its verdicts."""
-    from scipy.stats import kendalltau
-
-    means: dict[str, tuple[float, ...]] = {}
-    rescored = [rescore(run, tuple(metrics.SCORERS)) for run in runs]
-    nevers = [metrics.never(run.identity["agent"]) for run in runs]
-    for scorer in metrics.SCORERS:
-        means[scorer] = tuple(
-            nan if scorer in never else fmean(score for task in one[scorer].values() for score in task)
-            for one, never in zip(rescored, nevers, strict=True)
-        )
-    if all(judging.NAME in run.scorers for run in runs):
-        judged = [by_task(run, judging.NAME) for run in runs]
-        means[judging.NAME] = tuple(fmean(score for task in one.values() for score in task) for one in judged)
-    taus = {name: float(kendalltau(means[leading], each).statistic) for name, each in means.items()}
-    return Panel(tuple(names), means, taus, leading, {name: why for never in nevers for name, why in never.items()})
+def other_judges(runs: Sequence[Run]) -> str:
+    """Where judged runs have different judges: which, and in what they differ; else empty."""
+    base = runs[0]
+    for run in runs[1:]:
+        if keys := ", ".join(changed_keys(base.judge, run.judge)):
+            mine, theirs = (judge_label(one.judge) if one.judge else "nobody" for one in (base, run))
+            return f"{mine} judged {base.path} and {theirs} judged {run.path} (they differ in {keys})"
+    return ""
 
 
 def scored(run: Run, scorer: str) -> dict[str, list[float]]:

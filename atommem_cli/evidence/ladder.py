@@ -30,9 +30,10 @@ from atommem_cli.evidence.paired import paired
 from atommem_cli.evidence.rungs import Rung
 from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.jsonlines import Lines, whole_lines, write_whole
+from atommem_cli.labels import label
 from atommem_cli.records import Folder
 from atommem_cli.statistics import mean_interval
-from atommem_cli.tables import Table, label, percent, points
+from atommem_cli.tables import Table, percent, points
 from atommem_cli.types import Finish, Progress
 
 SCHEMA = 1

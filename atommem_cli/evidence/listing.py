@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atommem_cli import judges, judging
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.folders import RUN
 from atommem_cli.jsonlines import read_json, whole_lines
-from atommem_cli.tables import Table, label, percent
+from atommem_cli.labels import judge_label, label
+from atommem_cli.tables import Table, percent
 
 _INSIDE = frozenset({"arms", "checkpoints", "model", "rollouts"})
 """Folders of a run that hold no runs of their own, or very many."""
@@ -34,6 +36,10 @@ class Listed:
     """The leading one; empty where there is no score yet, or never will be."""
     score: tuple[float, float, float] | None
     """Mean and the ends of its interval, in [0, 1]."""
+    judge: str
+    """Plug-in and model of who judged; empty where nobody did."""
+    judged: tuple[float, float, float] | None
+    """The judge's score; None where there is none yet, or never will be."""
     state: str
     """finished; how far it is; or what is wrong with the folder."""
     date: str
@@ -61,7 +67,7 @@ def table(found: list[Listed]) -> Table:
             one.recipe,
             one.agent,
             one.policy,
-            f"{one.scorer} {percent(*one.score)}" if one.score else "-",
+            _scored(one) or "-",
             one.state,
             one.date.replace("T", " ")[:16],
         )
@@ -69,6 +75,12 @@ def table(found: list[Listed]) -> Table:
     )
     headers = ("run", "command", "recipe", "agent", "policy", "score in %", "state", "date (UTC)")
     return Table(f"{len(found):,} runs", headers, rows)
+
+
+def _scored(one: Listed) -> str:
+    judge = f"{judging.NAME} ({one.judge})"
+    told = [] if one.scorer == judging.NAME or one.score is None else [f"{one.scorer} {percent(*one.score)}"]
+    return "; ".join([*told, *([f"{judge} {percent(*one.judged)}"] if one.judged else [])])
 
 
 def _folders(folder: Path) -> Iterator[Path]:
@@ -87,7 +99,8 @@ def _listed(path: Path) -> Listed:
         wrong = str(error)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError):
         wrong = f"{path}: its files are not those of a run"
-    return Listed(str(path), "", "", "", "", "", None, f"damaged: {wrong.removeprefix(f'{path}').lstrip(':/ ')}", "")
+    state = f"damaged: {wrong.removeprefix(f'{path}').lstrip(':/ ')}"
+    return Listed(str(path), "", "", "", "", "", None, "", None, state, "")
 
 
 def _read(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) -> Listed:
@@ -95,15 +108,28 @@ def _read(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) ->
     policy = recipe["policy"]
     command = str(identity["command"])
     told = identity.get("policy") or {"name": policy["name"], "model": policy.get("model") or policy.get("script", "")}
-    scorer, score = "", None
-    if command == "eval" and result.get("scores"):
-        scorer, cell = next(iter(result["scores"].items()))
-        score = (float(cell["mean"]), float(cell["low"]), float(cell["high"])) if cell["n"] else None
+    scores = result.get("scores", {}) if command == "eval" else {}
+    scorer = next(iter(scores), "")
+    judge = judges.of(path, identity) if judging.NAME in scores else None
     name = _name(path / "recipe.yaml")
     state = {"eval": _played, "ablate": _armed}.get(command, _trained)(path, identity, result)
     return Listed(
-        str(path), command, name, str(recipe["agent"]["name"]), label(told), scorer, score, state, _date(path)
+        str(path),
+        command,
+        name,
+        str(recipe["agent"]["name"]),
+        label(told),
+        scorer,
+        _interval(scores.get(scorer)),
+        judge_label(judge) if judge else "",
+        _interval(scores.get(judging.NAME)),
+        state,
+        _date(path),
     )
+
+
+def _interval(cell: Mapping[str, Any] | None) -> tuple[float, float, float] | None:
+    return (float(cell["mean"]), float(cell["low"]), float(cell["high"])) if cell and cell["n"] else None
 
 
 def _played(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) -> str:

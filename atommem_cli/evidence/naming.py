@@ -10,7 +10,7 @@ from typing import Any
 
 from atommem_cli.evidence.runs import Run
 from atommem_cli.glyphs import one_line
-from atommem_cli.tables import telling
+from atommem_cli.labels import telling
 
 _OURS = re.compile(r"eval-.+-[0-9a-f]{8}")
 """A folder's name that nobody chose."""

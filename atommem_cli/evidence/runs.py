@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import judging
+from atommem_cli import judges, judging
 from atommem_cli import recipe as recipes
 from atommem_cli.cuts import Cuts
 from atommem_cli.episode import Agent
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.journals import EPISODES, STEPS, VERDICTS, Fault, Line, Offsets, incomplete, offsets, shaped
-from atommem_cli.jsonlines import read_json, whole_lines
+from atommem_cli.jsonlines import read_json
 from atommem_cli.recipe import Recipe
 from atommem_cli.records import SCHEMA, latest
 from atommem_cli.taskfiles import TaskFile, verify
@@ -88,10 +88,16 @@ class Run:
         Raises:
             SourceError: a line is damaged.
         """
-        path = self.path / VERDICTS
-        if judging.NAME not in self.scorers or not path.is_file():
-            return {}
-        return {line["episode"]: line["correct"] for _, line in whole_lines(path)}
+        return judges.verdicts(self.path, self.episodes.values())
+
+    @functools.cached_property
+    def judge(self) -> judges.Judge | None:
+        """Who gave them, or will; None for nobody.
+
+        Raises:
+            SourceError: its record is damaged.
+        """
+        return judges.of(self.path, self.identity)
 
     @property
     def planned(self) -> int:
@@ -115,10 +121,10 @@ class Run:
     def _loss(self) -> str:
         return f"; {STEPS} lacks steps of {len(self.lost):,} more" if self.lost else ""
 
-    @property
+    @functools.cached_property
     def scorers(self) -> tuple[str, ...]:
-        """Names of the scorers."""
-        return tuple(self.identity["scorers"])
+        """Names of the scorers; with a judge that came after the run, where it has judged every episode."""
+        return judges.scorers(self.path, self.identity, whole=self.verdicts.keys() == self.episodes.keys())
 
     @property
     def leading(self) -> str:

@@ -15,6 +15,7 @@ from atommem_cli.errors import SourceError, UsageError, did_you_mean
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.glyphs import visible
+from atommem_cli.labels import scorer
 from atommem_cli.types import Outcome, Question, Task
 
 NARROW = 40
@@ -81,6 +82,7 @@ class Reckoning:
     answer: str
     tagged: bool
     scores: Mapping[str, float]
+    """By scorer; the judge's name has its model's with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ def _changes(
 def _reckonings(run: Run, line: Line, task: Task) -> Iterator[Reckoning]:
     scores: dict[str, list[float]] = dict(line["scores"])
     if line["episode"] in run.verdicts:
-        scores[judging.NAME] = run.verdicts[line["episode"]]
+        scores[scorer(judging.NAME, run.judge)] = run.verdicts[line["episode"]]
     for number, (question, answer) in enumerate(zip(task.questions, line["answers"], strict=True)):
         given = {name: values[number] for name, values in scores.items()}
         yield Reckoning(question, answer["text"], answer["tagged"], given)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isnan
 
-from atommem_cli.evidence.comparison import SIGNIFICANT, Comparison, Panel, Side
+from atommem_cli.evidence.comparison import SIGNIFICANT, Comparison, Side
 from atommem_cli.evidence.paired import Difference
+from atommem_cli.evidence.panels import Panel
+from atommem_cli.labels import scorer
 from atommem_cli.tables import Table, percent, points
 
 THEIRS = "AtomMem v3 (theirs)"
@@ -21,7 +23,7 @@ def main(comparison: Comparison, theirs: Mapping[str, str] | None = None) -> Tab
     """
     headers = (
         "run",
-        f"{comparison.scorer} [95 %]",
+        f"{comparison.title} [95 %]",
         "difference [95 %]",
         "p",
         "p (Holm)",
@@ -41,7 +43,7 @@ def main(comparison: Comparison, theirs: Mapping[str, str] | None = None) -> Tab
         score_cell = percent(score.mean, score.low, score.high)
         rows.append((side.label, score_cell, *cells, *([theirs.get(side.label, "")] if theirs else [])))
     title = (
-        f"{comparison.scorer} in % on {comparison.source}, {comparison.base.score.tasks} tasks. Differences to "
+        f"{comparison.title} in % on {comparison.source}, {comparison.base.score.tasks} tasks. Differences to "
         f"{comparison.base.label}: paired by question, clustered by task; exact p (sign flips of tasks), Holm over the "
         "rows; visible: the true difference that shows four times in five after that"
     )
@@ -81,29 +83,31 @@ def by_kind(comparison: Comparison) -> Table | None:
             cells.append(_points(difference) if difference else f"{100 * mean:.1f}")
         rows.append((side.label, *cells))
     title = (
-        f"{comparison.scorer} by kind of question: {comparison.base.label} scores, the others differ by (not adjusted)"
+        f"{comparison.title} by kind of question: {comparison.base.label} scores, the others differ by (not adjusted)"
     )
     return Table(title, ("run", *labels), tuple(rows))
 
 
 def scorers(panel: Panel) -> tuple[Table, str]:
     """Every scorer's means, and in one sentence whether the order of the runs survives them."""
-    headers = ("run", *panel.means)
+    leading = scorer(panel.leading, panel.judge)
+    headers = ("run", *(scorer(name, panel.judge) for name in panel.means))
     rows = [
         (label, *("-" if isnan(each[number]) else f"{100 * each[number]:.1f}" for each in panel.means.values()))
         for number, label in enumerate(panel.labels)
     ]
     taus = ("-" if isnan(tau) else f"{tau:.2f}" for tau in panel.taus.values())
     table = Table(
-        f"Other scorers, in %; last row: Kendall's tau-b with {panel.leading}",
+        f"Other scorers, in %; last row: Kendall's tau-b with {leading}",
         headers,
         (*rows, ("tau", *taus)),
     )
     never = "".join(f" {name} {why}." for name, why in panel.never.items())
+    never += f" The judges' scores are not here: {panel.judges}." if panel.judges else ""
     swaps = [f"{name} puts {second} above {first}" for name, first, second in panel.swaps]
     if not swaps:
-        return table, f"No scorer turns the order of two runs under {panel.leading} around.{never}"
-    return table, f"The order under {panel.leading} depends on the scorer: {'; '.join(swaps)}.{never}"
+        return table, f"No scorer turns the order of two runs under {leading} around.{never}"
+    return table, f"The order under {leading} depends on the scorer: {'; '.join(swaps)}.{never}"
 
 
 def says(comparison: Comparison, side: Side, what: str = "", caveat: str = "") -> str:
@@ -113,12 +117,12 @@ def says(comparison: Comparison, side: Side, what: str = "", caveat: str = "") -
         what: the change, as the subject of a sentence; empty where the runs are just two.
         caveat: what it does not say in any case.
     """
-    d, scorer, base = side.difference, comparison.scorer, comparison.base.label
+    d, title, base = side.difference, comparison.title, comparison.base.label
     if side.invalid or d is None:
         reason = side.invalid or f"in {base}: {comparison.base.invalid}"
         return f"{what or side.label}: INVALID, a budget was broken ({reason})."
     size = f"{100 * d.delta:+.1f} points"
-    told = f"{what} changes {scorer} by {size}" if what else f"{side.label} differs from {base} by {size} of {scorer}"
+    told = f"{what} changes {title} by {size}" if what else f"{side.label} differs from {base} by {size} of {title}"
     text = (
         f"{told} on {d.n} questions of {d.tasks} tasks (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}, "
         f"p {_p(side.holm, equals=True)} after Holm): "

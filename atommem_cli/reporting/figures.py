@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from atommem_cli.evidence.causes import Cause
 from atommem_cli.glyphs import visible
+from atommem_cli.labels import scorer
 from atommem_cli.reporting.pens import DASHES, MARKERS, shown
 from atommem_cli.reporting.survey import ANSWERS, TENTHS, EpisodeUse, Survey
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
@@ -277,7 +278,7 @@ def _score(plays: Sequence[EpisodeUse]) -> Interval:
 
 
 def _percent(axes: Axes, surveys: Sequence[Survey]) -> None:
-    axes.set_ylabel(f"{surveys[0].leading} [%], 95 % interval")
+    axes.set_ylabel(f"{scorer(surveys[0].leading, surveys[0].run.judge)} [%], 95 % interval")
     axes.set_ylim(-3, 103)
 
 

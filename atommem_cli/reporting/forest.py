@@ -54,7 +54,7 @@ def difference_figure(
                     axis.plot(theirs[name], row, "D", markersize=6, markerfacecolor="none", color=INK[theme])
             axis.axvline(0, color=INK[theme], linewidth=0.8)
             axis.set_title(_heading(comparisons, kind))
-            axis.set_xlabel(f"{first.scorer}, points")
+            axis.set_xlabel(f"{first.title}, points")
             axis.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(names)), [shown(name) for name in names])
         axes[0].set_ylim(len(names) - 0.4, -0.6)
@@ -97,7 +97,7 @@ def costs(comparison: Comparison, theme: Theme = "light") -> Figure | None:
             axes.errorbar(side.tokens, mean, yerr=span, **style, **filled)
         figure.legend(loc="outside right upper")
         axes.set_xlabel("tokens per question (prompt and new)")
-        axes.set_ylabel(f"{comparison.scorer} [%]")
+        axes.set_ylabel(f"{comparison.title} [%]")
         axes.margins(x=0.08)
         score = comparison.base.score
         size = f"n = {score.n} questions in {score.tasks} tasks; 95 % intervals; filled: Pareto set"

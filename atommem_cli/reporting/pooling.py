@@ -24,8 +24,8 @@ def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> tuple[list[
         RunMismatch: they have no arm in common, or other scorers.
     """
     first = comparisons[0]
-    if {c.scorer for c in comparisons} != {first.scorer}:
-        raise RunMismatch("these ablations cannot be pooled: their leading scorers differ")
+    if any((c.scorer, c.judge) != (first.scorer, first.judge) for c in comparisons):
+        raise RunMismatch("these ablations cannot be pooled: their leading scorers differ, or who judged")
     sides = {side.label: [c.against(side.label) for c in comparisons] for side in first.sides[1:]}
     common = {label: [s for s in each if s] for label, each in sides.items() if all(each)}
     if not common:
@@ -38,7 +38,7 @@ def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> tuple[list[
     base = [f"{100 * c.base.score.mean:.1f}" for c in comparisons]
     scores = fmean(c.base.score.mean for c in comparisons)
     title = (
-        f"{first.scorer} on {first.source}: differences to {first.base.label} in points, over {len(comparisons)} "
+        f"{first.title} on {first.source}: differences to {first.base.label} in points, over {len(comparisons)} "
         "ablations; intervals 95 %, Student's t over the ablations, which knows nothing of the tasks in them"
     )
     headers = ("run", "mean [95 %]", *names, "significant (Holm)")
@@ -46,7 +46,7 @@ def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> tuple[list[
     kinds = [kind for kind in first.base.groups if all(kind in c.base.groups for c in comparisons)]
     if len(kinds) > 1:
         tables.append(_by_kind(comparisons, common, kinds))
-    return tables, [_says(first.scorer, label, each) for label, each in common.items()]
+    return tables, [_says(first.title, label, each) for label, each in common.items()]
 
 
 def _says(scorer: str, label: str, sides: Sequence[Side]) -> str:
@@ -71,7 +71,7 @@ def _by_kind(comparisons: Sequence[Comparison], common: dict[str, list[Side]], k
             found = [side.groups[kind][1] for side in each]
             cells.append(_spread([d.delta for d in found if d]))
         rows.append((label, *cells))
-    title = f"{first.scorer} by kind of question: mean difference over the ablations [95 %]"
+    title = f"{first.title} by kind of question: mean difference over the ablations [95 %]"
     return Table(title, ("run", *kinds), tuple(rows))
 
 

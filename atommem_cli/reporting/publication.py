@@ -10,7 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.evidence import comparison
+from atommem_cli.evidence import panels
 from atommem_cli.evidence.comparison import Comparison, compare
 from atommem_cli.evidence.naming import differing
 from atommem_cli.evidence.runs import Run
@@ -71,7 +71,7 @@ def findings(
         UsageError, RunMismatch, SourceError: as `comparison.compare`.
     """
     compared = compare(runs, names, scorer)
-    panel = comparison.panel(runs, names, compared.scorer)
+    panel = panels.panel(runs, names, compared.scorer)
     other, order = contrasts.scorers(panel)
     sentences = [
         contrasts.says(compared, side, what[number] if what else "", caveats[number] if caveats else "")

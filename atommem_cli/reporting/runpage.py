@@ -14,6 +14,7 @@ from typing import Any
 from atommem_cli import replies
 from atommem_cli.evidence import hygiene, tallies
 from atommem_cli.glyphs import visible
+from atommem_cli.labels import scorer
 from atommem_cli.reporting import casebook, provenance, scoreboard
 from atommem_cli.reporting.scoreboard import Result
 from atommem_cli.reporting.survey import Survey
@@ -86,7 +87,10 @@ def page(
     script = "\n".join(map(_template, ("run.js", "find.js", "keys.js")))
     packed, left_out = casebook.pack([survey.cases for survey in surveys])
     kept = Counter(episode["run"] for episode in packed["episodes"])
-    runs = [{"label": visible(survey.label), "scorers": survey.scorers} for survey in surveys]
+    runs = [
+        {"label": visible(one.label), "scorers": [visible(scorer(name, one.run.judge)) for name in one.scorers]}
+        for one in surveys
+    ]
     return rooms.get_template("run.html").render(
         title=visible(labels[0] if len(surveys) == 1 else f"{len(surveys)} evaluations side by side"),
         unfinished=[_unfinished(survey) for survey in surveys if not survey.run.complete],

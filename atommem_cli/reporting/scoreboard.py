@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atommem_cli import judging, summary, tables
+from atommem_cli.labels import scorer
 from atommem_cli.tables import Table, number
 
 Result = Mapping[str, Any]
@@ -27,7 +28,7 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     """Scores by kind of question, operations, use, time; one column per run if they are several."""
     if len(results) == 1:
         return [tables.bounded(table, "summary.json") for table in tables.details(results[0])[1:]]
-    leading = judging.leading(tuple(results[0]["scores"]))
+    leading = scorer(judging.leading(tuple(results[0]["scores"])), results[0].get("judge"))
     kinds = _side_by_side(
         labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
     )
@@ -52,7 +53,8 @@ def cards(result: Result) -> list[tuple[str, str, str]]:
     shown = []
     for name, cell in result["scores"].items():
         interval = f"[{100 * cell['low']:.1f}, {100 * cell['high']:.1f}], n = {cell['n']:,} in {cell['tasks']:,} tasks"
-        shown.append((name, f"{100 * cell['mean']:.1f} %" if cell["n"] else "-", interval if cell["n"] else "nothing"))
+        mean = f"{100 * cell['mean']:.1f} %" if cell["n"] else "-"
+        shown.append((scorer(name, result.get("judge")), mean, interval if cell["n"] else "nothing"))
     budget = result["budget"]
     failed = len(result["failed"])
     return [

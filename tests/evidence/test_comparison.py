@@ -16,7 +16,7 @@ from atommem_cli import evaluation, metrics, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import comparison
-from atommem_cli.evidence.comparison import Panel
+from atommem_cli.evidence.panels import Panel, panel
 from atommem_cli.evidence.runs import Run, by_task
 from atommem_cli.metrics import em
 from atommem_cli.reporting import contrasts
@@ -164,18 +164,18 @@ def test_a_run_that_broke_its_budget_is_invalid(home: Path, tmp_path: Path) -> N
 
 def test_other_scorers(home: Path) -> None:
     runs = opened(home, "oracle", "append_only", "mute")
-    panel = comparison.panel(runs, list("abc"), "em")
+    found = panel(runs, list("abc"), "em")
     golds = [q.answers for line in runs[1].episodes.values() for q in runs[1].task(line["task"]).questions]
     said = [Answer(a["text"]) for line in runs[1].episodes.values() for a in line["answers"]]
-    assert panel.means["em"][1] == sum(em(a, g) for a, g in zip(said, golds, strict=True)) / 80
-    assert panel.swaps == []
-    assert all(isnan(mean) for mean in panel.means["boxed_em"])
-    table, sentence = contrasts.scorers(panel)
+    assert found.means["em"][1] == sum(em(a, g) for a, g in zip(said, golds, strict=True)) / 80
+    assert found.swaps == []
+    assert all(isnan(mean) for mean in found.means["boxed_em"])
+    table, sentence = contrasts.scorers(found)
     assert [row[table.headers.index("boxed_em")] for row in table.rows] == ["-"] * 4
     assert "boxed_em is 0 for every answer in the dialect tiny" in sentence
     with pytest.raises(UsageError, match="compare by another --scorer"):
         comparison.scored(runs[0], "boxed_em")
-    assert panel.taus["f1"] == pytest.approx(1)
+    assert found.taus["f1"] == pytest.approx(1)
     turned = Panel(("a", "b"), {"em": (0.6, 0.5), "f1": (0.6, 0.7)}, {"em": 1.0, "f1": -1.0}, "em")
     assert turned.swaps == [("f1", "a", "b")]
     assert "f1 puts b above a" in contrasts.scorers(turned)[1]

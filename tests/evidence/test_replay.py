@@ -488,7 +488,7 @@ def test_whatever_a_model_wrote_the_terminal_is_safe(run: Path) -> None:
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", text)
         refused += text.count("refused: ")
         assert len(re.findall(r"^  ! ", text, re.MULTILINE)) == sum(one.refused for one in shown.operations)
-        assert "judge 1" in text or all(not one.answer for one in shown.answers)
+        assert "judge (m) 1" in text or all(not one.answer for one in shown.answers)
     assert refused > 20
     lines = read(run / "steps.jsonl")
     lines[0]["reply"] = "\x1b]0;gone\x07\u202e" + "<create>" * 125_000

@@ -269,7 +269,7 @@ def test_a_run_that_was_never_judged_is_scored_by_the_others(home: Path, tmp_pat
     taken = survey.take(run, "judged")
     assert taken.scorers == ("em", "f1")
     assert list(standing.standing(run, taken.scorers, taken.questions)["scores"]) == ["em", "f1"]
-    verdicts = [{"episode": name, "steps": "", "correct": [1.0]} for name in run.episodes]
+    verdicts = [{"episode": name, "steps": line["steps"], "correct": [1.0]} for name, line in run.episodes.items()]
     (folder / "verdicts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in verdicts))
     taken = survey.take(Run(folder), "judged")
     assert taken.scorers == ("judge", "em", "f1")
