@@ -1,7 +1,7 @@
 """Who judged a run: what is recorded about it, whether two runs have the same judge, and what it said.
 
-    judge.json       of a run that was judged after it was played (`atommem judge`): `judge`, the recipe's section;
-                     `prompt`, digest of the instructions; `sources` of the plug-in; `sessions`, which process when
+    judge.json       of a run that was judged after it was played (`atommem judge`): `judge`, the section of a recipe;
+                     `prompt`, digest of the instructions; `sessions`, which process began when, with which versions
 
 A run whose own recipe names a judge has it in `run.json`.
 """

@@ -177,14 +177,20 @@ def meant(name: str | None, policy: str | None, given: Mapping[str, Any], change
     folder = _model_folder(policy)
     inside = folder / "recipe.yaml"
     recipe = load(str(inside) if name is None and inside.is_file() else name or DEFAULT)
-    plugin, _, script = policy.partition(":")
-    if folder.is_dir() or "/" in policy:
-        model = json.dumps(str(folder) if folder.is_dir() else policy)
-        # What the recipe says about sampling stays, where its own policy is a model, too.
-        chosen = f"policy.model={model}" if recipe.policy.name == "hf" else f"policy={{name: hf, model: {model}}}"
-    else:
-        chosen = f"policy={json.dumps({'name': plugin, 'script': script} if script else {'name': plugin})}"
+    section = named(policy)
+    # What the recipe says about sampling stays, where its own policy is a model, too.
+    kept = recipe.policy.name == section["name"] == "hf" and "model" in section
+    chosen = f"policy.model={json.dumps(section['model'])}" if kept else f"policy={json.dumps(section)}"
     return recipe.changed([chosen, *wanted, *changes])
+
+
+def named(policy: str) -> dict[str, str]:
+    """The section that the name of a policy means, as `meant` takes it: `name`, and a model or a script."""
+    folder = _model_folder(policy)
+    if folder.is_dir() or "/" in policy:
+        return {"name": "hf", "model": str(folder) if folder.is_dir() else policy}
+    plugin, _, script = policy.partition(":")
+    return {"name": plugin, "script": script} if script else {"name": plugin}
 
 
 SAMPLING = ("temperature", "top_p", "thinking")

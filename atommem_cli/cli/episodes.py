@@ -1,8 +1,9 @@
-"""Inside of runs: why, replay, what-if."""
+"""Inside of runs: judge, why, replay, what-if."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +11,46 @@ from typing import Annotated
 import typer
 
 from atommem_cli import terminal
-from atommem_cli.cli.options import AsJson, command, show
+from atommem_cli.cli.options import AsJson, Changes, command, show
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of eval.")]
 EpisodeName = Annotated[str, typer.Option("--episode", metavar="ID", help="Its name; without #0 where that is clear.")]
+
+
+@command(
+    "judge",
+    "atommem judge RUN --judge openai_server --set eval.judge.url=http://localhost:8000/v1 --set eval.judge.model=M",
+    "atommem judge RUN",
+)
+def judge(
+    run: RunFolder,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POLICY",
+            help="As --policy of eval, its keys by --set eval.judge.KEY=VALUE. Default: the judge that has begun, or "
+            "eval.judge of the run's recipe.",
+        ),
+    ] = None,
+    change: Changes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a language model judge the answers of a finished run.
+
+    Nothing is played again, and the other scores stay as they are. The same command goes on where it was stopped.
+    """
+    from atommem_cli import replies, tables
+    from atommem_cli.evidence import judgement
+    from atommem_cli.evidence.runs import Run
+
+    opened = Run(run)
+    recipe = judgement.chosen(opened, judge, change or [])
+    with terminal.progress("episodes judged") as tell:
+        result = judgement.judge(opened, recipe, command=sys.argv, progress=tell)
+    terminal.say(f"{run}: judged; in its summary.json and table.md")
+    for warning in replies.warnings(result):
+        terminal.say(f"{run}: {warning}")
+    show([tables.scores([result])], [result], as_json)
 
 
 @command("why", "atommem why RUN", "atommem why RUN RUN --json")
