@@ -26,6 +26,8 @@ from atommem_cli.training import (
 from atommem_cli.training import words as wording
 from atommem_cli.training.demonstrations import Demonstrations
 from atommem_cli.training.planning import SftPlan, tables
+from atommem_cli.training.student import Learner
+from atommem_cli.types import Progress
 from atommem_cli.weights import load_model
 
 if TYPE_CHECKING:
