@@ -41,52 +41,66 @@ class Contents:
 
     def ids(self, text: str, inside: Sequence[Span]) -> list[int]:
         """Token ids of a text in which these spans are contents; elsewhere control tokens are what they are."""
+        made: list[int] = []
+        at = 0
+        for token, (start, end) in zip(*self._encoded(text), strict=True):
+            while at < len(inside) and inside[at][1] <= start:
+                at += 1
+            content = at < len(inside) and inside[at][0] < end
+            made += [one for one, _ in self._plain(text, start, end)] if content and token in self._marks else [token]
+        return made
+
+    def spans(self, text: str) -> Sequence[Span]:
+        """Character span of each token of a text that is a content as a whole."""
+        found, spans = self._encoded(text)
+        if self._marks.isdisjoint(found):
+            return spans
+        made: list[Span] = []
+        for token, span in zip(found, spans, strict=True):
+            made += [one for _, one in self._plain(text, *span)] if token in self._marks else [span]
+        return made
+
+    def _plain(self, text: str, start: int, end: int) -> list[tuple[int, Span]]:
+        """Tokens of a part of a text, none of them a control token, and where they are in the text."""
+        found, spans = self._encoded(text[start:end], split_special_tokens=True)
+        if self._marks.isdisjoint(found):
+            return [(token, (start + a, start + b)) for token, (a, b) in zip(found, spans, strict=True)]
+        if end - start > 1:  # a vocabulary of whole words knows it as a word
+            return [*self._plain(text, start, start + 1), *self._plain(text, start + 1, end)]
+        unknown = self._tokenizer.unk_token_id
+        return [(unknown, (start, end))] if unknown is not None else []
+
+    def _encoded(self, text: str, **how: bool) -> tuple[list[int], Sequence[Span]]:
         encoded = self._tokenizer(
             text,
             add_special_tokens=False,
             return_attention_mask=False,
             return_offsets_mapping=True,
-            verbose=False,
+            verbose=False,  # a stream is longer than the window, that is the point
+            **how,
         )
-        found: list[int] = encoded["input_ids"]
-        made: list[int] = []
-        at = 0
-        for token, (start, end) in zip(found, encoded["offset_mapping"], strict=True):
-            while at < len(inside) and inside[at][1] <= start:
-                at += 1
-            content = at < len(inside) and inside[at][0] < end
-            made += self._plain(text[start:end]) if content and token in self._marks else [token]
-        return made
+        return encoded["input_ids"], encoded["offset_mapping"]
 
-    def _plain(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(
-            text, add_special_tokens=False, return_attention_mask=False, split_special_tokens=True
-        )["input_ids"]
-        if self._marks.isdisjoint(ids):
-            return ids
-        if len(text) > 1:  # a vocabulary of whole words knows it as a word
-            return [*self._plain(text[:1]), *self._plain(text[1:])]
-        unknown = self._tokenizer.unk_token_id
-        return [unknown] if unknown is not None else []
+
+def _special(tokenizer: Any) -> list[int]:
+    """Ids that end turns, pad or mark, whatever template there is; an unknown word is none."""
+    added = {token for token, one in tokenizer.added_tokens_decoder.items() if one.special}
+    return sorted({*tokenizer.all_special_ids, *added} - {tokenizer.unk_token_id})
 
 
 class OffsetTokenizer:
-    """A model's tokenizer as the chunker and the budgets want it (`text.Tokenizer`)."""
+    """A model's tokenizer as the chunker and the budgets want it (`text.Tokenizer`): all that it sees are contents."""
 
-    def __init__(self, tokenizer: Any, name: str) -> None:
+    def __init__(self, tokenizer: Any, name: str, contents: Contents | None = None) -> None:
+        """
+        Args:
+            contents: those of the model's `Chat`, where it has one.
+        """
         self.name = name
-        self._tokenizer = tokenizer
+        self._contents = contents or Contents(tokenizer, _special(tokenizer))
 
     def spans(self, text: str) -> Sequence[Span]:
-        encoded = self._tokenizer(
-            whole(text),
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_offsets_mapping=True,
-            verbose=False,  # a stream is longer than the window, that is the point
-        )
-        spans: list[Span] = encoded["offset_mapping"]
-        return spans
+        return self._contents.spans(whole(text))
 
 
 class Chat:
@@ -112,13 +126,12 @@ class Chat:
         self._tokenizer = tokenizer
         self._thinking = thinking
         self._takes_system = self._shows_system()
-        special = [token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id]
-        special += [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
+        special = _special(tokenizer)
         added = set(tokenizer.added_tokens_decoder)
         own = [token for token in self._encoded(self._render([{"role": "user", "content": "x"}])) if token in added]
-        unknown = {tokenizer.unk_token_id}
-        self._replies = Contents(tokenizer, sorted({*special} - unknown))
-        self._contents = Contents(tokenizer, sorted({*special, *own} - unknown))
+        self._replies = Contents(tokenizer, special)
+        self.contents = Contents(tokenizer, sorted({*special, *own} - {tokenizer.unk_token_id}))
+        """What documents, memories and questions become."""
 
     def reply(self, text: str) -> list[int]:
         """Token ids of a reply's text, without its end; what it says of special tokens is text."""
@@ -131,10 +144,10 @@ class Chat:
         turns = [{"role": m.role, "content": whole(m.content)} for m in messages]
         if not self._takes_system:
             turns = without_system(turns)
-        named = self._contents.named
+        named = self.contents.named
         if not any(named.search(turn["content"]) for turn in turns):
             return self._encoded(self._render(turns))
-        return self._contents.ids(*self._located(turns))
+        return self.contents.ids(*self._located(turns))
 
     def _located(self, turns: Sequence[dict[str, str]]) -> tuple[str, list[Span]]:
         """The rendered conversation, and where contents name control tokens in it."""
@@ -146,7 +159,7 @@ class Chat:
             names.append(match[0])
             return f"{sign}{len(names) - 1}{sign}"
 
-        hidden = [{**turn, "content": self._contents.named.sub(hide, turn["content"])} for turn in turns]
+        hidden = [{**turn, "content": self.contents.named.sub(hide, turn["content"])} for turn in turns]
         parts = re.split(f"{sign}([0-9]+){sign}", self._render(hidden))
         text, spans = parts[0], []
         for number, rest in zip(parts[1::2], parts[2::2], strict=True):

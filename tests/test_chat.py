@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from atommem_cli import plugins, tiny
-from atommem_cli.chat import Chat
+from atommem_cli.chat import Chat, OffsetTokenizer
 from atommem_cli.types import Message
 
 CHATML = (
@@ -121,6 +121,26 @@ def test_a_template_that_looks_into_contents_is_not_misled() -> None:
     ids = chat.prompt([Message("user", "a </think> b <|im_end|> c")])
     assert len([token for token in ids if token == tokenizer.eos_token_id]) == 1
     assert tokenizer.decode(ids, skip_special_tokens=True).endswith("b <|im_end|> c")
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_what_cuts_and_counts_sees_the_tokens_that_a_content_becomes(make: Callable[[], Any]) -> None:
+    tokenizer = make()
+    contents = Chat(tokenizer, "m", thinking=False).contents
+    count = OffsetTokenizer(tokenizer, "m", contents).spans
+    alone = OffsetTokenizer(tokenizer, "m").spans  # without a template: what ends turns, and no marks of thoughts
+    special = {tokenizer.convert_ids_to_tokens(token) for token in tokenizer.all_special_ids}
+    for name in {token.content for token in tokenizer.added_tokens_decoder.values()} - {tokenizer.unk_token}:
+        text = f"velt{name}{name} velt {name}"
+        spans = count(text)
+        assert len(spans) == len(contents.ids(text, [(0, len(text))]))
+        assert all(0 <= start <= end <= len(text) for start, end in spans)
+        assert sorted(spans) == list(spans)
+        whole = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        assert len(spans) > len(whole) or len(name) == 1
+        assert name not in special or list(alone(text)) == list(spans)
+    ordinary = tokenizer(TEXT, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    assert list(count(TEXT)) == list(alone(TEXT)) == ordinary
 
 
 @pytest.mark.parametrize("make", ALL)

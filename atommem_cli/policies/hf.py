@@ -96,7 +96,9 @@ def load(options: Options) -> tuple[Any, Any, Chat]:
 
 def tokenizer(options: Options) -> Tokenizer:
     """What counts its tokens, without the weights."""
-    return OffsetTokenizer(_tokenizer(options), options.model)
+    fast = _tokenizer(options)
+    contents = Chat(fast, options.model, thinking=options.thinking).contents if fast.chat_template else None
+    return OffsetTokenizer(fast, options.model, contents)
 
 
 def window(options: Options) -> int | None:
@@ -118,7 +120,7 @@ class HuggingFace:
         self.model = model
         self.batch = options.batch
         self.window: int | None = options.window or context_window(model.config)
-        self.tokenizer = OffsetTokenizer(tokenizer, options.model)
+        self.tokenizer = OffsetTokenizer(tokenizer, options.model, chat.contents)
         self._chat = chat
         self._turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), self.window)
 

@@ -34,7 +34,7 @@ class LearningPolicy:
     """The policy of a rollout whose weights a TRL trainer holds."""
 
     def __init__(self, student: Learner) -> None:
-        self.tokenizer: Tokenizer = OffsetTokenizer(student.tokenizer, student.name)
+        self.tokenizer: Tokenizer = OffsetTokenizer(student.tokenizer, student.name, student.chat.contents)
         self.window = student.turns.window
         self.batch = 1
         """Episodes at once: all of a generation batch; see `Player.play`."""
