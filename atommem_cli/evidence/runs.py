@@ -124,7 +124,9 @@ class Run:
     @functools.cached_property
     def scorers(self) -> tuple[str, ...]:
         """Names of the scorers; with a judge that came after the run, where it has judged every episode."""
-        return judges.scorers(self.path, self.identity, whole=self.verdicts.keys() == self.episodes.keys())
+        return judges.scorers(
+            self.path, self.identity, whole=self.judge is not None and self.verdicts.keys() == self.episodes.keys()
+        )
 
     @property
     def leading(self) -> str:
