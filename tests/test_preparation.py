@@ -163,6 +163,24 @@ def test_an_interrupted_preparation_leaves_no_manifest_and_can_be_taken_up(sourc
     assert files(tmp_path / "out/validation") == before
 
 
+@pytest.mark.parametrize("touched", ["validation.jsonl", "beside.jsonl"])
+def test_records_that_change_while_they_are_read_are_not_prepared(touched: str, source: str, tmp_path: Path) -> None:
+    """What was read of them is neither the file of before nor that of after."""
+    write(tmp_path / "raw" / "train.jsonl", [hotpot(100 + number) for number in range(30)])
+    beside = write(tmp_path / "raw" / "beside.jsonl", [hotpot(200)])
+
+    def change(stage: str, _done: int, _total: int | None) -> None:
+        if stage == "write":
+            with (tmp_path / "raw" / touched).open("a") as file:
+                file.write("\n")
+
+    given: dict[str, Any] = {"split": "train", "validation": str(beside)} if touched == "beside.jsonl" else {}
+    with pytest.raises(UsageError, match="changed while it was read; prepare again"):
+        quick(tmp_path / "out", source, progress=change, **given)
+    assert not any((tmp_path / "out").rglob("*.json*"))
+    quick(tmp_path / "out", source, **given)
+
+
 def test_progress_tells_of_reading_and_writing(source: str, tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
     quick(tmp_path / "out", source, options={"docs": 12, "questions": 3}, progress=lambda *said: told.append(said))
