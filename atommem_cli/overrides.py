@@ -79,8 +79,8 @@ class Overrides:
         for key, value in _leaves(self.content, ()):
             if isinstance(value, float) and not math.isfinite(value):
                 raise RecipeError(f"{self.told(key)}: {value} is no number that a recipe can hold")
-            if isinstance(value, str) and has_halves(value):
-                raise RecipeError(f"{self.told(key)}: {visible(value)!r} holds half a character, which no file can")
+            for text in filter(has_halves, (part for part in (*key, value) if isinstance(part, str))):
+                raise RecipeError(f"{self.told(key)}: {visible(text)!r} holds half a character, which no file can")
             if not isinstance(value, str | int | float | None):
                 kind = type(value).__name__
                 raise RecipeError(f"{self.told(key)}: a recipe holds text and numbers, no {kind}: put it in quotes")

@@ -180,3 +180,21 @@ def test_what_a_replaced_policy_does_not_keep_is_said() -> None:
     kept = recipes.load("small-cpu", ["policy.name=openai_server", *server, "policy.thinking=false"])
     assert recipes.replaced("small-cpu", kept) == ""
     assert recipes.replaced(None, recipes.meant(None, "scripted:mute", {}, [])) == ""
+
+
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("task", '{folder: "a\\ud800"}'),
+        ("store", '{name: chroma, path: "a\\ud800"}'),
+        ("policy", '{name: hf, model: "a\\ud800"}'),
+        ("agent", '{name: atommem, dialect: "a\\ud800"}'),
+        ("sft", '{runs: ["a\\ud800"]}'),
+        ("grpo", '{trainer: {"a\\ud800": 1}}'),
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(section: str, value: str, tmp_path: Path) -> None:
+    parts = {"policy": "{name: scripted, script: mute}", "embedder": "{name: hashing}", section: value}
+    path = written(tmp_path, "".join(f"{name}: {text}\n" for name, text in parts.items()))
+    with pytest.raises(RecipeError, match=rf"{section}\..*half a character"):
+        recipes.load(path)

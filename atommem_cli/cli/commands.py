@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from atommem_cli import terminal
 from atommem_cli.cli import episodes, evidence, looking, playing, training
 from atommem_cli.cli.options import app
-from atommem_cli.errors import AtommemError, BackendError
-from atommem_cli.glyphs import visible
+from atommem_cli.errors import AtommemError, BackendError, UsageError
+from atommem_cli.glyphs import has_halves, visible
 
 __all__ = ["app", "episodes", "evidence", "looking", "playing", "run", "training"]
 
@@ -22,6 +23,7 @@ def run() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the terminal's alphabet may lack a letter of a result
     try:
+        _insist_on_text(sys.argv[1:])
         status = app(standalone_mode=False)
     except AtommemError as error:
         terminal.say(f"atommem: {error}")
@@ -40,6 +42,16 @@ def run() -> int:
     if status == 130:
         terminal.say("atommem: stopped")
     return int(status or 0)
+
+
+def _insist_on_text(words: Sequence[str]) -> None:
+    """
+    Raises:
+        UsageError: one of the words, a path or anything else, holds bytes that no record of a run can hold.
+    """
+    for word in words:
+        if has_halves(word):
+            raise UsageError(f"{visible(word)!r} holds bytes that are no text: give it another name")
 
 
 _TYPED = typer.BadParameter.__mro__[2]

@@ -146,3 +146,18 @@ def test_an_interrupt_while_it_starts_says_nothing(tmp_path: Path) -> None:
 def test_a_letter_that_the_terminal_lacks_is_spelled_out(tmp_path: Path) -> None:
     done = atommem("replay", "naïve…", cwd=tmp_path, status=2, PYTHONIOENCODING="ascii", LC_ALL="C.UTF-8")
     assert "na\\xefve" in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(filter(None, (one.name for one in commands.app.registered_commands))))
+def test_bytes_that_are_no_text_are_one_sentence_of_every_command(name: str, tmp_path: Path) -> None:
+    for words in ((os.fsdecode(b"a\xff"),), ("x", "--out", os.fsdecode(b"a\xff/b")), ("--set=a=\udcff",)):
+        assert "holds bytes that are no text" in complaint(name, *words, cwd=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_whose_name_is_no_text_can_be_worked_in(tmp_path: Path) -> None:
+    home = tmp_path / os.fsdecode(b"a\xff")
+    home.mkdir()
+    atommem("prepare", "stream", "--limit", "1", "--split", "validation", cwd=home)
+    atommem("eval", "--policy", "scripted:oracle", "--out", "run", cwd=home)
+    atommem("report", "run", cwd=home)
