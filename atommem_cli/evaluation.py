@@ -63,7 +63,7 @@ def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path
         UsageError: that folder lies in the folder of a run.
     """
     if out is not None:
-        folder = out / recipe.agent.name if several else out
+        folder = out / folders.part(recipe.agent.name) if several else out
         folders.insist_apart(folder)
         return folder
     older = Path("results") / f"eval-{recipe.name}-{recipe.digest[:8]}"

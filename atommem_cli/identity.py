@@ -23,7 +23,7 @@ from atommem_cli.taskfiles import Manifest
 from atommem_cli.yamlfile import read_yaml
 
 SOURCES = "sources"
-"""Key of `run.json`: digests of the plug-ins' files."""
+"""Key of `run.json`: digests of the plug-ins' files, and versions of the packages that give them."""
 
 
 def planned(recipe: Recipe, manifest: Manifest) -> int:
@@ -33,6 +33,8 @@ def planned(recipe: Recipe, manifest: Manifest) -> int:
 
 def sources(recipe: Recipe) -> dict[str, str]:
     """Digests of the files that the recipe's plug-ins are made of, by room and name; 16 hexadecimal digits.
+
+    Of one that an installed package gives, that package's version, too.
 
     A plug-in is its own file and those in its folder that it imports, of these again likewise.
     """
@@ -44,6 +46,8 @@ def sources(recipe: Recipe) -> dict[str, str]:
         if (named := getattr(section, last)) is not None:
             module = plugins.load(room, named.name)
             found |= {f"{room}/{name}": digest for name, digest in _digests(module)}
+            if package := plugins.distribution(room, named.name):
+                found[f"{room}/{named.name} of {package.name}"] = package.version
     return dict(sorted(found.items()))
 
 

@@ -49,11 +49,13 @@ MARKS = (MANIFEST, f"{SCRATCH}/{MANIFEST}")
 
 
 def canonical(name: str) -> str:
-    """The one name of a source, which is also its folder's under `data/`.
+    """The one name of a source, from which comes that of its folder under `data/`.
 
     Raises:
         UsageError: there is no such source.
     """
+    if plugins.is_file(name):
+        return name
     typed = {module: name for name, module in MODULES.items()}
     known = sorted(typed.get(module, module) for module in plugins.available("tasks"))
     found = typed.get(name, name)

@@ -164,8 +164,8 @@ def meant(name: str | None, policy: str | None, given: Mapping[str, Any], change
     Args:
         name: as `load` takes it; None is the recipe inside the model folder that `policy` names, or else
             the embedded default.
-        policy: a plug-in, `scripted:SCRIPT`, a hub id, the folder of a model, or that of a training, which
-            holds one; None keeps the recipe's.
+        policy: a plug-in's name or file, `scripted:SCRIPT`, a hub id, the folder of a model, or that of a training,
+            which holds one; None keeps the recipe's.
         given: recipe keys and values; None is not given.
 
     Raises:
@@ -186,6 +186,8 @@ def meant(name: str | None, policy: str | None, given: Mapping[str, Any], change
 
 def named(policy: str) -> dict[str, str]:
     """The section that the name of a policy means, as `meant` takes it: `name`, and a model or a script."""
+    if plugins.is_file(policy):
+        return {"name": policy}
     folder = _model_folder(policy)
     if folder.is_dir() or "/" in policy:
         return {"name": "hf", "model": str(folder) if folder.is_dir() else policy}

@@ -74,11 +74,13 @@ def _packages() -> str:
 
 def _plugins() -> str:
     counts = []
-    for room in ("agents", "policies", "stores", "embedders", "tasks"):
+    for room in plugins.ROOMS:
         names = plugins.available(room)
         for name in names:
             plugins.load(room, name)
-        counts.append(f"{room}: {', '.join(names)}")
+        given = {point.name: f"{point.name} ({plugins.origin(point)})" for point in plugins.outside(room)}
+        counts.append(f"{room}: {', '.join(given.get(name, name) for name in names)}")
+        counts += [f"{one}: not used, atommem has one of that name" for one in plugins.hidden(room)]
     return "; ".join(counts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
+from atommem_cli import plugins
 from atommem_cli.errors import UsageError, did_you_mean
+from atommem_cli.glyphs import visible
 from atommem_cli.types import OpKind
 from atommem_cli.yamlfile import read_yaml
 
@@ -101,20 +104,20 @@ def find(name: str) -> tuple[Wording, str]:
     """A dialect's wording, and the sha256 of its file (16 hexadecimal digits).
 
     Args:
-        name: one of `dialects/`, or the path of a file that ends in .yaml or .yml, from the working folder.
+        name: one of `dialects/`; one of an installed package, by an entry point of the group `atommem.dialects` that
+            is the path of its file; or the path of a file that ends in .yaml or .yml, from the working folder.
 
     Raises:
         UsageError: there is none of that name, or the file is no dialect; names the file and the key.
     """
     if name.endswith((".yaml", ".yml")):
         return _read(Path(name), name)
-    path = resources.files("atommem_cli") / "dialects" / f"{name}.yaml"
-    if name not in shipped():
-        raise UsageError(
-            f"no dialect {name!r}{did_you_mean(name, shipped())} (there are: {', '.join(shipped())}; or a path that"
-            " ends in .yaml)"
-        )
-    return _read(Path(str(path)), name)
+    if name in shipped():
+        return _read(Path(str(resources.files("atommem_cli") / "dialects" / f"{name}.yaml")), name)
+    _, path = plugins.entry("dialects", name, shipped(), ".yaml")
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"dialect {name}: its entry point is not the path of a file but {visible(repr(path))}")
+    return _read(Path(path), name)
 
 
 @functools.cache

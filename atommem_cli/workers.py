@@ -13,6 +13,7 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from atommem_cli import plugins
 from atommem_cli.errors import BackendError
 
 BATCH = 4
@@ -47,7 +48,7 @@ def ordered(make: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator
     under_way: deque[Future[list[R]]] = deque()
     # Not forked: a process with threads (arrow, torch) must not be.
     with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start, initargs=(pickle.dumps(make),)
+        workers, mp_context=get_context("spawn"), initializer=_start, initargs=(plugins.files(), pickle.dumps(make))
     ) as pool:
         try:
             while batch := list(islice(remaining, BATCH)):
@@ -65,8 +66,9 @@ def ordered(make: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator
 _make: Callable[[Any], Any]
 
 
-def _start(pickled: bytes) -> None:
+def _start(files: tuple[str, ...], pickled: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+    plugins.restore(files)
     global _make  # noqa: PLW0603 - one function for the life of a process
     _make = pickle.loads(pickled)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from atommem_cli import agents, plugins
+from atommem_cli import plugins
 from atommem_cli.cli.commands import app
 from atommem_cli.errors import AtommemError
 from atommem_cli.types import Expects, MemoryOp, OpKind
@@ -86,7 +86,8 @@ class Outside:
             return {}
         return found if isinstance(found, dict) else {}
 '''
-NAMES = [*plugins.available("agents"), "outside"]
+FILE = "./agents/outside.py"
+NAMES = [*plugins.available("agents"), FILE]
 REFUSED = {
     ("closed_book", "ablate"): "nothing to ablate",
     ("full_context", "ablate"): "nothing to ablate",
@@ -115,7 +116,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command as a user types it; returns its JSON, or the sentence of a refusal."""
     monkeypatch.chdir(home)
-    monkeypatch.setattr(agents, "__path__", [*agents.__path__, str(home / "agents")])
     runner = CliRunner()
 
     def command(*words: str, refused: str | None = None) -> Any:
@@ -139,7 +139,7 @@ def sets(*changes: str) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_works_with_every_agent(run: Run, name: str, tmp_path: Path) -> None:
-    agent = f"agent={{name: {name}}}" if name == "outside" else f"agent={{name: {name}, dialect: tiny}}"
+    agent = f"agent={{name: {name}}}" if name == FILE else f"agent={{name: {name}, dialect: tiny}}"
     recipe = ["--recipe", "smoke", *sets(agent, "task.limit=2", "chunk.tokens=16")]
     played = tmp_path / "played"
     evaluation = ("eval", *recipe, "--policy", "scripted:random", "--out", str(played))
@@ -192,7 +192,7 @@ def inspect(run: Run, folder: Path, episodes: int) -> None:
 def priced(run: Run, name: str, folder: Path) -> None:
     """Every way of what-if, with operations as this agent's policy writes them."""
     agent = plugins.load("agents", name)
-    spoken = agent.build(agent.Options(**({} if name == "outside" else {"dialect": "tiny"})))
+    spoken = agent.build(agent.Options(**({} if name == FILE else {"dialect": "tiny"})))
     episode = json.loads((folder / "episodes.jsonl").read_text().splitlines()[0])["episode"]
     note = spoken.write(Expects.OPERATIONS, [MemoryOp(OpKind.CREATE, "Ada")])
     ask = ("what-if", str(folder), "--episode", episode)

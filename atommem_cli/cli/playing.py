@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atommem_cli import terminal
+from atommem_cli import folders, terminal
 from atommem_cli.cli.options import (
     AgentNames,
     AsJson,
@@ -37,7 +37,9 @@ from atommem_cli.errors import AtommemError, UsageError
     "atommem prepare musique --source my/records --split validation --questions 1",
 )
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="hotpotqa, 2wikimultihopqa, musique or stream.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="hotpotqa, 2wikimultihopqa, musique, stream, or your own (.py).")
+    ],
     source: Annotated[
         str | None, typer.Option(metavar="PATH", help="A file or folder of records; default: the hub.")
     ] = None,
@@ -77,7 +79,7 @@ def prepare(
     options = recipes.assignments(
         [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v is not None] + (change or [])
     )
-    splits, folder = split or list(preparation.SPLITS), out or Path("data") / name
+    splits, folder = split or list(preparation.SPLITS), out or Path("data") / folders.part(name)
     preparation.check(name, splits, out=folder, source=source, validation=validation)
     keep = contamination.closed_book(closed_book_filter) if closed_book_filter is not None else None
     done = []

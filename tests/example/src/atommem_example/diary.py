@@ -1,0 +1,38 @@
+"""A diary: one entry a chunk, in the policy's words; each question reads those that are nearest to it."""
+
+from __future__ import annotations
+
+from atommem_cli.agents import Options, Speaker
+from atommem_cli.episode import Episode, Play, apply, ask
+from atommem_cli.thoughts import MARKS, Marks
+from atommem_cli.types import Expects, MemoryOp, Observation, OpKind
+
+__all__ = ["Options", "build"]
+
+
+def build(options: Options) -> Diary:
+    """The agent."""
+    return Diary(options)
+
+
+class Diary(Speaker):
+    """Writes down every chunk, once, and changes nothing any more."""
+
+    name = "diary"
+    calls_per_chunk = 1
+    operations = (OpKind.CREATE, OpKind.READ)
+
+    def play(self, episode: Episode) -> Play:
+        for chunk in episode.chunks:
+            fields = {"chunk": chunk.text, "scratchpad": "", "questions": self.questions(episode)}
+            prompt = self.dialect.messages("notes", fields, episode.memory.untold)
+            observation = Observation(prompt, episode.limits.reply, Expects.NOTES, chunk=chunk.index)
+            reply = yield from ask(observation)
+            yield from apply(self.parse(Expects.NOTES, reply.text, episode.marks))
+        for number, question in enumerate(episode.task.questions):
+            yield from apply([MemoryOp(OpKind.READ, question.text)])
+            yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
+
+    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
+        ops = super().parse(expects, reply, marks)
+        return tuple(MemoryOp(OpKind.CREATE, op.text) for op in ops) if expects is Expects.NOTES else ops
