@@ -86,3 +86,18 @@ def test_a_server_whose_tokens_are_not_known_is_told_to_be_counted_in_words(home
     assert told.startswith("policy.tokenizer is not set")
     assert told in atommem("eval", "--plan", "--set", server, cwd=home).stderr
     assert costing.remarks([recipe(home), recipe(home, server, "policy.tokenizer=some/model")]) == []
+
+
+COLD = """
+import sys
+from atommem_cli.cli import commands
+for command in ("eval", "ablate"):
+    sys.argv = ["atommem", command, "--policy", "scripted:oracle", "--plan"]
+    assert commands.run() == 0
+heavy = {"torch", "transformers", "trl", "accelerate", "datasets", "chromadb", "pandas", "matplotlib"}
+print("loaded:", *sorted(heavy & {*sys.modules}))
+"""
+
+
+def test_the_plan_of_a_script_loads_nothing_heavy(home: Path) -> None:
+    assert atommem(cwd=home, code=COLD).stdout.splitlines()[-1] == "loaded:"

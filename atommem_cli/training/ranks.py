@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from accelerate import PartialState
-from accelerate.utils import gather_object
-
 T = TypeVar("T")
 
 
 def count() -> int:
     """How many processes train together (`accelerate launch`); 1 without a launcher."""
+    from accelerate import PartialState
+
     number: int = PartialState().num_processes
     return number
 
 
 def own() -> int:
     """The number of this process, from 0, which writes the folder and talks to the user."""
+    from accelerate import PartialState
+
     number: int = PartialState().process_index
     return number
 
 
 def wait() -> None:
     """Until every process is here."""
+    from accelerate import PartialState
+
     PartialState().wait_for_everyone()
 
 
 def gather(values: list[T]) -> list[T]:
     """The values of all ranks, in their order, on every rank; just these with one process."""
+    from accelerate.utils import gather_object
+
     found: list[T] = gather_object(values)
     return found
