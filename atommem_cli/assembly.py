@@ -14,7 +14,7 @@ from atommem_cli import seeds, thoughts
 from atommem_cli.clock import Clock
 from atommem_cli.episode import Agent, Episode, Limits, Policy, ServerPolicy
 from atommem_cli.memory import Memory, Store
-from atommem_cli.player import Budget, Journal
+from atommem_cli.player import Budget, Recorder, Replies
 from atommem_cli.recipe import Recipe
 from atommem_cli.rollout import Rollout
 from atommem_cli.text import chunks_of
@@ -32,26 +32,33 @@ class Parts:
     store: Store
     vectors: CachedEmbedder
 
-    def rollout(self, journal: Journal | None = None, clock: Clock | None = None) -> Rollout:
+    def rollout(
+        self, replies: Replies | None = None, recorder: Recorder | None = None, clock: Clock | None = None
+    ) -> Rollout:
         """A rollout under the recipe's budget."""
         budget = self.recipe.budget
         return Rollout(
             self.vectors,
             self.store,
             Budget(budget.calls, budget.prompt_tokens, budget.new_tokens),
-            journal,
+            replies,
+            recorder,
             clock or Clock(),
         )
 
     def play(
-        self, tasks: Iterable[Task], journal: Journal | None = None, clock: Clock | None = None
+        self,
+        tasks: Iterable[Task],
+        replies: Replies | None = None,
+        recorder: Recorder | None = None,
+        clock: Clock | None = None,
     ) -> Iterator[Trajectory]:
         """Play some tasks with whichever kind of policy this is; yields trajectories as they finish.
 
         Raises:
             BackendError: see `Rollout.play` and `ServerPolicy.reply`.
         """
-        rollout, episodes = self.rollout(journal, clock), self.episodes(tasks)
+        rollout, episodes = self.rollout(replies, recorder, clock), self.episodes(tasks)
         if not isinstance(self.policy, ServerPolicy):
             yield from rollout.play(self.policy, episodes)
             return

@@ -31,14 +31,18 @@ class Budget:
     new_tokens: int | None = None
 
 
-class Journal(Protocol):
-    """Where steps go as they finish, and where an earlier run's replies come from."""
+class Replies(Protocol):
+    """Where replies come from before the policy is asked: what an earlier run got."""
 
     def finished(self, episode: str) -> bool:
         """Whether an earlier run has finished this episode."""
 
     def recorded(self, episode: str, step: int, observation: Observation) -> Generation | None:
         """The reply that an earlier run got at this step to this very prompt, or None."""
+
+
+class Recorder(Protocol):
+    """Where steps go as they finish."""
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Operations that an agent ran before its first call."""
@@ -61,12 +65,12 @@ class _Step:
 class Player:
     """One episode in play: runs the agent's generator and enforces the budget."""
 
-    def __init__(self, episode: Episode, budget: Budget, journal: Journal | None) -> None:
+    def __init__(self, episode: Episode, budget: Budget, recorder: Recorder | None) -> None:
         self.episode = episode
         self.request: Ask | Apply | None = None
         """What the agent waits for; None once the episode is over."""
         self._budget = budget
-        self._journal = journal
+        self._recorder = recorder
         self._play = episode.agent.play(episode)
         self._left_out = episode.truncated_tokens  # before the agent says what it cut itself
         self._open: _Step | None = None
@@ -177,8 +181,8 @@ class Player:
 
     def _close_step(self) -> None:
         """The step is over: nothing more can happen in it."""
-        if self._opening and not self._opened and self._journal:
-            self._journal.opening(self.episode.id, self._opening)
+        if self._opening and not self._opened and self._recorder:
+            self._recorder.opening(self.episode.id, self._opening)
             self._opened = True
         done = self._open
         if done is None:
@@ -191,7 +195,7 @@ class Player:
             entries=len(self.episode.memory.entries),
             seconds=done.seconds,
         )
-        if self._journal:
-            self._journal.step(self.episode.id, len(self._transitions), transition)
+        if self._recorder:
+            self._recorder.step(self.episode.id, len(self._transitions), transition)
         self._transitions.append(transition)
         self._open = None

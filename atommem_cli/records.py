@@ -142,7 +142,7 @@ class RunFolder(Folder):
             self._index = offsets(self.steps.path)
         return frozenset(lost)
 
-    # --- the journal of a rollout (rollout.Journal)
+    # --- of a rollout: where replies come from, and where steps go (player.Replies, player.Recorder)
 
     def finished(self, episode: str) -> bool:
         """Whether the episode's line is written; failed ones are played again."""

@@ -5,7 +5,7 @@ embedding call and one store write for all of them, then one `generate` for ever
 are played in waves of `policy.batch`, so that a batch is made of the same prompts whenever it is played.
 A server policy has no rounds: each episode goes on as soon as its own reply is there.
 
-Both drivers ask the journal for a reply before they ask the policy: what an earlier, killed run has paid
+Both drivers look for a recorded reply before they ask the policy: what an earlier, killed run has paid
 for is played again from there.
 """
 
@@ -22,7 +22,7 @@ from atommem_cli.clock import Clock
 from atommem_cli.episode import Apply, Call, Episode, Policy, ServerPolicy
 from atommem_cli.errors import BackendError
 from atommem_cli.memory import Change, Store, Text, TextTooLong
-from atommem_cli.player import Budget, Journal, Player
+from atommem_cli.player import Budget, Player, Recorder, Replies
 from atommem_cli.types import Generation, Trajectory
 from atommem_cli.vectors import CachedEmbedder
 
@@ -37,7 +37,8 @@ class Rollout:
     vectors: CachedEmbedder
     store: Store
     budget: Budget = field(default_factory=Budget)
-    journal: Journal | None = None
+    replies: Replies | None = None
+    recorder: Recorder | None = None
     clock: Clock = field(default_factory=Clock)
 
     def play(self, policy: Policy, episodes: Iterable[Episode]) -> Iterator[Trajectory]:
@@ -52,14 +53,14 @@ class Rollout:
                 yield from self._wave(policy, wave)
 
     def _finished(self, episode: Episode) -> bool:
-        return self.journal is not None and self.journal.finished(episode.id)
+        return self.replies is not None and self.replies.finished(episode.id)
 
     def _wave(self, policy: Policy, wave: Sequence[Episode]) -> list[Trajectory]:
         names = [episode.id for episode in wave]
         with self.clock.of("store"):
             self.store.begin(names)
         try:
-            players = [Player(episode, self.budget, self.journal) for episode in wave]
+            players = [Player(episode, self.budget, self.recorder) for episode in wave]
             while True:
                 while applying := [p for p in players if isinstance(p.request, Apply)]:
                     self.settle(applying)
@@ -86,9 +87,9 @@ class Rollout:
             player.answer(call, reply, seconds)
 
     def _recorded(self, player: Player, call: Call) -> Generation | None:
-        if self.journal is None:
+        if self.replies is None:
             return None
-        return self.journal.recorded(player.episode.id, player.step, call.observation)
+        return self.replies.recorded(player.episode.id, player.step, call.observation)
 
     def settle(self, players: Sequence[Player]) -> None:
         """Run the operations that these players wait for: one embedding call, one store write."""
@@ -173,7 +174,7 @@ class Rollout:
         with self.clock.of("store"):
             self.store.begin([episode.id])
         try:
-            player = Player(episode, self.budget, self.journal)
+            player = Player(episode, self.budget, self.recorder)
             while player.request is not None:
                 if isinstance(player.request, Apply):
                     settled = asyncio.get_running_loop().create_future()

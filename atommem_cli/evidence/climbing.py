@@ -17,19 +17,17 @@ from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.evidence.tape import Blind
 from atommem_cli.evidence.tracing import has_gold
 from atommem_cli.jsonlines import Lines
-from atommem_cli.player import Budget, Journal
+from atommem_cli.player import Budget, Recorder, Replies
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.rollout import Rollout
 from atommem_cli.types import (
     Finish,
     Generation,
     Observation,
-    OpResult,
     Progress,
     Question,
     Task,
     Trajectory,
-    Transition,
 )
 from atommem_cli.vectors import CachedEmbedder
 
@@ -49,7 +47,7 @@ class _Asked:
 
 
 class Sheet:
-    """The journal of a ladder; a rollout's, too."""
+    """The journal of a ladder: its lines are written when they are scored; a rollout finds replies in it."""
 
     def __init__(self, lines: Lines) -> None:
         self.asked: dict[str, _Asked] = {}
@@ -68,12 +66,6 @@ class Sheet:
             return None
         line = self.lines.line_at(self._known[episode][1])
         return recorded_reply(line) if line["prompt"] == prompt_hash(observation) else None
-
-    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
-        """What an agent does before it asks is not written down; likewise below."""
-
-    def step(self, episode: str, step: int, transition: Transition) -> None:
-        """The whole line is written when it is scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +94,11 @@ class Climbing(Parts):
         why = self.left_out
         return [rung for rung in Rung if rung is not Rung.OWN_MEMORY and rung not in why]
 
-    def rollout(self, journal: Journal | None = None, clock: Clock | None = None) -> Rollout:
+    def rollout(
+        self, replies: Replies | None = None, recorder: Recorder | None = None, clock: Clock | None = None
+    ) -> Rollout:
         """Without the run's budget: it was for a whole episode."""
-        return Rollout(self.vectors, self.store, Budget(), journal, clock or Clock())
+        return Rollout(self.vectors, self.store, Budget(), replies, recorder, clock or Clock())
 
     def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
         """One for each question and rung."""

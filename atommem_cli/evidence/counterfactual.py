@@ -14,7 +14,7 @@ from atommem_cli.errors import UsageError, did_you_mean
 from atommem_cli.evidence.runs import Line
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.text import Tokenizer
-from atommem_cli.types import Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task, Transition
+from atommem_cli.types import Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,8 @@ class Variants(Parts):
 
 
 @dataclass
-class Replies:
-    """A journal that has the replies of one episode for all its variants, as far as their prompts are the same."""
+class Recorded:
+    """The replies of one episode for all its variants, as far as their prompts are the same."""
 
     steps: Sequence[Line]
     changed: dict[str, int] = field(default_factory=dict)
@@ -219,12 +219,6 @@ class Replies:
         self.asked[episode] += 1
         self.open.add(episode)
         return None
-
-    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
-        pass
-
-    def step(self, episode: str, step: int, transition: Transition) -> None:
-        pass
 
 
 class Needed:

@@ -206,7 +206,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
     recut = _can_cut(run)
     journal, checked, policy = Journal(run.path), Audit(run, blind=not retrieve), silent(run)
     parts = retrieving(run, policy) if retrieve else _blind(run, policy, Shown(checked))
-    rollout = parts.rollout(checked)
+    rollout = parts.rollout(checked, checked)
     questions: dict[str, tuple[Question, ...]] = {}
     kept = run.identity["command"] == "grpo"
     names, missing, ended, done = journal.names, 0, Counter[str](), 0

@@ -15,10 +15,8 @@ from atommem_cli.types import (
     Generation,
     MemoryEntry,
     Observation,
-    OpResult,
     StopReason,
     Trajectory,
-    Transition,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Tape:
-    """The recorded replies, as a rollout's journal; and what was shown with them."""
+    """The recorded replies of a run; and what was shown with them."""
 
     def __init__(self, run: Run) -> None:
         self.shown: list[int] = []
@@ -64,12 +62,6 @@ class Tape:
             self._mismatch(episode, f"step {step} comes out with another prompt")
         self.shown = ids(self._steps.get(step + 1))
         return recorded_reply(line)
-
-    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
-        """Nothing is written."""
-
-    def step(self, episode: str, step: int, transition: Transition) -> None:
-        """Nothing is written."""
 
     def compare(self, trajectory: Trajectory) -> None:
         """Insist on the same end: memory and answers.

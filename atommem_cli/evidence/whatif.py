@@ -29,8 +29,8 @@ from atommem_cli.evidence.counterfactual import (
     Insert,
     Intervention,
     Needed,
+    Recorded,
     Replace,
-    Replies,
     Start,
     Variants,
     edit,
@@ -157,7 +157,7 @@ def _play(
         episodes = [start.episode(replace(parts, agent=agent)) for agent in agents]
         for number, episode in enumerate(episodes):
             episode.id = episode.memory.episode = f"{name}~{number}"  # of its own in the store; seeds stay
-        replies, ends = Replies(steps), dict[str, Trajectory]()
+        replies, ends = Recorded(steps), dict[str, Trajectory]()
         for played in _variants(run, parts, episodes, replies).play([task], replies):
             ends[played.episode] = played
             if progress:
@@ -192,7 +192,7 @@ def _as_it_was(run: Run, name: str, episode: Episode, parts: Parts) -> tuple[Epi
     return episode, trajectory
 
 
-def _variants(run: Run, parts: Parts, episodes: Sequence[Episode], replies: Replies) -> Parts:
+def _variants(run: Run, parts: Parts, episodes: Sequence[Episode], replies: Recorded) -> Parts:
     """The parts with the policy of the run, weights loaded, and these episodes to play."""
     module, options = recipes.plugin("policies", run.recipe.policy)
     policy: Policy | ServerPolicy = module.build(options)
