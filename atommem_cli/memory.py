@@ -60,7 +60,14 @@ class Change:
     vector: Vector | None
 
 
-class Store(Protocol):
+class Index(Protocol):
+    """What a memory asks: which entries are nearest."""
+
+    def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
+        """Ids of the episode's k entries of highest cosine, best first; ties go to the lower id."""
+
+
+class Store(Index, Protocol):
     """Vectors and texts of many episodes, kept strictly apart.
 
     Whatever happens to one episode cannot be seen in another. Retrieval is exact.
@@ -75,9 +82,6 @@ class Store(Protocol):
         Raises:
             BackendError: the store did not take them.
         """
-
-    def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
-        """Ids of the episode's k entries of highest cosine, best first; ties go to the lower id."""
 
     def entries(self, episode: str) -> list[MemoryEntry]:
         """The episode's entries as the store of record holds them, by id."""
@@ -102,7 +106,7 @@ class Memory:
     def __init__(
         self,
         episode: str,
-        store: Store,
+        store: Index,
         *,
         k: int,
         dropped: frozenset[OpKind] = frozenset(),
