@@ -122,9 +122,9 @@ class Dialect:
         Args:
             marks: of a thought; one that is a tag of this dialect is none.
         """
-        marks = tuple(pair for pair in marks if not self._known & {mark.lower() for mark in pair})
         if not thoughts.marked(reply, marks):
             return reply
+        marks = tuple(pair for pair in marks if not self._known & {mark.lower() for mark in pair})
         quoted = [(p.start, p.end) for p in tags.payloads(reply, self._any_tag) if p.closed]
         return thoughts.split(reply, marks, quoted).said
 

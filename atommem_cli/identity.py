@@ -8,6 +8,7 @@ fast it runs may change: a plug-in's `Options` mark such keys (`sections.OPERATI
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -171,7 +172,7 @@ def _digests(module: ModuleType) -> Iterator[tuple[str, str]]:
 
 def _beside(source: bytes, folder: Path, home: Path, package: str) -> Iterator[Path]:
     """The files below `home` that a source imports."""
-    for name, level in _imports(ast.parse(source)):
+    for name, level in _imports(source):
         if level == 0 and package:
             inside = name.removeprefix(f"{package}.")
             bases = [home] if inside != name else []
@@ -183,15 +184,18 @@ def _beside(source: bytes, folder: Path, home: Path, package: str) -> Iterator[P
                 yield from (at.with_suffix(".py"), at / "__init__.py")
 
 
-def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Dotted names that a module imports, and how many dots stand before them."""
-    for node in ast.walk(tree):
+@functools.lru_cache(maxsize=256)
+def _imports(source: bytes) -> tuple[tuple[str, int], ...]:
+    """Dotted names that a module imports, and how many dots stand before them; a source is parsed once a process."""
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, 0) for alias in node.names)
+            found += ((alias.name, 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = [node.module] if node.module else []
-            yield ".".join(base), node.level
-            yield from ((".".join([*base, alias.name]), node.level) for alias in node.names)
+            found.append((".".join(base), node.level))
+            found += ((".".join([*base, alias.name]), node.level) for alias in node.names)
+    return tuple(found)
 
 
 def _at(content: Any, key: str) -> Any:

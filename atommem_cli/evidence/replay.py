@@ -177,9 +177,8 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
     A changed byte that changes a JSON value of `steps.jsonl`, `episodes.jsonl`, `chunks.jsonl`, `verdicts.jsonl`,
     `run.json` or `summary.json`, or what `recipe.yaml` says about playing, is a finding, or an error that names the
     file: so are 97 % of the bytes of the journal of a small run, 95 % of `summary.json` and 60 % of `recipe.yaml`
-    (measured on 840 changes by tests/test_replay.py, which finds every one of them; the others change no value, or
-    one of those below).
-    Lines of different episodes may stand in any order. What nothing proves:
+    (measured on 840 changes by tests/evidence/test_replay.py, which finds every one of them; the others change no
+    value, or one of those below). Lines of different episodes may stand in any order. What nothing proves:
 
     * times: `seconds` of a step, `time` of `summary.json`, all of `sessions.jsonl`; `table.md` is not read.
     * `name`, `eval.max_failed` and the sections of other commands in `recipe.yaml`, and the folder's name in
