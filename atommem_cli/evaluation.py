@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import folders, identity, judging, metrics, plugins, summary, tables, verdicts
-from atommem_cli import recipe as recipes
+from atommem_cli import folders, identity, judging, metrics, score_tables, summary, verdicts
 from atommem_cli.assembly import Parts, assemble
 from atommem_cli.clock import Clock
 from atommem_cli.errors import Interrupted, UsageError, did_you_mean
@@ -28,31 +27,6 @@ def planned_tasks(recipe: Recipe) -> Iterator[Task]:
         SourceError: they are not prepared, or damaged.
     """
     return read_tasks(Path(recipe.task.folder) / recipe.task.split, recipe.task.limit)
-
-
-def recipes_for(
-    name: str | None, agents: Sequence[str], policy: str | None, given: Mapping[str, Any], changes: Sequence[str]
-) -> list[Recipe]:
-    """The recipes a command line means: one per agent, all else equal. See `recipe.meant`.
-
-    A change of a key that only some of several agents have (`agent.KEY=...`) is for those.
-    """
-    if len(agents) < 2:
-        return [recipes.meant(name, policy, given, [*changes, *(f"agent.name={agent}" for agent in agents)])]
-    known = {agent: plugins.keys("agents", agent) for agent in agents}
-    anybody = set().union(*known.values())
-    own = {change: key for change in changes if (key := _agents_key(change)) in anybody}
-    base = recipes.meant(name, policy, given, [change for change in changes if change not in own])
-    return [
-        base.changed([f"agent.name={agent}", *(change for change, key in own.items() if key in known[agent])])
-        for agent in agents
-    ]
-
-
-def _agents_key(change: str) -> str:
-    """The key that `agent.KEY=value` sets, or an empty string."""
-    section, _, key = change.partition("=")[0].strip().partition(".")
-    return key.partition(".")[0] if section == "agent" else ""
 
 
 def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:
@@ -134,7 +108,7 @@ def sum_up(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[st
     """Write `summary.json` and `table.md` of a run folder from its lines, given the questions of each task."""
     result = summary.summarize(folder, questions)
     write_whole(folder / "summary.json", json_text(result) + "\n")
-    write_whole(folder / "table.md", tables.evaluation(result))
+    write_whole(folder / "table.md", score_tables.evaluation(result))
     return result
 
 

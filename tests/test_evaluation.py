@@ -15,7 +15,7 @@ import pytest
 from commands import ATOMMEM, atommem, complaint
 from policies._server import Server, completion, error
 
-from atommem_cli import costing, evaluation, jsonlines, preparation, summary, tables
+from atommem_cli import command_line, costing, evaluation, jsonlines, preparation, score_tables, summary
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RecipeError, SourceError, UsageError
 from atommem_cli.types import Answer, Question
@@ -68,9 +68,9 @@ def test_a_run_without_an_episode_has_dashes_for_numbers(home: Path, monkeypatch
     for name in ("episodes.jsonl", "steps.jsonl"):
         Path("nothing", name).write_text("")
     found = summary.summarize(Path("nothing"), {})
-    (row,) = tables.scores([found]).rows
+    (row,) = score_tables.scores([found]).rows
     assert (row[4:6], row[-3:]) == (("-", "-"), ("-", "-", "-"))
-    assert "nan" not in tables.evaluation(found)
+    assert "nan" not in score_tables.evaluation(found)
 
 
 def test_the_same_command_again_changes_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,17 +300,17 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_a_key_of_agents_is_for_those_that_have_it() -> None:
-    both = evaluation.recipes_for(None, ["atommem", "rag"], "scripted:oracle", {}, ["agent.dialect=paper", "seed=5"])
+    both = command_line.recipes_for(None, ["atommem", "rag"], "scripted:oracle", {}, ["agent.dialect=paper", "seed=5"])
     assert [(one.agent.name, one.agent.model_extra, one.seed) for one in both] == [
         ("atommem", {"dialect": "paper"}, 5),
         ("rag", {"dialect": "paper"}, 5),
     ]
-    both = evaluation.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.advance=write"])
+    both = command_line.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.advance=write"])
     assert ["advance" in (one.agent.model_extra or {}) for one in both] == [False, True]
     with pytest.raises(
         RecipeError, match=r"^--set agent\.last: unknown key of atommem \(there are: dialect, advance\)$"
     ):
-        evaluation.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.last=5"])
+        command_line.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.last=5"])
 
 
 def test_a_scorer_that_can_never_be_other_than_0_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

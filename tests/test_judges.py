@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from policies._server import Server, completion
 
-from atommem_cli import evaluation, judges, preparation, tables
+from atommem_cli import evaluation, judges, preparation, score_tables
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RunMismatch
 from atommem_cli.evidence import comparison, listing
@@ -87,4 +87,4 @@ def test_a_summary_of_an_older_atommem_is_no_changed_one(tmp_path: Path) -> None
     assert written["judge"]["judged"] == 2
     (folder / "summary.json").write_text(json.dumps({k: v for k, v in written.items() if k != "judge"}))
     assert replay.verify(Run(folder)).findings == ()
-    assert "judge" in tables.scores([{**written, "judge": None}]).headers
+    assert "judge" in score_tables.scores([{**written, "judge": None}]).headers

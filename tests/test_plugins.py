@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from atommem_cli import evaluation, keys, plugins, preparation, wording
+from atommem_cli import command_line, evaluation, keys, plugins, preparation, wording
 from atommem_cli import recipe as recipes
 from atommem_cli.cli.commands import app
 from atommem_cli.errors import AtommemError, RunMismatch, UsageError
@@ -197,7 +197,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_an_agent_from_a_file_plays_under_its_file_s_name(mine: str, tmp_path: Path) -> None:
     small(tmp_path)
-    (recipe,) = evaluation.recipes_for("smoke", [mine], "scripted:mute", {}, ["agent.dialect=tiny"])
+    (recipe,) = command_line.recipes_for("smoke", [mine], "scripted:mute", {}, ["agent.dialect=tiny"])
     out = evaluation.run_path(recipe, None)
     assert out.name.startswith("eval-smoke-mine-mute-")
     assert evaluation.run_path(recipe, Path("both"), several=True) == Path("both/mine")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from atommem_cli import command_line
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RecipeError
 
@@ -145,17 +146,17 @@ def test_a_model_folder_brings_its_own_recipe_unless_another_is_named(tmp_path: 
     inside = recipes.load("tiny", ["chunk.tokens=7", "policy.batch=5", "name=inside"]).dump()
     folder = model_folder(tmp_path / "run" / "model", inside)
     for named in (folder, folder.parent):  # the model, or the training that made it
-        meant = recipes.meant(None, str(named), {"task.limit": 3}, ["policy.temperature=0.5"])
+        meant = command_line.meant(None, str(named), {"task.limit": 3}, ["policy.temperature=0.5"])
         assert (meant.name, meant.chunk.tokens, meant.task.limit) == ("inside", 7, 3)
         assert meant.policy.model_extra is not None
         assert meant.policy.model_extra["model"] == str(folder)
         assert (meant.policy.model_extra["batch"], meant.policy.model_extra["temperature"]) == (5, 0.5)
-    assert recipes.meant("smoke", str(folder), {}, []).chunk.tokens == recipes.load("smoke").chunk.tokens
+    assert command_line.meant("smoke", str(folder), {}, []).chunk.tokens == recipes.load("smoke").chunk.tokens
 
 
 def test_a_policy_is_a_script_a_plugin_a_folder_or_a_hub_id(tmp_path: Path) -> None:
     def policy(given: str) -> dict[str, object]:
-        section = recipes.meant(None, given, {}, []).policy
+        section = command_line.meant(None, given, {}, []).policy
         return {"name": section.name, **(section.model_extra or {})}
 
     assert policy("scripted:mute")["script"] == "mute"
@@ -174,12 +175,12 @@ def test_no_is_a_strategy_in_yaml_too(tmp_path: Path) -> None:
 
 def test_what_a_replaced_policy_does_not_keep_is_said() -> None:
     server = ["policy.url=http://h/v1", "policy.model=m"]
-    chosen = recipes.meant("small-cpu", "openai_server", {}, server)
-    said = recipes.replaced("small-cpu", chosen)
+    chosen = command_line.meant("small-cpu", "openai_server", {}, server)
+    said = command_line.replaced("small-cpu", chosen)
     assert said.startswith("policy openai_server: temperature 0.7 (the recipe's hf: 0.0)")
     kept = recipes.load("small-cpu", ["policy.name=openai_server", *server, "policy.thinking=false"])
-    assert recipes.replaced("small-cpu", kept) == ""
-    assert recipes.replaced(None, recipes.meant(None, "scripted:mute", {}, [])) == ""
+    assert command_line.replaced("small-cpu", kept) == ""
+    assert command_line.replaced(None, command_line.meant(None, "scripted:mute", {}, [])) == ""
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def judge(
 
     Nothing is played again, and the other scores stay as they are. The same command goes on where it was stopped.
     """
-    from atommem_cli import replies, tables
+    from atommem_cli import replies, score_tables
     from atommem_cli.evidence import judgement
     from atommem_cli.evidence.runs import Run
 
@@ -50,7 +50,7 @@ def judge(
     terminal.say(f"{run}: judged; in its summary.json and table.md")
     for warning in replies.warnings(result):
         terminal.say(f"{run}: {warning}")
-    show([tables.scores([result])], [result], as_json)
+    show([score_tables.scores([result])], [result], as_json)
 
 
 @command("why", "atommem why RUN", "atommem why RUN RUN --json")
@@ -98,7 +98,7 @@ def replay(
     Everything must come out as it is written; exit status 1 where something does not. With --episode: look into one.
     """
     from atommem_cli.evidence import replay as replays
-    from atommem_cli.evidence import stepbook
+    from atommem_cli.evidence import stepbook, steptext
     from atommem_cli.evidence.runs import Run
 
     opened = Run(run)
@@ -107,7 +107,7 @@ def replay(
         if as_json:
             terminal.show_json(asdict(book))
         else:
-            terminal.show_lines(stepbook.lines(book, shutil.get_terminal_size().columns, full=full))
+            terminal.show_lines(steptext.lines(book, shutil.get_terminal_size().columns, full=full))
         return
     with terminal.progress("episodes") as tell:
         found = replays.verify(opened, retrieve=retrieve, progress=tell)
@@ -134,7 +134,7 @@ def what_if(
 
     The episode is played again without it, or with another one in its place.
     """
-    from atommem_cli.evidence import counterfactual, whatif
+    from atommem_cli.evidence import counterfactual, whatif, whatif_tables
     from atommem_cli.evidence.runs import Run
 
     if leave_one_out:
@@ -142,8 +142,8 @@ def what_if(
         opened = Run(run)
         with terminal.progress("variants") as tell:
             found = whatif.leave_one_out(opened, episode, tell)
-        show([whatif.prices(found)], [[asdict(one) for one in found]], as_json)
+        show([whatif_tables.prices(found)], [[asdict(one) for one in found]], as_json)
         return
     change = counterfactual.intervention(drop_op, replace, insert, forbid)
     one = whatif.price(Run(run), episode, change)
-    show([whatif.comparison(one)], [asdict(one)], as_json)
+    show([whatif_tables.comparison(one)], [asdict(one)], as_json)

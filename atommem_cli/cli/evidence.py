@@ -75,19 +75,18 @@ def ablate(
     as_json: AsJson = False,
 ) -> None:
     """What each memory component, chunk size, k and embedder is worth."""
-    from atommem_cli import ablation, retraining
-    from atommem_cli import recipe as recipes
+    from atommem_cli import ablation, command_line, retraining
     from atommem_cli.arms import asked
     from atommem_cli.evidence import ablations
     from atommem_cli.reporting import publication, worth
 
     given = {"task.limit": limit, "eval.repeats": repeats}
     given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
-    chosen = recipes.meant(recipe, policy, given, change or [])
+    chosen = command_line.meant(recipe, policy, given, change or [])
     if policy is None and retraining.untrained(chosen):
         trained = retraining.newest(chosen)
         terminal.say(retraining.remark(chosen, trained))
-        chosen = recipes.meant(recipe, str(trained), given, change or []) if trained else chosen
+        chosen = command_line.meant(recipe, str(trained), given, change or []) if trained else chosen
     tell_replaced(recipe, chosen)
     if plan:
         with terminal.patience("tasks cut") as tell:

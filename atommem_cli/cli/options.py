@@ -191,9 +191,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 
 def tell_replaced(name: str | None, chosen: Recipe) -> None:
     """Say what `--policy` did not keep of the sampling of the recipe that was asked for; see `recipe.replaced`."""
-    from atommem_cli import recipe as recipes
+    from atommem_cli import command_line
 
-    if remark := recipes.replaced(name, chosen):
+    if remark := command_line.replaced(name, chosen):
         terminal.say(remark)
 
 

@@ -128,12 +128,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
-    from atommem_cli import costing, evaluation, replies, sessions, tables
+    from atommem_cli import command_line, costing, evaluation, replies, score_tables, sessions
     from atommem_cli.evidence import ladder as ladders
     from atommem_cli.evidence.runs import Run
 
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
-    chosen = evaluation.recipes_for(recipe, agent or [], policy, given, change or [])
+    chosen = command_line.recipes_for(recipe, agent or [], policy, given, change or [])
     tell_replaced(recipe, chosen[0])
     if plan:
         with terminal.patience("tasks cut") as tell:
@@ -154,9 +154,9 @@ def evaluate(
                 terminal.say(f"{path}: {warning}")
     except AtommemError:  # and what had finished before is shown all the same
         if results:
-            show([tables.scores(results)], results, as_json)
+            show([score_tables.scores(results)], results, as_json)
         raise
-    shown = tables.details(results[0]) if len(results) == 1 else [tables.scores(results)]
+    shown = score_tables.details(results[0]) if len(results) == 1 else [score_tables.scores(results)]
     shown += [table for result in results if "ladder" in result for table in ladders.tables(result["ladder"])]
     show(shown, results, as_json)
     raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))

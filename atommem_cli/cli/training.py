@@ -47,13 +47,13 @@ def sft(
     as_json: AsJson = False,
 ) -> None:
     """Teach the format and the habits of good trajectories."""
-    from atommem_cli import recipe as recipes
+    from atommem_cli import command_line
     from atommem_cli.reporting import history, progress
     from atommem_cli.tables import Rates
     from atommem_cli.training import plans, running
     from atommem_cli.training import sft as teaching
 
-    chosen = recipes.meant(recipe, policy, {"sft.runs": runs}, change or [])
+    chosen = command_line.meant(recipe, policy, {"sft.runs": runs}, change or [])
     tell_replaced(recipe, chosen)
     if plan:
         planned = teaching.plan(chosen, processes, sharded=sharded)
@@ -84,13 +84,13 @@ def grpo(
     as_json: AsJson = False,
 ) -> None:
     """Learn the memory policy from the reward of whole episodes."""
-    from atommem_cli import recipe as recipes
+    from atommem_cli import command_line
     from atommem_cli.reporting import history, progress
     from atommem_cli.tables import Rates
     from atommem_cli.training import estimate, plans, running
     from atommem_cli.training import grpo as learning
 
-    chosen = recipes.meant(recipe, policy, {}, change or [])
+    chosen = command_line.meant(recipe, policy, {}, change or [])
     tell_replaced(recipe, chosen)
     if plan:
         planned = estimate.grpo(chosen, processes=1 if processes is None else processes, sharded=sharded)

@@ -11,8 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from atommem_cli import evaluation, judges, judging, sessions, verdicts
-from atommem_cli import recipe as recipes
+from atommem_cli import command_line, evaluation, judges, judging, sessions, verdicts
 from atommem_cli.errors import Interrupted, RunMismatch, UsageError
 from atommem_cli.evidence.runs import VERDICTS, Run
 from atommem_cli.identity import changed_keys
@@ -40,7 +39,7 @@ def chosen(run: Run, judge: str | None, changes: Sequence[str]) -> Recipe:
             raise UsageError(f"--set {key}: the run is played; only keys of eval.judge can be set")
     path = run.path / judges.RECORD
     if judge is not None:
-        named = [f"eval.judge={json.dumps(recipes.named(judge))}"]
+        named = [f"eval.judge={json.dumps(command_line.named(judge))}"]
     else:
         named = [f"eval.judge={json.dumps(read_json(path)['judge'])}"] if path.is_file() else []
     recipe = run.recipe.changed([*named, *changes])

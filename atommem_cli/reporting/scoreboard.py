@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atommem_cli import judging, summary, tables
+from atommem_cli import judging, score_tables, summary, tables
 from atommem_cli.labels import scorer
 from atommem_cli.tables import Table, number
 
@@ -15,7 +15,7 @@ Result = Mapping[str, Any]
 
 def scores(labels: Sequence[str], results: Sequence[Result]) -> Table:
     """One row per run."""
-    table = tables.scores(results)
+    table = score_tables.scores(results)
     if len(results) == 1:
         return table
     rows = tuple((label, *row) for label, row in zip(labels, table.rows, strict=True))
@@ -27,7 +27,7 @@ def scores(labels: Sequence[str], results: Sequence[Result]) -> Table:
 def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     """Scores by kind of question, operations, use, time; one column per run if they are several."""
     if len(results) == 1:
-        return [tables.bounded(table, "summary.json") for table in tables.details(results[0])[1:]]
+        return [tables.bounded(table, "summary.json") for table in score_tables.details(results[0])[1:]]
     leading = scorer(judging.leading(tuple(results[0]["scores"])), results[0].get("judge"))
     kinds = _side_by_side(
         labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
@@ -83,7 +83,7 @@ def _operations(result: Result) -> dict[str, str]:
 
 def _facts(result: Result) -> dict[str, str]:
     """Stop reasons, time and the like, as the table of one run has them."""
-    (table,) = [table for table in tables.details(result) if table.title == "The run"]
+    (table,) = [table for table in score_tables.details(result) if table.title == "The run"]
     return {row[0]: row[1] for row in table.rows}
 
 

@@ -13,7 +13,7 @@ import pytest
 from commands import atommem
 
 import atommem_cli
-from atommem_cli import evaluation
+from atommem_cli import command_line
 from atommem_cli import recipe as recipes
 from atommem_cli.cli import commands
 from atommem_cli.cli.options import ORDER, Ordered
@@ -119,7 +119,7 @@ def test_zero_is_a_number_and_not_left_out(tmp_path: Path) -> None:
     assert "0.00 to 0.00" in " ".join(atommem("eval", *free, cwd=tmp_path).stdout.split())
     lenient = tmp_path / "lenient.yaml"
     lenient.write_text(recipes.load("tiny", ["eval.max_failed=1"]).dump())
-    (chosen,) = evaluation.recipes_for(str(lenient), [], None, {"eval.max_failed": 0}, [])
+    (chosen,) = command_line.recipes_for(str(lenient), [], None, {"eval.max_failed": 0}, [])
     assert chosen.eval.max_failed == 0
 
 

@@ -24,7 +24,7 @@ from atommem_cli.assembly import assemble
 from atommem_cli.cli import options
 from atommem_cli.episode import Call
 from atommem_cli.errors import AtommemError, RunMismatch, SourceError, UsageError
-from atommem_cli.evidence import replay, stepbook
+from atommem_cli.evidence import replay, stepbook, steptext
 from atommem_cli.evidence.journal import Finding
 from atommem_cli.evidence.runs import Run
 from atommem_cli.policies import scripted
@@ -436,7 +436,7 @@ def test_the_book_of_an_episode(tasks: Path, tmp_path: Path) -> None:
     update = next(
         change for page in shown.pages for change in page.changes if change.sign == "~" and change.place != "query"
     )
-    text = list(stepbook.lines(shown, 90))
+    text = list(steptext.lines(shown, 90))
     assert any(line.startswith(f"  ~ {update.place}") and f"{update.old} -> {update.new}" in line for line in text)
     task = run.task(line["task"])
     for question, answer in zip(task.questions, line["answers"], strict=True):
@@ -456,13 +456,13 @@ def test_what_a_step_has_many_of_is_counted_unless_all_of_it_is_asked_for(tasks:
         page, memories=((1, "x"),) * many, operations=page.operations[:1] * many, changes=page.changes[:1] * many
     )
     one = replace(shown, pages=(crowded,), answers=(answer,) * many)
-    text = "\n".join(stepbook.lines(one, stepbook.NARROW))
+    text = "\n".join(steptext.lines(one, stepbook.NARROW))
     assert re.findall(r"^  … +(.*)", text, re.MULTILINE) == [
         f"13 more {what}: --full" for what in ("memories", "operations", "changes", "questions")
     ]
     assert max(map(len, text.splitlines())) <= stepbook.NARROW
     assert f"question {many} " in text
-    whole = "\n".join(stepbook.lines(one, full=True))
+    whole = "\n".join(steptext.lines(one, full=True))
     assert "--full" not in whole
     assert (
         whole.count(" Memory ") - text.count(" Memory ") == whole.count("  question") - text.count("  question") == 13
@@ -483,7 +483,7 @@ def test_whatever_a_model_wrote_the_terminal_is_safe(run: Path) -> None:
     refused = 0
     for name in opened.episodes:
         shown = stepbook.book(opened, name)
-        text = "\n".join(stepbook.lines(shown, 70))
+        text = "\n".join(steptext.lines(shown, 70))
         text.encode()  # no half of a surrogate pair
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", text)
         refused += text.count("refused: ")
@@ -493,7 +493,7 @@ def test_whatever_a_model_wrote_the_terminal_is_safe(run: Path) -> None:
     lines = read(run / "steps.jsonl")
     lines[0]["reply"] = "\x1b]0;gone\x07\u202e" + "<create>" * 125_000
     write(run / "steps.jsonl", lines)
-    text = list(stepbook.lines(stepbook.book(Run(run), lines[0]["episode"]), 80))
+    text = list(steptext.lines(stepbook.book(Run(run), lines[0]["episode"]), 80))
     assert any("<U+001B>]0;gone<U+0007><U+202E>" in line for line in text)
     assert any("… 1,000,010 characters …" in line for line in text)
     assert max(map(len, text)) <= 80

@@ -14,7 +14,7 @@ from training._demos import contents
 from atommem_cli import costing, evaluation, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.errors import RunMismatch, UsageError
-from atommem_cli.evidence import whatif
+from atommem_cli.evidence import whatif, whatif_tables
 from atommem_cli.evidence.counterfactual import Drop, Forbid, Insert, Intervention, Replace, intervention
 from atommem_cli.evidence.runs import Run
 from atommem_cli.evidence.stepbook import Operation, book
@@ -244,7 +244,7 @@ def test_a_scratchpad_is_compared_too(played: dict[str, Run]) -> None:
     name = next(iter(run.episodes))
     found = whatif.price(run, name, Insert(0, "<scratchpad> mind\x1b[2J </scratchpad>"))
     assert (found.before.scratchpad, found.after.scratchpad) == ("", "mind\x1b[2J")
-    table = whatif.comparison(found)
+    table = whatif_tables.comparison(found)
     assert ("scratchpad", "(nothing)", "mind<U+001B>[2J") in table.rows
     assert table.title.startswith(f"{name}: scratchpad [ok] at step 0; the prompt of step 1 changed first")
 
@@ -337,7 +337,7 @@ def test_a_server_is_asked_only_what_is_new(tasks: Path, tmp_path: Path) -> None
         broken = whatif.price(run, name, Drop(1))
         assert (broken.after.stop, broken.price) == (StopReason.ERROR, {})
         assert "no more" in broken.error
-        assert "unknown: " in whatif.prices([broken]).rows[0][4]
+        assert "unknown: " in whatif_tables.prices([broken]).rows[0][4]
 
 
 def test_a_local_model_speaks_from_the_first_changed_prompt_on(tasks: Path, tmp_path: Path) -> None:
