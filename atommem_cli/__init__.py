@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atommem_cli.agents import Options as AgentOptions
     from atommem_cli.agents import Speaker
+    from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
     from atommem_cli.episode import Agent, Call, Episode, Policy, apply, ask
     from atommem_cli.errors import AtommemError, BackendError
     from atommem_cli.evaluation import evaluate
@@ -24,22 +25,7 @@ if TYPE_CHECKING:
     from atommem_cli.taskfiles import Plan as SourcePlan
     from atommem_cli.taskfiles import Request as SourceRequest
     from atommem_cli.text import WordTokenizer
-    from atommem_cli.types import (
-        Answer,
-        Document,
-        Expects,
-        Finish,
-        Generation,
-        MemoryEntry,
-        MemoryOp,
-        Message,
-        Observation,
-        OpKind,
-        Outcome,
-        Question,
-        Support,
-        Task,
-    )
+    from atommem_cli.types import Answer, Document, MemoryEntry, MemoryOp, OpKind, Outcome, Question, Support, Task
 
 __all__ = [
     "Agent",
@@ -105,13 +91,13 @@ _WHERE = {
     "WordTokenizer": ("atommem_cli.text", "WordTokenizer"),
     "Answer": ("atommem_cli.types", "Answer"),
     "Document": ("atommem_cli.types", "Document"),
-    "Expects": ("atommem_cli.types", "Expects"),
-    "Finish": ("atommem_cli.types", "Finish"),
-    "Generation": ("atommem_cli.types", "Generation"),
+    "Expects": ("atommem_cli.calls", "Expects"),
+    "Finish": ("atommem_cli.calls", "Finish"),
+    "Generation": ("atommem_cli.calls", "Generation"),
     "MemoryEntry": ("atommem_cli.types", "MemoryEntry"),
     "MemoryOp": ("atommem_cli.types", "MemoryOp"),
-    "Message": ("atommem_cli.types", "Message"),
-    "Observation": ("atommem_cli.types", "Observation"),
+    "Message": ("atommem_cli.calls", "Message"),
+    "Observation": ("atommem_cli.calls", "Observation"),
     "OpKind": ("atommem_cli.types", "OpKind"),
     "Outcome": ("atommem_cli.types", "Outcome"),
     "Question": ("atommem_cli.types", "Question"),

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from atommem_cli.calls import Message
 from atommem_cli.errors import UsageError
 from atommem_cli.text import Span
-from atommem_cli.types import Message
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TODAY = (

@@ -16,6 +16,7 @@ from typing import Any
 
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
+from atommem_cli.calls import Generation
 from atommem_cli.episode import Agent, Call
 from atommem_cli.evaluation import check_scorers, planned_tasks
 from atommem_cli.judging import NAME, judge_messages
@@ -23,7 +24,7 @@ from atommem_cli.recipe import Recipe
 from atommem_cli.tables import Cost
 from atommem_cli.taskfiles import verify
 from atommem_cli.text import Span, Tokenizer, chunks_of
-from atommem_cli.types import Chunk, Generation, OpKind, Progress, Task
+from atommem_cli.types import Chunk, OpKind, Progress, Task
 from atommem_cli.verdicts import TOKENS, TRIES
 
 PLAYED = 2

@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from string import Template
 
 from atommem_cli import tags, thoughts, wording
+from atommem_cli.calls import Expects, Message
 from atommem_cli.headings import Headings
-from atommem_cli.types import Answer, Expects, MemoryEntry, MemoryOp, Message, OpKind, Outcome
+from atommem_cli.types import Answer, MemoryEntry, MemoryOp, OpKind, Outcome
 from atommem_cli.wording import Wording, pieces
 
 _BOXED = re.compile(r"\\boxed\s*\{")

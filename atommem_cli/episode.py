@@ -11,10 +11,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from atommem_cli.calls import Expects, Generation, Observation
 from atommem_cli.memory import Memory
 from atommem_cli.text import Tokenizer
 from atommem_cli.thoughts import MARKS, Marks
-from atommem_cli.types import Answer, Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Shows, Task
+from atommem_cli.types import Answer, Chunk, MemoryOp, OpKind, OpResult, Shows, Task
 
 
 @dataclass(frozen=True, slots=True)

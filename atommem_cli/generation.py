@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from atommem_cli.batches import PromptRow, prompt_batches
+from atommem_cli.calls import Finish, Generation
 from atommem_cli.chat import Chat
 from atommem_cli.episode import Call
 from atommem_cli.errors import Diverged
 from atommem_cli.sampling import Finite, GumbelSampler, OwnLimits
-from atommem_cli.types import Finish, Generation
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 
 from atommem_cli import thoughts
-from atommem_cli.types import Message
+from atommem_cli.calls import Message
 
 NAME = "judge"
 """The scorer's name in a recipe, beside those in `metrics.SCORERS`."""

@@ -7,19 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from atommem_cli import seeds
+from atommem_cli.calls import Finish, Generation, Observation
 from atommem_cli.episode import Apply, Ask, Call, Episode
-from atommem_cli.types import (
-    Finish,
-    Generation,
-    MemoryEntry,
-    MemoryOp,
-    Observation,
-    OpResult,
-    StopReason,
-    Trajectory,
-    Transition,
-    Usage,
-)
+from atommem_cli.types import MemoryEntry, MemoryOp, OpResult, StopReason, Trajectory, Transition, Usage
 
 
 @dataclass(frozen=True, slots=True)

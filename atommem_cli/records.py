@@ -25,11 +25,12 @@ from typing import Any, Self
 
 from atommem_cli import folders
 from atommem_cli import identity as what
+from atommem_cli.calls import Finish, Generation, Observation
 from atommem_cli.cuts import CHUNKS, Cuts, cut_line
 from atommem_cli.errors import BackendError, RunMismatch
 from atommem_cli.journals import EPISODES, STEPS, Fault, Line, incomplete, offsets, shaped, steps_digest
 from atommem_cli.jsonlines import Lines, read_json, write_whole
-from atommem_cli.types import Finish, Generation, Observation, OpResult, StopReason, Trajectory, Transition
+from atommem_cli.types import OpResult, StopReason, Trajectory, Transition
 from atommem_cli.yamlfile import parse_yaml
 
 SCHEMA = 1

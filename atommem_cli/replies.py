@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from atommem_cli import thoughts
-from atommem_cli.types import UNANSWERED, Expects, Finish
+from atommem_cli.calls import UNANSWERED, Expects, Finish
 
 MANY = 0.1
 """Share of replies from which on a score says more about limits than about the model."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from statistics import fmean
 
 from atommem_cli import metrics
+from atommem_cli.calls import Expects
 from atommem_cli.errors import UsageError, did_you_mean
-from atommem_cli.types import Expects, Outcome, StopReason, Task, Trajectory, Transition
+from atommem_cli.types import Outcome, StopReason, Task, Trajectory, Transition
 
 Reward = Callable[[Task, Trajectory], float]
 

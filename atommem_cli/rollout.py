@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from atommem_cli.calls import Generation
 from atommem_cli.clock import Clock
 from atommem_cli.episode import Apply, Call, Episode, Policy, ServerPolicy
 from atommem_cli.errors import BackendError
 from atommem_cli.memory import Change, Store, Text, TextTooLong
 from atommem_cli.player import Budget, Player, Recorder, Replies
-from atommem_cli.types import Generation, Trajectory
+from atommem_cli.types import Trajectory
 from atommem_cli.vectors import CachedEmbedder
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from atommem_cli.calls import Generation, Observation
+
 Progress = Callable[[int, int, str], None]
 """Called with how much is done, how much is planned, and a remark; what is counted, its caller says."""
 
@@ -58,36 +60,6 @@ class StopReason(StrEnum):
     """The provider withheld a reply (a content filter, a refusal); likewise."""
     ERROR = "error"
     """A model call failed for good; counted apart, and as wrong."""
-
-
-class Finish(StrEnum):
-    """How one model call ended."""
-
-    STOP = "stop"
-    LENGTH = "length"
-    OTHER = "other"
-    """There is a reply, and the server gives a reason for its end that is not known; `Generation.error` names it."""
-    OVERFLOW = "overflow"
-    """The prompt did not fit the window: there is no reply."""
-    FILTERED = "filtered"
-    """The provider's filter or refusal stands in place of the reply; what came of it is kept, and never parsed."""
-    ERROR = "error"
-    """The call failed: there is no reply."""
-
-
-UNANSWERED = frozenset({Finish.OVERFLOW, Finish.FILTERED, Finish.ERROR})
-"""Ends of calls that brought no reply of the model."""
-
-
-class Expects(StrEnum):
-    """What an observation asks of the policy."""
-
-    OPERATIONS = "operations"
-    """Memory operations on the chunk that is shown."""
-    NOTES = "notes"
-    """The whole new scratchpad, which replaces the old one (MemAgent)."""
-    ANSWER = "answer"
-    """The answer to the one question that is shown."""
 
 
 class Shows(StrEnum):
@@ -176,51 +148,6 @@ class Chunk:
     tokens: int
     documents: tuple[int, ...]
     """Indices into `Task.documents` of those that lie in it, wholly or in part, in order."""
-
-
-# --- model calls -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One chat message."""
-
-    role: str
-    """"system" or "user"."""
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One model call as the agent wants it: there is no dialogue history, the messages are all."""
-
-    messages: tuple[Message, ...]
-    max_new_tokens: int
-    expects: Expects
-    chunk: int | None = None
-    """Index of the chunk that is shown; None after the last one."""
-    question: int | None = None
-    """Index of the question that is asked; None while reading."""
-    reads_left: int = 0
-    """How many more consecutive replies may only read before the agent moves on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What came back from one model call."""
-
-    text: str
-    finish: Finish = Finish.STOP
-    prompt_tokens: int = 0
-    new_tokens: int = 0
-    prompt_ids: tuple[int, ...] = ()
-    """Token ids of the prompt; only where a trainer asked for them."""
-    token_ids: tuple[int, ...] = ()
-    """Token ids of the reply, end-of-turn token included; likewise."""
-    logprobs: tuple[float, ...] = ()
-    """Natural log-probability of each reply token under the sampling distribution; likewise."""
-    error: str = ""
-    """One sentence, where `finish` is in `UNANSWERED` or OTHER, or where the reply was longer than its limit."""
 
 
 # --- memory ----------------------------------------------------------------------------------------

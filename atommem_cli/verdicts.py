@@ -18,6 +18,7 @@ from typing import Any
 
 from atommem_cli import recipe as recipes
 from atommem_cli import seeds
+from atommem_cli.calls import UNANSWERED, Expects, Finish, Generation, Observation
 from atommem_cli.episode import Call, Policy, ServerPolicy
 from atommem_cli.errors import AtommemError, BackendError
 from atommem_cli.journals import VERDICTS, Line
@@ -26,7 +27,7 @@ from atommem_cli.judging import UnreadableVerdict, judge_messages, parse_verdict
 from atommem_cli.recipe import Recipe
 from atommem_cli.replies import marked
 from atommem_cli.thoughts import Marks, marks_of
-from atommem_cli.types import UNANSWERED, Expects, Finish, Generation, Observation, Progress, Question
+from atommem_cli.types import Progress, Question
 
 TRIES = 3
 """Askings per answer."""

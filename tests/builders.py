@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from atommem_cli import plugins
+from atommem_cli.calls import Generation
 from atommem_cli.episode import Agent, Call, Episode, Limits
 from atommem_cli.memory import Memory, Store
 from atommem_cli.rollout import Rollout
 from atommem_cli.seeds import derive
 from atommem_cli.text import Tokenizer, WordTokenizer, chunk_documents
-from atommem_cli.types import Document, Generation, OpKind, Question, Support, Task
+from atommem_cli.types import Document, OpKind, Question, Support, Task
 from atommem_cli.vectors import CachedEmbedder
 
 

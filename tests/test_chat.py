@@ -10,8 +10,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from atommem_cli import plugins, tiny
+from atommem_cli.calls import Message
 from atommem_cli.chat import Chat, OffsetTokenizer
-from atommem_cli.types import Message
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"

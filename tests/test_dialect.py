@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atommem_cli import dialect
+from atommem_cli.calls import Expects
 from atommem_cli.errors import UsageError
-from atommem_cli.types import Expects, MemoryEntry, MemoryOp, OpKind, Outcome
+from atommem_cli.types import MemoryEntry, MemoryOp, OpKind, Outcome
 
 DIALECTS = ("paper", "released", "tiny")
 OWN = """\

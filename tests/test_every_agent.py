@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from atommem_cli import plugins
+from atommem_cli.calls import Expects
 from atommem_cli.cli.commands import app
 from atommem_cli.errors import AtommemError
-from atommem_cli.types import Expects, MemoryOp, OpKind
+from atommem_cli.types import MemoryOp, OpKind
 
 OUTSIDE = '''
 """Keeps the protocol to the letter: no dialect, words of its own, a dialogue that grows, operations before any call."""
@@ -23,7 +24,8 @@ import json
 from pydantic import BaseModel
 
 from atommem_cli.episode import Apply, Ask
-from atommem_cli.types import Answer, Expects, MemoryOp, Message, Observation, OpKind, Outcome
+from atommem_cli.types import Answer, MemoryOp, OpKind, Outcome
+from atommem_cli.calls import Expects, Message, Observation
 
 
 class Options(BaseModel):

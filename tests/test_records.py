@@ -15,26 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atommem_cli import jsonlines, records
+from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
 from atommem_cli.errors import BackendError, RunMismatch, SourceError
 from atommem_cli.jsonlines import Lines
 from atommem_cli.memory import EMPTY
 from atommem_cli.records import RunFolder
-from atommem_cli.types import (
-    Answer,
-    Expects,
-    Finish,
-    Generation,
-    MemoryOp,
-    Message,
-    Observation,
-    OpKind,
-    OpResult,
-    Outcome,
-    StopReason,
-    Trajectory,
-    Transition,
-    Usage,
-)
+from atommem_cli.types import Answer, MemoryOp, OpKind, OpResult, Outcome, StopReason, Trajectory, Transition, Usage
 
 IDENTITY = {"command": "eval", "recipe": {"memory": {"retrieve_k": 6}, "seed": 1}, "episodes": 2}
 OBSERVATION = Observation((Message("user", "hi"),), 10, Expects.OPERATIONS, chunk=0)

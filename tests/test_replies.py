@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from atommem_cli import replies
+from atommem_cli.calls import Expects, Finish
 from atommem_cli.thoughts import MARKS
-from atommem_cli.types import Expects, Finish
 
 
 def line(reply: str, finish: Finish = Finish.STOP, expects: Expects = Expects.ANSWER) -> dict[str, Any]:

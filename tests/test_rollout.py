@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atommem_cli import plugins
+from atommem_cli.calls import Expects, Finish, Generation
 from atommem_cli.episode import Call, Episode, Limits
 from atommem_cli.errors import BackendError
 from atommem_cli.memory import Store
 from atommem_cli.player import Budget
 from atommem_cli.policies import scripted
 from atommem_cli.rollout import Rollout
-from atommem_cli.types import Expects, Finish, Generation, OpKind, Outcome, StopReason, Task, Trajectory
+from atommem_cli.types import OpKind, Outcome, StopReason, Task, Trajectory
 
 
 @pytest.fixture(params=["exact", "chroma"])

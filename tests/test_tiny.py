@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from atommem_cli import tiny
+from atommem_cli.calls import Expects
 from atommem_cli.dialect import load
-from atommem_cli.types import Expects, MemoryEntry, MemoryOp, OpKind
+from atommem_cli.types import MemoryEntry, MemoryOp, OpKind
 
 WORDS = (*tiny.MARKS, "mara", "home", "velt")
 

@@ -6,10 +6,11 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from atommem_cli import dialect
+from atommem_cli.calls import Expects, Observation
 from atommem_cli.episode import Episode, Request, ask
 from atommem_cli.sections import Section
 from atommem_cli.thoughts import MARKS, Marks
-from atommem_cli.types import Expects, MemoryOp, Observation, OpKind, Shows
+from atommem_cli.types import MemoryOp, OpKind, Shows
 
 
 class Options(Section):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from atommem_cli import evaluation, judging, metrics, taskfiles
 from atommem_cli import recipe as recipes
+from atommem_cli.calls import Generation, Observation
 from atommem_cli.cuts import CHUNKS, cut_line
 from atommem_cli.episode import Episode
 from atommem_cli.evidence.journal import Attempt, Finding, Journal, differences, digest
@@ -17,7 +18,7 @@ from atommem_cli.jsonlines import read_json
 from atommem_cli.memory import Memory, Text
 from atommem_cli.records import episode_line, op_line, prompt_hash, recorded_reply, step_line
 from atommem_cli.summary import renamed, summarize
-from atommem_cli.types import Chunk, Generation, Observation, OpKind, OpResult, Question, Task, Trajectory, Transition
+from atommem_cli.types import Chunk, OpKind, OpResult, Question, Task, Trajectory, Transition
 
 RUN, RECIPE, SUMMARY = "run.json", "recipe.yaml", "summary.json"
 

@@ -51,11 +51,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from atommem_cli import judging
+from atommem_cli.calls import UNANSWERED, Finish
 from atommem_cli.errors import SourceError, UsageError
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.tracing import Traced, Trail, followed, has_gold, trace
 from atommem_cli.metrics import normalise
-from atommem_cli.types import UNANSWERED, Chunk, Finish, Question, Shows, StopReason, Task
+from atommem_cli.types import Chunk, Question, Shows, StopReason, Task
 
 MISSED_BELOW = 0.5
 """A question is missed if its score is below."""

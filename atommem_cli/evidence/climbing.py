@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from atommem_cli import recipe as recipes
 from atommem_cli import seeds, thoughts
 from atommem_cli.assembly import Parts
+from atommem_cli.calls import Finish, Generation, Observation
 from atommem_cli.clock import Clock
 from atommem_cli.episode import Agent, Episode, Limits
 from atommem_cli.errors import RunMismatch
@@ -20,15 +21,7 @@ from atommem_cli.jsonlines import Lines
 from atommem_cli.player import Budget, Recorder, Replies
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.rollout import Rollout
-from atommem_cli.types import (
-    Finish,
-    Generation,
-    Observation,
-    Progress,
-    Question,
-    Task,
-    Trajectory,
-)
+from atommem_cli.types import Progress, Question, Task, Trajectory
 from atommem_cli.vectors import CachedEmbedder
 
 

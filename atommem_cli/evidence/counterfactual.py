@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atommem_cli.assembly import Parts
+from atommem_cli.calls import Expects, Generation, Observation
 from atommem_cli.episode import Agent, Apply, Ask, Call, Episode, Play, Policy, Request, shows_of
 from atommem_cli.errors import UsageError, did_you_mean
 from atommem_cli.evidence.runs import Line
 from atommem_cli.records import prompt_hash, recorded_reply
 from atommem_cli.text import Tokenizer
-from atommem_cli.types import Chunk, Expects, Generation, MemoryOp, Observation, OpKind, OpResult, Task
+from atommem_cli.types import Chunk, MemoryOp, OpKind, OpResult, Task
 
 
 @dataclass(frozen=True, slots=True)

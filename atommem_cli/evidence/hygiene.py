@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from atommem_cli.calls import UNANSWERED
 from atommem_cli.evidence import causes
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.runs import Line, Run
@@ -25,7 +26,7 @@ from atommem_cli.evidence.tallies import Tallies, Tally
 from atommem_cli.evidence.tracing import Traced, Trail, followed, trace
 from atommem_cli.metrics import normalise
 from atommem_cli.tables import Table
-from atommem_cli.types import UNANSWERED, Chunk, OpKind, Outcome, Shows, Task
+from atommem_cli.types import Chunk, OpKind, Outcome, Shows, Task
 
 NEAR = 0.9
 """Token Jaccard from which two different texts are near duplicates."""

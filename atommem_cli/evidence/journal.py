@@ -15,12 +15,12 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
+from atommem_cli.calls import Finish
 from atommem_cli.cuts import CHUNKS
 from atommem_cli.evidence.runs import VERDICTS, failed
 from atommem_cli.glyphs import visible
 from atommem_cli.journals import EPISODES, STEPS, Line, steps_digest
 from atommem_cli.jsonlines import whole_lines
-from atommem_cli.types import Finish
 
 
 @dataclass(frozen=True, slots=True)

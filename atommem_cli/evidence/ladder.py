@@ -24,6 +24,7 @@ from itertools import pairwise
 from typing import Any
 
 from atommem_cli import judging, records, sessions, summary
+from atommem_cli.calls import Finish
 from atommem_cli.errors import Interrupted, UsageError
 from atommem_cli.evidence.climbing import Climbing, Sheet, ask, assemble, name_of
 from atommem_cli.evidence.paired import paired
@@ -34,7 +35,7 @@ from atommem_cli.labels import label
 from atommem_cli.records import Folder
 from atommem_cli.statistics import mean_interval
 from atommem_cli.tables import Table, percent, points
-from atommem_cli.types import Finish, Progress
+from atommem_cli.types import Progress
 
 SCHEMA = 1
 """Version of the ladder's files."""

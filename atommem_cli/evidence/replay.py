@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import Parts, assemble
+from atommem_cli.calls import Generation
 from atommem_cli.cuts import CHUNKS
 from atommem_cli.episode import Call
 from atommem_cli.errors import MissingExtra
@@ -26,7 +27,7 @@ from atommem_cli.evidence.viewing import needs_tokenizer
 from atommem_cli.memory import Store
 from atommem_cli.tables import Table
 from atommem_cli.text import Span, Tokenizer, chunks_of
-from atommem_cli.types import Chunk, Generation, Progress, Question, Task, Trajectory
+from atommem_cli.types import Chunk, Progress, Question, Task, Trajectory
 from atommem_cli.vectors import CachedEmbedder
 
 

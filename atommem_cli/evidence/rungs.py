@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from atommem_cli.calls import Expects
 from atommem_cli.episode import Apply, Ask, Episode
 from atommem_cli.errors import UsageError
 from atommem_cli.evidence.ledger import moments
@@ -19,7 +20,7 @@ from atommem_cli.evidence.tape import Blind
 from atommem_cli.evidence.tracing import trails
 from atommem_cli.memory import Change, Memory
 from atommem_cli.player import Budget, Player
-from atommem_cli.types import Document, Expects, MemoryEntry, MemoryOp, OpKind, Question, Support, Task
+from atommem_cli.types import Document, MemoryEntry, MemoryOp, OpKind, Question, Support, Task
 from atommem_cli.vectors import CachedEmbedder
 
 

@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from atommem_cli.calls import Finish, Generation, Observation
 from atommem_cli.errors import RunMismatch
 from atommem_cli.evidence.runs import Line, Run, failed
 from atommem_cli.memory import Change
 from atommem_cli.records import prompt_hash, recorded_reply
-from atommem_cli.types import (
-    Finish,
-    Generation,
-    MemoryEntry,
-    Observation,
-    StopReason,
-    Trajectory,
-)
+from atommem_cli.types import MemoryEntry, StopReason, Trajectory
 
 if TYPE_CHECKING:
     import numpy as np

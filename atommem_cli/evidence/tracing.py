@@ -11,13 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from atommem_cli.calls import UNANSWERED
 from atommem_cli.episode import shows_of
 from atommem_cli.evidence.ledger import Moment, moments
 from atommem_cli.evidence.matching import Passage
 from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Statements, key_of, statements
 from atommem_cli.evidence.viewing import Coverage, material
-from atommem_cli.types import UNANSWERED, Chunk, Event, OpKind, Outcome, Question, Shows, Support, Task
+from atommem_cli.types import Chunk, Event, OpKind, Outcome, Question, Shows, Support, Task
 
 NOTES = 0
 """Stands for the scratchpad among the ids of entries, which count from 1."""

@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from atommem_cli import worlds
+from atommem_cli.calls import Expects, Observation
 from atommem_cli.episode import Episode
-from atommem_cli.types import Document, Event, Expects, MemoryEntry, MemoryOp, Observation, OpKind, Question
+from atommem_cli.types import Document, Event, MemoryEntry, MemoryOp, OpKind, Question
 
 _Key = tuple[str, str]
 

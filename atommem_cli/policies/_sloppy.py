@@ -15,8 +15,9 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
+from atommem_cli.calls import Expects, Observation
 from atommem_cli.episode import Episode
-from atommem_cli.types import Event, Expects, MemoryOp, Observation, OpKind, Question
+from atommem_cli.types import Event, MemoryOp, OpKind, Question
 from atommem_cli.worlds import UNKNOWN
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt
 
 from atommem_cli import plugins, tiny
+from atommem_cli.calls import Generation
 from atommem_cli.chat import Chat, OffsetTokenizer
 from atommem_cli.episode import Call
 from atommem_cli.errors import BackendError
@@ -19,7 +20,6 @@ from atommem_cli.generation import Sampling, Turns, complete, end_tokens
 from atommem_cli.sections import Section
 from atommem_cli.text import Tokenizer
 from atommem_cli.thoughts import OwnMarks
-from atommem_cli.types import Generation
 from atommem_cli.weights import (
     context_window,
     digest_of_files,

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from atommem_cli.calls import Finish, Generation, Message
 from atommem_cli.chat import OffsetTokenizer, whole, without_system
 from atommem_cli.credentials import Keyless, KeyVariable, ServerUrl
 from atommem_cli.episode import Call
@@ -28,7 +29,6 @@ from atommem_cli.sections import OPERATIONAL, Section
 from atommem_cli.servers import Client, PassingError, Response, UnreachableError
 from atommem_cli.text import Tokenizer, WordTokenizer
 from atommem_cli.thoughts import OwnMarks
-from atommem_cli.types import Finish, Generation, Message
 from atommem_cli.weights import load_tokenizer
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -193,16 +192,6 @@ def missed(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
 
 FIGURES = {"missed": missed, "documents": documents, "store": store, "operations": operations, "cost": cost}
 """In the order of the page; the names are those of the files."""
-
-
-def vector(figure: Figure, theme: Theme) -> bytes:
-    """The figure as SVG, its letters as outlines, without a date."""
-    import matplotlib as mpl
-
-    with themed(theme), BytesIO() as file:
-        mpl.rcParams["svg.hashsalt"] = "atommem"
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        return file.getvalue()
 
 
 def _canvas(count: int, height: float = 0) -> tuple[Figure, list[Axes]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli.reporting.history import TRAIN, VALIDATION, History, Series, mean, smooth, width
-from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme
+from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
 from atommem_cli.types import OpKind, Outcome
 
 if TYPE_CHECKING:
@@ -172,3 +173,13 @@ def shown(name: str) -> str:
 def _span(counts: Sequence[int], what: str) -> str:
     least, most = min(counts), max(counts)
     return f"{least if least == most else f'{least} to {most}'} {what}{'' if most == 1 else 's'}"
+
+
+def vector(figure: Figure, theme: Theme) -> bytes:
+    """The figure as SVG, its letters as outlines, without a date."""
+    import matplotlib as mpl
+
+    with themed(theme), BytesIO() as file:
+        mpl.rcParams["svg.hashsalt"] = "atommem"
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        return file.getvalue()

@@ -13,7 +13,7 @@ from atommem_cli.evidence.naming import labels
 from atommem_cli.evidence.runs import EPISODES as LINES
 from atommem_cli.evidence.runs import STEPS, Run, open_all
 from atommem_cli.jsonlines import read_json, write_whole
-from atommem_cli.reporting import curves, figures, progress, runpage, scoreboard, standing, survey, trainpage
+from atommem_cli.reporting import curves, figures, pens, progress, runpage, scoreboard, standing, survey, trainpage
 from atommem_cli.reporting.casebook import EPISODES
 from atommem_cli.reporting.history import read_all
 from atommem_cli.reporting.progress import TrainingSummary
@@ -102,7 +102,7 @@ def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int
         name: {theme: figure for theme in THEMES if (figure := draw(surveys, theme))}
         for name, draw in figures.FIGURES.items()
     }
-    images = _embedded(drawn, figures.vector)
+    images = _embedded(drawn, pens.vector)
     paths = _write(target, drawn, pdf, runpage.page(surveys, results, images, extra))
     return Report(paths, scoreboard.scores([one.label for one in surveys], results), results=tuple(results))
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atommem_cli import rewards
+from atommem_cli.calls import UNANSWERED
 from atommem_cli.errors import RunMismatch, UsageError
 from atommem_cli.evidence import replay
 from atommem_cli.evidence.runs import Run
 from atommem_cli.recipe import Recipe
 from atommem_cli.training import rows
 from atommem_cli.training.words import Words
-from atommem_cli.types import UNANSWERED, Task, Trajectory
+from atommem_cli.types import Task, Trajectory
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from atommem_cli.types import Finish, StopReason, Trajectory
+from atommem_cli.calls import Finish
+from atommem_cli.types import StopReason, Trajectory
 
 Unit = Literal["token", "step", "trajectory"]
 

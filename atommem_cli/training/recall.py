@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from random import Random
 
 from atommem_cli import plugins, seeds
+from atommem_cli.calls import Message
 from atommem_cli.errors import UsageError
 from atommem_cli.policies.hf import TINY
 from atommem_cli.recipe import Recipe
 from atommem_cli.training.rows import Example, row
 from atommem_cli.training.words import Words
-from atommem_cli.types import Message
 
 COPIES = 0.6
 """Share of the rows that are of the first exercise."""

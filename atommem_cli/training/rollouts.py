@@ -17,6 +17,7 @@ from trl.models import unwrap_model_for_generation
 
 from atommem_cli.assembly import Parts
 from atommem_cli.batches import PromptRow, prompt_batches
+from atommem_cli.calls import Generation
 from atommem_cli.chat import OffsetTokenizer
 from atommem_cli.clock import Clock
 from atommem_cli.episode import Call
@@ -25,7 +26,7 @@ from atommem_cli.generation import Sampling, complete
 from atommem_cli.text import Tokenizer
 from atommem_cli.training.ranks import gather
 from atommem_cli.training.student import Learner
-from atommem_cli.types import Chunk, Generation, Task, Trajectory
+from atommem_cli.types import Chunk, Task, Trajectory
 
 _GREEDY = Sampling(temperature=0.0)
 

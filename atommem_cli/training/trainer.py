@@ -1,13 +1,12 @@
 """GRPO over trajectories of many contexts, on TRL's GRPOTrainer.
 
-TRL wants one row per sampled prompt; an episode is many prompts, because the context is rebuilt at every
-step. So TRL gets the *last* call of each episode, rewards and compares the episodes by it, one number per
-trajectory, untouched; then every call of an episode becomes a row that carries its trajectory's advantage.
-Sampler, groups, advantages, clipping, KL, logging, checkpoints and distribution stay TRL's. The number of
-optimiser steps does not depend on the number of contexts.
+TRL wants one row per sampled prompt; an episode is many prompts, because the context is rebuilt at every step. So TRL
+gets the *last* call of each episode, rewards and compares the episodes by it, one number per trajectory, untouched;
+then every call of an episode becomes a row that carries its trajectory's advantage. Sampler, groups, advantages,
+clipping, KL, logging, checkpoints and distribution stay TRL's. The optimiser's steps do not depend on the contexts.
 
-Three methods of TRL 1.16 are overridden: `_generate_and_score_completions` (expand), `_compute_loss` (many
-micro-batches in one accumulation slot) and `prediction_step` (validation plays, and needs no loss).
+Overridden of TRL 1.16 are `_generate_and_score_completions` (expand), `_compute_loss` (many micro-batches in one
+accumulation slot) and `prediction_step` (validation plays, and needs no loss).
 
 Axes: R rows, P prompt tokens (padded on the left), C completion tokens (padded on the right).
 """
@@ -37,7 +36,6 @@ from atommem_cli.types import Task
 
 Keep = Callable[[int, PlayedBatch], None]
 
-
 NOTHING = 1e-6
 """An advantage up to here is rounding: the mean of equal rewards need not be one of them in float32."""
 
@@ -45,8 +43,7 @@ NOTHING = 1e-6
 class Tasks(Protocol):
     """Tasks by number, from 0."""
 
-    def __getitem__(self, number: int, /) -> Task:
-        """Task `number`."""
+    def __getitem__(self, number: int, /) -> Task: ...
 
 
 class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -64,8 +61,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         """
         Args:
             parts: agent, memory and limits; its policy is `policy`.
-            train: by number; a row of the training data set names one as `prompt`.
-            validation: likewise.
+            train, validation: by number; a row of TRL's data set names one as `prompt`.
             keep: called with the update and what was played, on every rank.
             trl: what GRPOTrainer takes, but rewards and rollouts.
         """

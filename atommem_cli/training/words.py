@@ -7,11 +7,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli import plugins
+from atommem_cli.calls import Finish
 from atommem_cli.chat import Chat
 from atommem_cli.errors import UsageError
 from atommem_cli.generation import end_tokens
 from atommem_cli.training.student import Learner
-from atommem_cli.types import Finish, Transition
+from atommem_cli.types import Transition
 from atommem_cli.weights import context_window, load_config, load_tokenizer, loading
 
 if TYPE_CHECKING:

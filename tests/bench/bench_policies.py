@@ -15,9 +15,9 @@ from pathlib import Path
 
 import httpx
 
+from atommem_cli.calls import Expects, Finish, Message, Observation
 from atommem_cli.episode import Call
 from atommem_cli.policies import hf, openai_server
-from atommem_cli.types import Expects, Finish, Message, Observation
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from policies._server import Server

@@ -15,6 +15,7 @@ from builders import Says
 from atommem_cli import preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
+from atommem_cli.calls import Expects, Finish, Generation
 from atommem_cli.episode import Call
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.evaluation import evaluate
@@ -25,20 +26,7 @@ from atommem_cli.evidence.runs import Line, Run
 from atommem_cli.evidence.statements import Statements
 from atommem_cli.taskfiles import adapter
 from atommem_cli.text import WordTokenizer, chunk_documents, render
-from atommem_cli.types import (
-    Document,
-    Event,
-    Expects,
-    Finish,
-    Generation,
-    MemoryOp,
-    OpKind,
-    Question,
-    Shows,
-    StopReason,
-    Support,
-    Task,
-)
+from atommem_cli.types import Document, Event, MemoryOp, OpKind, Question, Shows, StopReason, Support, Task
 from atommem_cli.worlds import UNKNOWN
 
 WRONG = "zzz"

@@ -21,6 +21,7 @@ from training._demos import contents
 from atommem_cli import evaluation, preparation
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
+from atommem_cli.calls import Finish, Generation
 from atommem_cli.cli import options
 from atommem_cli.episode import Call
 from atommem_cli.errors import AtommemError, RunMismatch, SourceError, UsageError
@@ -30,7 +31,6 @@ from atommem_cli.evidence.runs import Run
 from atommem_cli.policies import scripted
 from atommem_cli.recipe import Recipe
 from atommem_cli.tables import ROWS
-from atommem_cli.types import Finish, Generation
 
 Lines = list[dict[str, Any]]
 

@@ -18,12 +18,12 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from atommem_cli import plugins, tiny, weights
 from atommem_cli.batches import PromptRow, prompt_batches
+from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
 from atommem_cli.chat import Chat
 from atommem_cli.episode import Call, ServerPolicy
 from atommem_cli.errors import BackendError, MissingExtra, UsageError
 from atommem_cli.policies import hf
 from atommem_cli.sampling import GumbelSampler
-from atommem_cli.types import Expects, Finish, Generation, Message, Observation
 
 WORDS = st.sampled_from(tiny.MARKS)
 CPU = torch.device("cpu")

@@ -16,11 +16,11 @@ from policies._server import Answer, Server, choice, completion, error
 from pydantic import ValidationError
 
 from atommem_cli import servers
+from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
 from atommem_cli.episode import Call, ServerPolicy
 from atommem_cli.errors import BackendError, UsageError
 from atommem_cli.policies import openai_server
 from atommem_cli.policies.openai_server import OpenAIServer, Options
-from atommem_cli.types import Expects, Finish, Generation, Message, Observation
 
 KEY = "sk-very-secret"
 

@@ -13,6 +13,7 @@ from atommem_cli import preparation, rewards, tiny
 from atommem_cli import recipe as recipes
 from atommem_cli.assembly import assemble
 from atommem_cli.batches import PromptRow as Prompt
+from atommem_cli.calls import Finish, Generation
 from atommem_cli.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.evaluation import planned_tasks
 from atommem_cli.evidence import replay
@@ -23,7 +24,7 @@ from atommem_cli.records import RunFolder
 from atommem_cli.training import demonstrations, rows, student, words
 from atommem_cli.training.demonstrations import Demonstrations
 from atommem_cli.training.words import Words
-from atommem_cli.types import Finish, Generation, Trajectory
+from atommem_cli.types import Trajectory
 from training import _demos as demos
 
 

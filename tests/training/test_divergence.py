@@ -13,13 +13,13 @@ from commands import atommem, complaint
 from safetensors.torch import load_file, save_file
 
 from atommem_cli import tiny
+from atommem_cli.calls import Expects, Message, Observation
 from atommem_cli.episode import Call
 from atommem_cli.errors import Diverged
 from atommem_cli.policies import hf
 from atommem_cli.recipe import Recipe
 from atommem_cli.reporting import history, progress
 from atommem_cli.training import checkpoints, grpo, running, sft
-from atommem_cli.types import Expects, Message, Observation
 from training import _demos as demos
 from training import _worlds as worlds
 

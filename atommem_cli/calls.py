@@ -1,0 +1,78 @@
+"""One model call: what is shown to the policy, and what comes back. Immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Finish(StrEnum):
+    """How one model call ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    OTHER = "other"
+    """There is a reply, and the server gives a reason for its end that is not known; `Generation.error` names it."""
+    OVERFLOW = "overflow"
+    """The prompt did not fit the window: there is no reply."""
+    FILTERED = "filtered"
+    """The provider's filter or refusal stands in place of the reply; what came of it is kept, and never parsed."""
+    ERROR = "error"
+    """The call failed: there is no reply."""
+
+
+UNANSWERED = frozenset({Finish.OVERFLOW, Finish.FILTERED, Finish.ERROR})
+"""Ends of calls that brought no reply of the model."""
+
+
+class Expects(StrEnum):
+    """What an observation asks of the policy."""
+
+    OPERATIONS = "operations"
+    """Memory operations on the chunk that is shown."""
+    NOTES = "notes"
+    """The whole new scratchpad, which replaces the old one (MemAgent)."""
+    ANSWER = "answer"
+    """The answer to the one question that is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: str
+    """"system" or "user"."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One model call as the agent wants it: there is no dialogue history, the messages are all."""
+
+    messages: tuple[Message, ...]
+    max_new_tokens: int
+    expects: Expects
+    chunk: int | None = None
+    """Index of the chunk that is shown; None after the last one."""
+    question: int | None = None
+    """Index of the question that is asked; None while reading."""
+    reads_left: int = 0
+    """How many more consecutive replies may only read before the agent moves on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What came back from one model call."""
+
+    text: str
+    finish: Finish = Finish.STOP
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    prompt_ids: tuple[int, ...] = ()
+    """Token ids of the prompt; only where a trainer asked for them."""
+    token_ids: tuple[int, ...] = ()
+    """Token ids of the reply, end-of-turn token included; likewise."""
+    logprobs: tuple[float, ...] = ()
+    """Natural log-probability of each reply token under the sampling distribution; likewise."""
+    error: str = ""
+    """One sentence, where `finish` is in `UNANSWERED` or OTHER, or where the reply was longer than its limit."""
