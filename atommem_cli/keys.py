@@ -76,12 +76,12 @@ def keys(room: str, name: str) -> list[Key]:
             raise UsageError(f"{name}: no such section{hint} (there are: {', '.join(known[RECIPE])})")
         return [key for key in recipe_keys() if key.name.partition(".")[0] == name]
     prefix = f"{WHERE[room]}." if WHERE[room] else ""
-    return list(_of(plugins.load(room, name).Options, prefix))
+    return list(of_model(plugins.load(room, name).Options, prefix))
 
 
 def recipe_keys() -> list[Key]:
     """The keys of a recipe, those of its plug-ins apart."""
-    return list(_of(Recipe, ""))
+    return list(of_model(Recipe))
 
 
 def about(room: str, name: str) -> str:
@@ -89,12 +89,13 @@ def about(room: str, name: str) -> str:
     return (plugins.load(room, name).__doc__ or "").strip().partition("\n")[0]
 
 
-def _of(model: type[BaseModel], prefix: str) -> Iterator[Key]:
+def of_model(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
+    """The keys of any model, those of its sections too; `prefix` stands before each name."""
     said = _meanings(model)
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel) and inner is not Plugin:
-            yield from _of(inner, f"{prefix}{name}.")
+            yield from of_model(inner, f"{prefix}{name}.")
             continue
         default = "" if field.is_required() else _yaml(field.get_default(call_default_factory=True))
         yield Key(f"{prefix}{name}", _spelled(field), default, said.get(name, field.description or ""))

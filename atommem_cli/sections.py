@@ -53,7 +53,7 @@ class TaskSection(Section):
     split: str = "validation"
     """Which of the folder's splits."""
     limit: PositiveInt | None = None
-    """First tasks only; None plays all."""
+    """First tasks only; null plays all."""
 
 
 class ChunkSection(Section):
@@ -118,7 +118,7 @@ class EvalSection(Section):
     repeats: PositiveInt = 1
     """Episodes per task."""
     scorers: tuple[str, ...] = ()
-    """Names of `metrics.SCORERS` and `judge`; empty: the source's official ones. The first one leads."""
+    """Names of scorers, `judge` among them; empty: the source's official ones. The first one leads."""
     judge: Plugin | None = None
     """The policy behind the scorer `judge`."""
     max_failed: int = Field(0, ge=0)
@@ -141,7 +141,7 @@ class RecallSection(Section):
     """Recall from the context to train on first: the stand-in of a pretrained backbone for the model `tiny`."""
 
     rows: PositiveInt
-    """Exercises (`training/recall.py`); each is seen once, in order."""
+    """Exercises; each is seen once, in order."""
     trainer: Keywords = {}
     """Keywords of TRL's SFTConfig where this stage shall differ from `sft.trainer`."""
 
@@ -171,7 +171,7 @@ class GrpoSection(Section):
     split: str = "train"
     """Of `task.folder`; the recipe's `task.split` is for validation."""
     limit: PositiveInt | None = None
-    """First training tasks only; None is all."""
+    """First training tasks only; null is all."""
     rewards: Rewards = {"em": 1.0}
     """Weights of what is learned from."""
     unit: Literal["token", "step", "trajectory"] = "token"
@@ -180,7 +180,7 @@ class GrpoSection(Section):
     micro_batch_tokens: PositiveInt = 16_384
     """Most tokens, padding included, of one forward and backward pass; a longer row runs alone."""
     validation: PositiveInt | None = 64
-    """First tasks of `task.split` that choose the best checkpoint, played greedily; None is all."""
+    """First tasks of `task.split` that choose the best checkpoint, played greedily; null is all."""
     keep_rollouts: int = Field(0, ge=0)
     """Every so many updates the trajectories are kept as a run folder; 0 never."""
     lora: dict[str, Any] | None = None

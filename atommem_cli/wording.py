@@ -45,7 +45,7 @@ class Wording(BaseModel):
     """One shown entry; fields number (from 1) and text."""
     memory_tokens: PositiveInt | None = None
     """Most tokens of the shown entries together; the rest is cut off at the end, as in AtomMem's code (papers.md
-    1.2). A number whose text is cut off can still be addressed, as there. None cuts nothing."""
+    1.2). A number whose text is cut off can still be addressed, as there. null cuts nothing."""
     spaced: bool = False
     """Whether tags and payloads stand apart by spaces, and sections by single lines (closed vocabularies)."""
     numbered: bool = True
@@ -62,7 +62,7 @@ class Wording(BaseModel):
     manual: dict[OpKind, str]
     example: dict[OpKind, str]
     reading: dict[str, str]
-    """Sections of the user message, in order, each with fields of `FIELDS`; likewise below."""
+    """Sections of the user message, in order, each with fields as `${chunk}`; likewise below."""
     notes: dict[str, str]
     reader: dict[str, str]
     closed_book: dict[str, str]

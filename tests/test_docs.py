@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import keys_page
 import pytest
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
@@ -58,3 +59,7 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
         assert there.exists(), target
         if anchor:
             assert anchor in anchors(there), target
+
+
+def test_the_page_of_keys_is_what_the_code_says() -> None:
+    assert text(keys_page.PAGE) == keys_page.page(), "python tests/keys_page.py"

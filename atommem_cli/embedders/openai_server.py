@@ -40,7 +40,7 @@ class Options(Section):
     dimension: PositiveInt
     """Of its vectors."""
     query_instruction: str = ""
-    """Put before queries, and before nothing else; see `embedders.hf` for Qwen3-Embedding's."""
+    """Put before queries, and before nothing else; the embedder `hf` names Qwen3-Embedding's."""
     batch: PositiveInt = Field(64, json_schema_extra=OPERATIONAL)
     """Texts per request."""
     timeout_s: PositiveFloat = Field(120.0, json_schema_extra=OPERATIONAL)
@@ -50,9 +50,9 @@ class Options(Section):
     key_env: KeyVariable = Field("OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
     """Environment variable that holds the key; where it is not set, none is sent."""
     max_tokens: PositiveInt | None = None
-    """Longer texts are cut at the end, the instruction counts; None sends them whole."""
+    """Longer texts are cut at the end, the instruction counts; null sends them whole."""
     tokenizer: str | None = None
-    """Model folder or hub id whose tokenizer counts `max_tokens`; None takes three characters for a token."""
+    """Model folder or hub id whose tokenizer counts `max_tokens`; null takes three characters for a token."""
     extra: Annotated[dict[str, Any], Keyless] = Field(default_factory=dict)
     """Further fields of the request, sent as they are; they win over ours, and null leaves one of ours out. No keys."""
 

@@ -57,10 +57,10 @@ class Options(Section):
     thinking: bool = False
     """Passed to the chat template as `enable_thinking`, for models that know it."""
     thoughts: OwnMarks = None
-    """Marks of its thoughts, as `[["<think>", "</think>"], ...]`; None are those of the families in use
-    (`thoughts.MARKS`)."""
+    """Marks of its thoughts, as `[["<think>", "</think>"], ...]`; null is those of the families in
+    use."""
     window: PositiveInt | None = None
-    """Tokens of prompt and reply together; None is the model's own."""
+    """Tokens of prompt and reply together; null is the model's own."""
 
 
 def build(options: Options) -> HuggingFace:

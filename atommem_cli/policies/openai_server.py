@@ -61,14 +61,14 @@ class Options(Section):
     key_env: KeyVariable = Field("OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
     """Environment variable that holds the key; where it is not set, none is sent."""
     tokenizer: str | None = None
-    """Model folder or hub id whose tokenizer cuts chunks; None counts words, of which a token is a part."""
+    """Model folder or hub id whose tokenizer cuts chunks; null counts words, of which a token is a part."""
     window: PositiveInt | None = None
-    """Tokens of prompt and reply together, as the server was started; None is not known."""
+    """Tokens of prompt and reply together, as the server was started; null is not known."""
     thinking: bool | None = None
-    """Sent as `chat_template_kwargs.enable_thinking`; None sends nothing."""
+    """Sent as `chat_template_kwargs.enable_thinking`; null sends nothing."""
     thoughts: OwnMarks = None
-    """Marks of its thoughts, as `[["<think>", "</think>"], ...]`; None are those of the families in use
-    (`thoughts.MARKS`)."""
+    """Marks of its thoughts, as `[["<think>", "</think>"], ...]`; null is those of the families in
+    use."""
     system: Literal["keep", "merge"] = "keep"
     """merge: the system message becomes the beginning of the user's, for models whose template has no such role."""
     extra: Annotated[dict[str, Any], Keyless] = Field(default_factory=dict)
