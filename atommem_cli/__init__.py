@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from atommem_cli.agents import Speaker
     from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
     from atommem_cli.episode import Agent, Call, Episode, Policy, apply, ask
-    from atommem_cli.errors import AtommemError, BackendError
+    from atommem_cli.errors import AtommemError, BackendError, UsageError
     from atommem_cli.evaluation import evaluate
     from atommem_cli.evidence.comparison import compare as compare_runs
     from atommem_cli.evidence.runs import Run
@@ -56,6 +56,7 @@ __all__ = [
     "Store",
     "Support",
     "Task",
+    "UsageError",
     "WordTokenizer",
     "apply",
     "ask",
@@ -78,6 +79,7 @@ _WHERE = {
     "ask": ("atommem_cli.episode", "ask"),
     "AtommemError": ("atommem_cli.errors", "AtommemError"),
     "BackendError": ("atommem_cli.errors", "BackendError"),
+    "UsageError": ("atommem_cli.errors", "UsageError"),
     "evaluate": ("atommem_cli.evaluation", "evaluate"),
     "compare_runs": ("atommem_cli.evidence.comparison", "compare"),
     "Run": ("atommem_cli.evidence.runs", "Run"),
