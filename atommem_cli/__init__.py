@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atommem_cli.agents import Options as AgentOptions
     from atommem_cli.agents import Speaker
-    from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
-    from atommem_cli.episode import Agent, Call, Episode, Policy, apply, ask
-    from atommem_cli.errors import AtommemError, BackendError, UsageError
-    from atommem_cli.evaluation import evaluate
-    from atommem_cli.evidence.comparison import compare as compare_runs
-    from atommem_cli.evidence.runs import Run
-    from atommem_cli.memory import Embedder, Store
-    from atommem_cli.preparation import prepare
-    from atommem_cli.recipe import load as load_recipe
-    from atommem_cli.sections import Section
-    from atommem_cli.taskfiles import Plan as SourcePlan
-    from atommem_cli.taskfiles import Request as SourceRequest
-    from atommem_cli.text import WordTokenizer
-    from atommem_cli.types import Answer, Document, MemoryEntry, MemoryOp, OpKind, Outcome, Question, Support, Task
+    from atommem_cli.compare.comparison import compare as compare_runs
+    from atommem_cli.config.recipe import load as load_recipe
+    from atommem_cli.config.schema import Section
+    from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
+    from atommem_cli.core.chunking import WordTokenizer
+    from atommem_cli.core.episode import Agent, Call, Episode, Policy, apply, ask
+    from atommem_cli.core.errors import AtommemError, BackendError, UsageError
+    from atommem_cli.core.memory import Embedder, Store
+    from atommem_cli.core.types import Answer, Document, MemoryEntry, MemoryOp, OpKind, Outcome, Question, Support, Task
+    from atommem_cli.data.files import Plan as SourcePlan
+    from atommem_cli.data.files import Request as SourceRequest
+    from atommem_cli.data.preparation import prepare
+    from atommem_cli.running.evaluation import evaluate
+    from atommem_cli.runs.reader import Run
 
 __all__ = [
     "Agent",
@@ -71,40 +71,40 @@ __version__ = "0.1.0"
 _WHERE = {
     "AgentOptions": ("atommem_cli.agents", "Options"),
     "Speaker": ("atommem_cli.agents", "Speaker"),
-    "Agent": ("atommem_cli.episode", "Agent"),
-    "Call": ("atommem_cli.episode", "Call"),
-    "Episode": ("atommem_cli.episode", "Episode"),
-    "Policy": ("atommem_cli.episode", "Policy"),
-    "apply": ("atommem_cli.episode", "apply"),
-    "ask": ("atommem_cli.episode", "ask"),
-    "AtommemError": ("atommem_cli.errors", "AtommemError"),
-    "BackendError": ("atommem_cli.errors", "BackendError"),
-    "UsageError": ("atommem_cli.errors", "UsageError"),
-    "evaluate": ("atommem_cli.evaluation", "evaluate"),
-    "compare_runs": ("atommem_cli.evidence.comparison", "compare"),
-    "Run": ("atommem_cli.evidence.runs", "Run"),
-    "Embedder": ("atommem_cli.memory", "Embedder"),
-    "Store": ("atommem_cli.memory", "Store"),
-    "prepare": ("atommem_cli.preparation", "prepare"),
-    "load_recipe": ("atommem_cli.recipe", "load"),
-    "Section": ("atommem_cli.sections", "Section"),
-    "SourcePlan": ("atommem_cli.taskfiles", "Plan"),
-    "SourceRequest": ("atommem_cli.taskfiles", "Request"),
-    "WordTokenizer": ("atommem_cli.text", "WordTokenizer"),
-    "Answer": ("atommem_cli.types", "Answer"),
-    "Document": ("atommem_cli.types", "Document"),
-    "Expects": ("atommem_cli.calls", "Expects"),
-    "Finish": ("atommem_cli.calls", "Finish"),
-    "Generation": ("atommem_cli.calls", "Generation"),
-    "MemoryEntry": ("atommem_cli.types", "MemoryEntry"),
-    "MemoryOp": ("atommem_cli.types", "MemoryOp"),
-    "Message": ("atommem_cli.calls", "Message"),
-    "Observation": ("atommem_cli.calls", "Observation"),
-    "OpKind": ("atommem_cli.types", "OpKind"),
-    "Outcome": ("atommem_cli.types", "Outcome"),
-    "Question": ("atommem_cli.types", "Question"),
-    "Support": ("atommem_cli.types", "Support"),
-    "Task": ("atommem_cli.types", "Task"),
+    "Agent": ("atommem_cli.core.episode", "Agent"),
+    "Call": ("atommem_cli.core.episode", "Call"),
+    "Episode": ("atommem_cli.core.episode", "Episode"),
+    "Policy": ("atommem_cli.core.episode", "Policy"),
+    "apply": ("atommem_cli.core.episode", "apply"),
+    "ask": ("atommem_cli.core.episode", "ask"),
+    "AtommemError": ("atommem_cli.core.errors", "AtommemError"),
+    "BackendError": ("atommem_cli.core.errors", "BackendError"),
+    "UsageError": ("atommem_cli.core.errors", "UsageError"),
+    "evaluate": ("atommem_cli.running.evaluation", "evaluate"),
+    "compare_runs": ("atommem_cli.compare.comparison", "compare"),
+    "Run": ("atommem_cli.runs.reader", "Run"),
+    "Embedder": ("atommem_cli.core.memory", "Embedder"),
+    "Store": ("atommem_cli.core.memory", "Store"),
+    "prepare": ("atommem_cli.data.preparation", "prepare"),
+    "load_recipe": ("atommem_cli.config.recipe", "load"),
+    "Section": ("atommem_cli.config.schema", "Section"),
+    "SourcePlan": ("atommem_cli.data.files", "Plan"),
+    "SourceRequest": ("atommem_cli.data.files", "Request"),
+    "WordTokenizer": ("atommem_cli.core.chunking", "WordTokenizer"),
+    "Answer": ("atommem_cli.core.types", "Answer"),
+    "Document": ("atommem_cli.core.types", "Document"),
+    "Expects": ("atommem_cli.core.calls", "Expects"),
+    "Finish": ("atommem_cli.core.calls", "Finish"),
+    "Generation": ("atommem_cli.core.calls", "Generation"),
+    "MemoryEntry": ("atommem_cli.core.types", "MemoryEntry"),
+    "MemoryOp": ("atommem_cli.core.types", "MemoryOp"),
+    "Message": ("atommem_cli.core.calls", "Message"),
+    "Observation": ("atommem_cli.core.calls", "Observation"),
+    "OpKind": ("atommem_cli.core.types", "OpKind"),
+    "Outcome": ("atommem_cli.core.types", "Outcome"),
+    "Question": ("atommem_cli.core.types", "Question"),
+    "Support": ("atommem_cli.core.types", "Support"),
+    "Task": ("atommem_cli.core.types", "Task"),
 }
 """Public name -> its module, and its name there."""
 

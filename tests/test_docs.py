@@ -62,4 +62,4 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
 
 
 def test_the_page_of_keys_is_what_the_code_says() -> None:
-    assert text(keys_page.PAGE) == keys_page.page(), "python tests/keys_page.py"
+    assert text(keys_page.PAGE) == keys_page.page(), "python tests/support/keys_page.py"

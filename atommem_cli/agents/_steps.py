@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from atommem_cli import dialect
-from atommem_cli.calls import Expects, Observation
-from atommem_cli.episode import Episode, Request, ask
-from atommem_cli.sections import Section
-from atommem_cli.thoughts import MARKS, Marks
-from atommem_cli.types import MemoryOp, OpKind, Shows
+from atommem_cli.config.schema import Section
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode, Request, ask
+from atommem_cli.core.thoughts import MARKS, Marks
+from atommem_cli.core.types import MemoryOp, OpKind, Shows
+from atommem_cli.dialects import dialect
 
 
 class Options(Section):

@@ -17,9 +17,9 @@ from pydantic import Field
 
 from atommem_cli.agents import _steps
 from atommem_cli.agents._steps import Speaker
-from atommem_cli.calls import Expects, Observation
-from atommem_cli.episode import Episode, Play, apply, ask
-from atommem_cli.types import Answer, Chunk, OpKind, OpResult, Outcome
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode, Play, apply, ask
+from atommem_cli.core.types import Answer, Chunk, OpKind, OpResult, Outcome
 
 __all__ = ["Options", "build"]
 

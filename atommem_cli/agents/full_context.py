@@ -6,10 +6,10 @@ recorded (`Trajectory.truncated_tokens`).
 
 from __future__ import annotations
 
-from atommem_cli import text
 from atommem_cli.agents._steps import Options, Speaker
-from atommem_cli.episode import Episode, Play
-from atommem_cli.types import Shows
+from atommem_cli.core import chunking
+from atommem_cli.core.episode import Episode, Play
+from atommem_cli.core.types import Shows
 
 __all__ = ["Options", "build"]
 
@@ -29,7 +29,7 @@ class FullContext(Speaker):
     shows = Shows.WHOLE
 
     def play(self, episode: Episode) -> Play:
-        whole, _ = text.render(episode.task.documents)
+        whole, _ = chunking.render(episode.task.documents)
         episode.truncated_tokens = 0  # what the chunks leave out is shown all the same
         for question in range(len(episode.task.questions)):
             documents = whole
@@ -38,6 +38,6 @@ class FullContext(Speaker):
                 told = sum(len(episode.tokenizer.spans(message.content)) for message in bare)
                 around = told + episode.limits.answer + _TEMPLATE_TOKENS
                 room = max(0, episode.limits.window - around)
-                documents, cut = text.cut_middle(whole, episode.tokenizer, room)
+                documents, cut = chunking.cut_middle(whole, episode.tokenizer, room)
                 episode.truncated_tokens = max(episode.truncated_tokens, cut)
             yield from self.read_answer(episode, question, {"documents": documents})

@@ -6,9 +6,9 @@ Thoughts are no notes, and a reply without any (empty, or a thought cut at its l
 from __future__ import annotations
 
 from atommem_cli.agents._steps import Options, Speaker
-from atommem_cli.calls import Expects, Observation
-from atommem_cli.episode import Episode, Play, apply, ask
-from atommem_cli.types import OpKind
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode, Play, apply, ask
+from atommem_cli.core.types import OpKind
 
 __all__ = ["Options", "build"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from atommem_cli.agents._steps import Options, Speaker
-from atommem_cli.episode import Episode, Play, apply
-from atommem_cli.types import Document, MemoryOp, OpKind
+from atommem_cli.core.episode import Episode, Play, apply
+from atommem_cli.core.types import Document, MemoryOp, OpKind
 
 __all__ = ["Options", "build"]
 

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 
 import typer
 
-from atommem_cli import terminal
-from atommem_cli.cli import episodes, evidence, looking, playing, training
+from atommem_cli.cli import analysis, episodes, listing, prepare_eval, terminal, training
 from atommem_cli.cli.options import app
-from atommem_cli.errors import AtommemError, BackendError, UsageError
-from atommem_cli.glyphs import has_halves, visible
+from atommem_cli.core.errors import AtommemError, BackendError, UsageError
+from atommem_cli.core.safe_text import has_halves, visible
 
-__all__ = ["app", "episodes", "evidence", "looking", "playing", "run", "training"]
+__all__ = ["analysis", "app", "episodes", "listing", "prepare_eval", "run", "training"]
 
 
 def run() -> int:

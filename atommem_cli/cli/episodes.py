@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from atommem_cli import terminal
+from atommem_cli.cli import terminal
 from atommem_cli.cli.options import AsJson, Changes, command, show
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of eval.")]
@@ -39,9 +39,9 @@ def judge(
 
     Nothing is played again, and the other scores stay as they are. The same command goes on where it was stopped.
     """
-    from atommem_cli import replies, score_tables
-    from atommem_cli.evidence import judgement
-    from atommem_cli.evidence.runs import Run
+    from atommem_cli.running import judgement
+    from atommem_cli.runs import replies, score_tables
+    from atommem_cli.runs.reader import Run
 
     opened = Run(run)
     recipe = judgement.chosen(opened, judge, change or [])
@@ -62,17 +62,17 @@ def why(
 
     From gold facts and journal, without a judge; and how clean the memory was kept.
     """
-    from atommem_cli.evidence import hygiene, tallies
-    from atommem_cli.evidence.naming import labels
-    from atommem_cli.evidence.runs import open_all
+    from atommem_cli.explain import cause_counts, memory_quality
+    from atommem_cli.runs.names import labels
+    from atommem_cli.runs.reader import open_all
 
     opened = open_all(runs)
     names = labels(opened)
-    told = {name: hygiene.why(run) for name, run in zip(names, opened, strict=True)}
+    told = {name: memory_quality.why(run) for name, run in zip(names, opened, strict=True)}
     missed = {name: counted for name, (counted, _) in told.items()}
     clean = {name: kept for name, (_, kept) in told.items()}
     shown = [
-        tallies.table(missed[name], f"{name}{run.extent}: {tallies.TITLE}")
+        cause_counts.table(missed[name], f"{name}{run.extent}: {cause_counts.TITLE}")
         for name, run in zip(names, opened, strict=True)
     ]
     values = {
@@ -82,7 +82,7 @@ def why(
         }
         for name in names
     }
-    show([*shown, hygiene.table(clean)], [values], as_json)
+    show([*shown, memory_quality.table(clean)], [values], as_json)
 
 
 @command("replay", "atommem replay RUN", "atommem replay RUN --episode ID")
@@ -97,17 +97,17 @@ def replay(
 
     Everything must come out as it is written; exit status 1 where something does not. With --episode: look into one.
     """
-    from atommem_cli.evidence import replay as replays
-    from atommem_cli.evidence import stepbook, steptext
-    from atommem_cli.evidence.runs import Run
+    from atommem_cli.replay import episode_text, episode_view
+    from atommem_cli.replay import replay as replays
+    from atommem_cli.runs.reader import Run
 
     opened = Run(run)
     if episode is not None:
-        book = stepbook.book(opened, episode)
+        book = episode_view.book(opened, episode)
         if as_json:
             terminal.show_json(asdict(book))
         else:
-            terminal.show_lines(steptext.lines(book, shutil.get_terminal_size().columns, full=full))
+            terminal.show_lines(episode_text.lines(book, shutil.get_terminal_size().columns, full=full))
         return
     with terminal.progress("episodes") as tell:
         found = replays.verify(opened, retrieve=retrieve, progress=tell)
@@ -134,16 +134,16 @@ def what_if(
 
     The episode is played again without it, or with another one in its place.
     """
-    from atommem_cli.evidence import counterfactual, whatif, whatif_tables
-    from atommem_cli.evidence.runs import Run
+    from atommem_cli.replay import interventions, whatif, whatif_tables
+    from atommem_cli.runs.reader import Run
 
     if leave_one_out:
-        counterfactual.alone(drop_op, replace, insert, forbid)
+        interventions.alone(drop_op, replace, insert, forbid)
         opened = Run(run)
         with terminal.progress("variants") as tell:
             found = whatif.leave_one_out(opened, episode, tell)
         show([whatif_tables.prices(found)], [[asdict(one) for one in found]], as_json)
         return
-    change = counterfactual.intervention(drop_op, replace, insert, forbid)
+    change = interventions.intervention(drop_op, replace, insert, forbid)
     one = whatif.price(Run(run), episode, change)
     show([whatif_tables.comparison(one)], [asdict(one)], as_json)

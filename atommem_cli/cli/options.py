@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from atommem_cli import __version__, terminal
-from atommem_cli.errors import UsageError
+from atommem_cli import __version__
+from atommem_cli.cli import terminal
+from atommem_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from atommem_cli import tables
-    from atommem_cli.recipe import Recipe
+    from atommem_cli.config.recipe import Recipe
+    from atommem_cli.runs import tables
 
 ORDER = (
     "check", "options", "prepare", "eval", "judge", "runs", "why", "compare", "replay", "what-if", "report", "ablate",
@@ -90,14 +91,14 @@ def options(
 
 
 def _recipes() -> list[str]:
-    from atommem_cli.recipe import shipped
+    from atommem_cli.config.recipe import shipped
 
     return list(shipped())
 
 
 def _of(room: str) -> Callable[[], list[str]]:
     def names() -> list[str]:
-        from atommem_cli.plugins import available
+        from atommem_cli.config.plugins import available
 
         return available(room)
 
@@ -191,7 +192,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 
 def tell_replaced(name: str | None, chosen: Recipe) -> None:
     """Say what `--policy` did not keep of the sampling of the recipe that was asked for; see `recipe.replaced`."""
-    from atommem_cli import command_line
+    from atommem_cli.config import command_line
 
     if remark := command_line.replaced(name, chosen):
         terminal.say(remark)
@@ -203,7 +204,7 @@ def show(shown: Sequence[tables.Table], values: Sequence[Any], as_json: bool, wh
     Args:
         whole: the option that prints every row of a table that has more than one reads; None: do so now.
     """
-    from atommem_cli.tables import bounded
+    from atommem_cli.runs.tables import bounded
 
     if as_json:
         terminal.show_json(values[0] if len(values) == 1 else values)
@@ -222,8 +223,8 @@ def show_costs(
     """Print the plan of recipes, with a row for all of it together."""
     from dataclasses import asdict
 
-    from atommem_cli import costing
-    from atommem_cli import tables as drawn
+    from atommem_cli.running import costing
+    from atommem_cli.runs import tables as drawn
 
     for remark in costing.remarks(chosen):
         terminal.say(remark)

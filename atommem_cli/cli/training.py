@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from atommem_cli import terminal
+from atommem_cli.cli import terminal
 from atommem_cli.cli.options import (
     AsJson,
     Changes,
@@ -47,10 +47,10 @@ def sft(
     as_json: AsJson = False,
 ) -> None:
     """Teach the format and the habits of good trajectories."""
-    from atommem_cli import command_line
-    from atommem_cli.reporting import history, progress
-    from atommem_cli.tables import Rates
-    from atommem_cli.training import plans, running
+    from atommem_cli.config import command_line
+    from atommem_cli.reporting import training_history, training_summary
+    from atommem_cli.runs.tables import Rates
+    from atommem_cli.training import loop, plan_tables
     from atommem_cli.training import sft as teaching
 
     chosen = command_line.meant(recipe, policy, {"sft.runs": runs}, change or [])
@@ -58,13 +58,13 @@ def sft(
     if plan:
         planned = teaching.plan(chosen, processes, sharded=sharded)
         show(teaching.tables(planned, Rates(tokens_per_second)), [asdict(planned)], as_json)
-        _tell(plans.sentences(planned, smaller="sft.trainer.per_device_train_batch_size"))
+        _tell(plan_tables.sentences(planned, smaller="sft.trainer.per_device_train_batch_size"))
         return
-    path = running.run_path("sft", chosen, out)
+    path = loop.run_path("sft", chosen, out)
     with terminal.progress("updates") as tell:
         result = teaching.train(chosen, path, command=sys.argv, progress=tell, say=terminal.say)
     terminal.say(f"{path}: written; next: atommem grpo --policy {path}")
-    show([progress.table(history.read_all([path]))], [result], as_json)
+    show([training_summary.table(training_history.read_all([path]))], [result], as_json)
 
 
 @command(
@@ -84,24 +84,24 @@ def grpo(
     as_json: AsJson = False,
 ) -> None:
     """Learn the memory policy from the reward of whole episodes."""
-    from atommem_cli import command_line
-    from atommem_cli.reporting import history, progress
-    from atommem_cli.tables import Rates
-    from atommem_cli.training import estimate, plans, running
+    from atommem_cli.config import command_line
+    from atommem_cli.reporting import training_history, training_summary
+    from atommem_cli.runs.tables import Rates
     from atommem_cli.training import grpo as learning
+    from atommem_cli.training import loop, plan_grpo, plan_tables
 
     chosen = command_line.meant(recipe, policy, {}, change or [])
     tell_replaced(recipe, chosen)
     if plan:
-        planned = estimate.grpo(chosen, processes=1 if processes is None else processes, sharded=sharded)
-        show(plans.tables(planned, Rates(tokens_per_second)), [asdict(planned)], as_json)
-        _tell(plans.sentences(planned, smaller="grpo.micro_batch_tokens"))
+        planned = plan_grpo.grpo(chosen, processes=1 if processes is None else processes, sharded=sharded)
+        show(plan_tables.tables(planned, Rates(tokens_per_second)), [asdict(planned)], as_json)
+        _tell(plan_tables.sentences(planned, smaller="grpo.micro_batch_tokens"))
         return
-    path = running.run_path("grpo", chosen, out)
+    path = loop.run_path("grpo", chosen, out)
     with terminal.progress("updates") as tell:
         result = learning.train(chosen, path, command=sys.argv, progress=tell, say=terminal.say)
     _tell([f"{path}: written", *learning.warnings(result)])
-    show([progress.table(history.read_all([path]))], [result], as_json)
+    show([training_summary.table(training_history.read_all([path]))], [result], as_json)
 
 
 def _tell(sentences: Sequence[str]) -> None:

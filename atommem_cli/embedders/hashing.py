@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from atommem_cli.sections import Section
+from atommem_cli.config.schema import Section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

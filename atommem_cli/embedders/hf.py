@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from atommem_cli.errors import MissingExtra, UsageError
-from atommem_cli.sections import OPERATIONAL, Section
-from atommem_cli.weights import digest_of_files, load_tokenizer, load_weights, weight_files
+from atommem_cli.config.schema import OPERATIONAL, Section
+from atommem_cli.core.errors import MissingExtra, UsageError
+from atommem_cli.models.loading import digest_of_files, load_tokenizer, load_weights, weight_files
 
 if TYPE_CHECKING:
     import torch

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from atommem_cli.chat import OffsetTokenizer
-from atommem_cli.credentials import Keyless, KeyVariable, ServerUrl
-from atommem_cli.errors import BackendError
-from atommem_cli.memory import TextTooLong
-from atommem_cli.refusals import Fault, fault, said
-from atommem_cli.sections import OPERATIONAL, Section
-from atommem_cli.servers import Client, PassingError, UnreachableError
-from atommem_cli.weights import load_tokenizer
+from atommem_cli.config.credentials import Keyless, KeyVariable, ServerUrl
+from atommem_cli.config.schema import OPERATIONAL, Section
+from atommem_cli.core.errors import BackendError
+from atommem_cli.core.memory import TextTooLong
+from atommem_cli.models.chat import OffsetTokenizer
+from atommem_cli.models.http import Client, PassingError, UnreachableError
+from atommem_cli.models.loading import load_tokenizer
+from atommem_cli.models.refusals import Fault, fault, said
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from atommem_cli.calls import Finish
+from atommem_cli.core.calls import Finish
 
 # Finish reasons in lower case, of all servers.
 _STOPS = re.compile(r"stop(_sequence|_token)?|eos(_token)?|endoftext|end(_of)?(_turn)?|completed?|done|finished")

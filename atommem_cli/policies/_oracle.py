@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from atommem_cli import worlds
-from atommem_cli.calls import Expects, Observation
-from atommem_cli.episode import Episode
-from atommem_cli.types import Document, Event, MemoryEntry, MemoryOp, OpKind, Question
+from atommem_cli.core import stream_facts
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode
+from atommem_cli.core.types import Document, Event, MemoryEntry, MemoryOp, OpKind, Question
 
 _Key = tuple[str, str]
 
@@ -165,8 +165,8 @@ def visible_answer(question: Question, prompt: str, documents: Sequence[Document
     if not question.path:
         return question.answers[0] if all(s in prompt for s in _sentences(question)) else ""
     stated = {d.text: d for d in documents if d.event is not None and d.text in prompt}
-    state = worlds.final_state([stated[text] for text in sorted(stated, key=prompt.rfind)])
-    return worlds.answer(state, question.path)
+    state = stream_facts.final_state([stated[text] for text in sorted(stated, key=prompt.rfind)])
+    return stream_facts.answer(state, question.path)
 
 
 def _along(path: tuple[str, ...], final: dict[_Key, tuple[str, Event]]) -> Iterator[str]:

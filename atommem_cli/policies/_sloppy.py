@@ -15,10 +15,10 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
-from atommem_cli.calls import Expects, Observation
-from atommem_cli.episode import Episode
-from atommem_cli.types import Event, MemoryOp, OpKind, Question
-from atommem_cli.worlds import UNKNOWN
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode
+from atommem_cli.core.stream_facts import UNKNOWN
+from atommem_cli.core.types import Event, MemoryOp, OpKind, Question
 
 
 class Rates(NamedTuple):

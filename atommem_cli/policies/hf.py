@@ -11,16 +11,17 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from atommem_cli import plugins, tiny
-from atommem_cli.calls import Generation
-from atommem_cli.chat import Chat, OffsetTokenizer
-from atommem_cli.episode import Call
-from atommem_cli.errors import BackendError
-from atommem_cli.generation import Sampling, Turns, complete, end_tokens
-from atommem_cli.sections import Section
-from atommem_cli.text import Tokenizer
-from atommem_cli.thoughts import OwnMarks
-from atommem_cli.weights import (
+from atommem_cli.config import plugins
+from atommem_cli.config.schema import Section
+from atommem_cli.core.calls import Generation
+from atommem_cli.core.chunking import Tokenizer
+from atommem_cli.core.episode import Call
+from atommem_cli.core.errors import BackendError
+from atommem_cli.core.thoughts import OwnMarks
+from atommem_cli.models import tiny
+from atommem_cli.models.chat import Chat, OffsetTokenizer
+from atommem_cli.models.generation import Sampling, Turns, complete, end_tokens
+from atommem_cli.models.loading import (
     context_window,
     digest_of_files,
     digest_of_tensors,

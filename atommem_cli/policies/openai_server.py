@@ -17,19 +17,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from atommem_cli.calls import Finish, Generation, Message
-from atommem_cli.chat import OffsetTokenizer, whole, without_system
-from atommem_cli.credentials import Keyless, KeyVariable, ServerUrl
-from atommem_cli.episode import Call
-from atommem_cli.errors import BackendError
+from atommem_cli.config.credentials import Keyless, KeyVariable, ServerUrl
+from atommem_cli.config.schema import OPERATIONAL, Section
+from atommem_cli.core.calls import Finish, Generation, Message
+from atommem_cli.core.chunking import Tokenizer, WordTokenizer
+from atommem_cli.core.episode import Call
+from atommem_cli.core.errors import BackendError
+from atommem_cli.core.thoughts import OwnMarks
+from atommem_cli.models.chat import OffsetTokenizer, whole, without_system
+from atommem_cli.models.http import Client, PassingError, Response, UnreachableError
+from atommem_cli.models.loading import load_tokenizer
+from atommem_cli.models.refusals import Fault, fault, said
 from atommem_cli.policies import _completions as completions
 from atommem_cli.policies._completions import Completion
-from atommem_cli.refusals import Fault, fault, said
-from atommem_cli.sections import OPERATIONAL, Section
-from atommem_cli.servers import Client, PassingError, Response, UnreachableError
-from atommem_cli.text import Tokenizer, WordTokenizer
-from atommem_cli.thoughts import OwnMarks
-from atommem_cli.weights import load_tokenizer
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
 """What requests call the limit of new tokens."""

@@ -14,14 +14,14 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from atommem_cli.calls import Expects, Generation, Observation
-from atommem_cli.episode import Call, Episode
-from atommem_cli.errors import UsageError
+from atommem_cli.config.schema import Section
+from atommem_cli.core.calls import Expects, Generation, Observation
+from atommem_cli.core.chunking import Tokenizer, WordTokenizer
+from atommem_cli.core.episode import Call, Episode
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.types import MemoryOp, OpKind
 from atommem_cli.policies._oracle import Oracle, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
-from atommem_cli.sections import Section
-from atommem_cli.text import Tokenizer, WordTokenizer
-from atommem_cli.types import MemoryOp, OpKind
 
 
 class Options(Section):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.evidence.naming import differing
-from atommem_cli.jsonlines import whole_lines
-from atommem_cli.tables import Table
+from atommem_cli.core.files import whole_lines
+from atommem_cli.runs.names import differing
+from atommem_cli.runs.tables import Table
 
 
 def made(runs: Sequence[tuple[str, Path, Mapping[str, Any]]]) -> Table:

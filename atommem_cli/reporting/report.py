@@ -8,21 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from atommem_cli.errors import UsageError
-from atommem_cli.evidence.naming import labels
-from atommem_cli.evidence.runs import EPISODES as LINES
-from atommem_cli.evidence.runs import STEPS, Run, open_all
-from atommem_cli.jsonlines import read_json, write_whole
-from atommem_cli.reporting import curves, figures, pens, progress, runpage, scoreboard, standing, survey, trainpage
-from atommem_cli.reporting.casebook import EPISODES
-from atommem_cli.reporting.history import read_all
-from atommem_cli.reporting.progress import TrainingSummary
-from atommem_cli.tables import Table
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.files import read_json, write_whole
+from atommem_cli.reporting import (
+    plotting,
+    run_figures,
+    run_page,
+    run_statistics,
+    run_tables,
+    summary_so_far,
+    training_figures,
+    training_page,
+    training_summary,
+)
+from atommem_cli.reporting.episodes import EPISODES
+from atommem_cli.reporting.training_history import read_all
+from atommem_cli.reporting.training_summary import TrainingSummary
+from atommem_cli.runs.names import labels
+from atommem_cli.runs.reader import EPISODES as LINES
+from atommem_cli.runs.reader import STEPS, Run, open_all
+from atommem_cli.runs.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURES = {"reward": curves.reward, "operations": curves.operations, "housekeeping": curves.housekeeping}
+FIGURES = {
+    "reward": training_figures.reward,
+    "operations": training_figures.operations,
+    "housekeeping": training_figures.housekeeping,
+}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FORMS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
 MARK = "report.html"
@@ -89,22 +103,22 @@ def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
         name: {theme: figure for theme in THEMES if (figure := draw(histories, theme))}
         for name, draw in FIGURES.items()
     }
-    images = _embedded(drawn, lambda figure, theme: curves.save(figure, "png", theme))
-    paths = _write(target, drawn, pdf, trainpage.page(histories, images))
-    return Report(paths, progress.table(histories), tuple(progress.leading(histories)))
+    images = _embedded(drawn, lambda figure, theme: training_figures.save(figure, "png", theme))
+    paths = _write(target, drawn, pdf, training_page.page(histories, images))
+    return Report(paths, training_summary.table(histories), tuple(training_summary.leading(histories)))
 
 
 def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int, extra: Sequence[Table]) -> Report:
     target = _target([run.path for run in runs], out)
-    surveys = [survey.take(run, label, episodes) for run, label in zip(runs, labels(runs), strict=True)]
-    results = [standing.standing(one.run, one.scorers, one.questions) for one in surveys]
+    surveys = [run_statistics.take(run, label, episodes) for run, label in zip(runs, labels(runs), strict=True)]
+    results = [summary_so_far.standing(one.run, one.scorers, one.questions) for one in surveys]
     drawn = {
         name: {theme: figure for theme in THEMES if (figure := draw(surveys, theme))}
-        for name, draw in figures.FIGURES.items()
+        for name, draw in run_figures.FIGURES.items()
     }
-    images = _embedded(drawn, pens.vector)
-    paths = _write(target, drawn, pdf, runpage.page(surveys, results, images, extra))
-    return Report(paths, scoreboard.scores([one.label for one in surveys], results), results=tuple(results))
+    images = _embedded(drawn, plotting.vector)
+    paths = _write(target, drawn, pdf, run_page.page(surveys, results, images, extra))
+    return Report(paths, run_tables.scores([one.label for one in surveys], results), results=tuple(results))
 
 
 Drawn = Mapping[str, Mapping[Literal["light", "dark"], "Figure"]]
@@ -128,7 +142,7 @@ def _write(target: Path, drawn: Drawn, pdf: bool, page: str) -> tuple[Path, ...]
     content = {MARK: page.encode("utf-8", "replace")}
     for name, themes in drawn.items():
         for form in FORMS[: 1 + pdf] if themes else ():
-            content[f"{name}.{form}"] = curves.save(themes["light"], form, "light")
+            content[f"{name}.{form}"] = training_figures.save(themes["light"], form, "light")
     for name, one in content.items():
         write_whole(target / name, one)
     return tuple(target / name for name in (*list(content)[1:], MARK))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from atommem_cli import glyphs
-from atommem_cli.errors import BackendError, MissingExtra
-from atommem_cli.servers import proxied
+from atommem_cli.core import safe_text
+from atommem_cli.core.errors import BackendError, MissingExtra
+from atommem_cli.models.http import proxied
 
 _TIMEOUT = 120.0
 """Seconds that a server may take to begin a response, and then to end it."""
@@ -114,7 +114,7 @@ def sweep(path: str) -> None:
 
 def sentence(error: Exception, path: str, url: str) -> str:
     """What an error of chromadb means to the user."""
-    reason = glyphs.visible(" ".join(str(error).split()))[:200] or type(error).__name__
+    reason = safe_text.visible(" ".join(str(error).split()))[:200] or type(error).__name__
     if url:
         return f"the Chroma server at {url}{proxied(url)} does not serve (start one: chroma run): {reason}"
     if path and shutil.disk_usage(Path(path).expanduser()).free < _FULL:

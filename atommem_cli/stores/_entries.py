@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from atommem_cli.memory import Change
+from atommem_cli.core.memory import Change
 
 
 def name(episode: str, entry: int) -> str:

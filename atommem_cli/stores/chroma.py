@@ -28,16 +28,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from atommem_cli import credentials
-from atommem_cli.errors import AtommemError, BackendError
-from atommem_cli.memory import Change
-from atommem_cli.sections import OPERATIONAL, Section
+from atommem_cli.config import credentials
+from atommem_cli.config.schema import OPERATIONAL, Section
+from atommem_cli.core.errors import AtommemError, BackendError
+from atommem_cli.core.memory import Change
+from atommem_cli.core.types import MemoryEntry
 from atommem_cli.stores import _client, _entries
 from atommem_cli.stores._mirror import Mirror
-from atommem_cli.types import MemoryEntry
 
 if TYPE_CHECKING:
-    from atommem_cli.memory import Vector
+    from atommem_cli.core.memory import Vector
 
 _WORN = 5_000
 """Removed entries after which a collection is made anew, unless more than that are alive."""

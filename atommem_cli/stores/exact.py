@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from atommem_cli.memory import Change
-from atommem_cli.sections import Section
+from atommem_cli.config.schema import Section
+from atommem_cli.core.memory import Change
+from atommem_cli.core.types import MemoryEntry
 from atommem_cli.stores._mirror import Mirror
-from atommem_cli.types import MemoryEntry
 
 if TYPE_CHECKING:
-    from atommem_cli.memory import Vector
+    from atommem_cli.core.memory import Vector
 
 
 class Options(Section):

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from atommem_cli.core.stream_facts import UNKNOWN
 from atommem_cli.tasks._style import RELATIONS, Pair, Replacement
-from atommem_cli.worlds import UNKNOWN
 
 _NAMES = (
     "mara/mira joren/joran tilda/tilde oskar/oskan selin/selim bruno/bruna edda/edna falko/falka hanno/hanna "

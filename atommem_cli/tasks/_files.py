@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from atommem_cli.errors import BackendError, SourceError
-from atommem_cli.taskfiles import SPLIT_WORDS, SPLITS
+from atommem_cli.core.errors import BackendError, SourceError
+from atommem_cli.data.files import SPLIT_WORDS, SPLITS
 
 COMPRESSED = (".gz", ".bz2", ".xz")
 FORMATS = (".jsonl", ".json", ".parquet")

@@ -18,17 +18,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from atommem_cli.apart import asked, digest
-from atommem_cli.errors import UsageError
-from atommem_cli.sections import Section
-from atommem_cli.seeds import derive
-from atommem_cli.taskfiles import TASKS, Filter, Plan, Request, read_manifest, sha256
+from atommem_cli.config.schema import Section
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.seeds import derive
+from atommem_cli.core.types import Document, Support, Task
+from atommem_cli.data.files import TASKS, Filter, Plan, Request, read_manifest, sha256
+from atommem_cli.data.split_guard import asked, digest
+from atommem_cli.tasks._document_pool import Entry, Questions, Shelf, Writer
 from atommem_cli.tasks._files import files
 from atommem_cli.tasks._hub import read_hub
 from atommem_cli.tasks._records import Layout, RawRow, Record, other_split, read_local
-from atommem_cli.tasks._shelf import Entry, Questions, Shelf, Writer
 from atommem_cli.tasks._swap import Own, extent, names, swap
-from atommem_cli.types import Document, Support, Task
 
 MOST_QUESTIONS = 10
 SINGLE = 0.5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from atommem_cli import hub
-from atommem_cli.errors import SourceError
+from atommem_cli.core.errors import SourceError
+from atommem_cli.models import hub
 from atommem_cli.tasks._records import OPTIONAL, Layout, RawRow, conformed
 from atommem_cli.tasks._schema import Mismatch
 

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.taskfiles import SPLIT_WORDS
+from atommem_cli.data.files import SPLIT_WORDS
 
 BLOCK = 1 << 20
 """Characters of an array that are read at once, at least."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from atommem_cli.errors import SourceError
-from atommem_cli.taskfiles import sha256
+from atommem_cli.core.errors import SourceError
+from atommem_cli.core.types import Question
+from atommem_cli.data.files import sha256
 from atommem_cli.tasks import _json
 from atommem_cli.tasks._files import files, suffix
 from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._schema import Mismatch, conform
-from atommem_cli.types import Question
 
 RawRow = Mapping[str, Any]
 _ALIASES = ("answer_aliases", "aliases")

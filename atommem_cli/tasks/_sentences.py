@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from atommem_cli.core.types import Question
 from atommem_cli.tasks._records import Record, answers
-from atommem_cli.types import Question
 
 SCHEMA: Mapping[str, Any] = {
     "id": str,

@@ -23,8 +23,8 @@ from itertools import pairwise
 from random import Random
 from typing import Literal, NamedTuple
 
+from atommem_cli.core.types import Document, Question, Support, Task
 from atommem_cli.tasks._swap_words import ENDS, KEPT, MIDDLES, SMALL, STARTS, VOWELS
-from atommem_cli.types import Document, Question, Support, Task
 
 Extent = Literal["answer", "question", "documents", "nothing"]
 """How far a question is swapped: its answer is new; else a name in its text; else only names in its documents."""

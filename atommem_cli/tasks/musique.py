@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from atommem_cli.taskfiles import Plan, Request
+from atommem_cli.core.types import Question
+from atommem_cli.data.files import Plan, Request
 from atommem_cli.tasks import _haystack, _records
 from atommem_cli.tasks._haystack import Options
 from atommem_cli.tasks._records import Layout, Record, answers
-from atommem_cli.types import Question
 
 __all__ = ["LAYOUT", "Options", "build", "inputs"]
 

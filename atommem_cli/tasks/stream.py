@@ -20,15 +20,15 @@ from typing import Annotated, Literal, NamedTuple, cast
 
 from pydantic import Field, model_validator
 
-from atommem_cli.errors import UsageError
-from atommem_cli.sections import Section
-from atommem_cli.seeds import derive
-from atommem_cli.taskfiles import Plan, Request
+from atommem_cli.config.schema import Section
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.seeds import derive
+from atommem_cli.core.stream_facts import UNKNOWN, Key, State, answer, final_state, follow
+from atommem_cli.core.types import Document, OpKind, Question, Support, Task
+from atommem_cli.data.files import Plan, Request
 from atommem_cli.tasks import _closed, _rich
 from atommem_cli.tasks._history import Budget, Rates, World, event
 from atommem_cli.tasks._style import PERSONAL, RELATIONS, Replacement, Style
-from atommem_cli.types import Document, OpKind, Question, Support, Task
-from atommem_cli.worlds import UNKNOWN, Key, State, answer, final_state, follow
 
 NAME = "stream"
 LICENCE = "Apache-2.0"

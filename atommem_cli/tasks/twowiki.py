@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from atommem_cli.taskfiles import Plan, Request
+from atommem_cli.data.files import Plan, Request
 from atommem_cli.tasks import _haystack, _records, _sentences
 from atommem_cli.tasks._haystack import Options
 from atommem_cli.tasks._records import Layout

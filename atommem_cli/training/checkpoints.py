@@ -21,11 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli.errors import SourceError
-from atommem_cli.jsonlines import Lines, read_lines, write_whole
-from atommem_cli.recipe import Recipe
-from atommem_cli.training import damage, ranks
-from atommem_cli.types import Progress
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.errors import SourceError
+from atommem_cli.core.files import Lines, read_lines, write_whole
+from atommem_cli.core.types import Progress
+from atommem_cli.training import damage, distributed
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -172,7 +172,7 @@ def callback(
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             folder = out / "checkpoints" / f"{PREFIX}{state.global_step}"
-            ranks.wait()  # each writes a part of it
+            distributed.wait()  # each writes a part of it
             if state.is_world_process_zero and folder.is_dir():
                 write_whole(folder / "recipe.yaml", recipe.dump())
                 damage.mark(folder)

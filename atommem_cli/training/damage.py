@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.jsonlines import write_whole
+from atommem_cli.core.files import write_whole
 
 MARK = "whole.json"
 _STATE = "trainer_state.json"

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atommem_cli import rewards
-from atommem_cli.calls import UNANSWERED
-from atommem_cli.errors import RunMismatch, UsageError
-from atommem_cli.evidence import replay
-from atommem_cli.evidence.runs import Run
-from atommem_cli.recipe import Recipe
-from atommem_cli.training import rows
-from atommem_cli.training.words import Words
-from atommem_cli.types import Task, Trajectory
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.calls import UNANSWERED
+from atommem_cli.core.errors import RunMismatch, UsageError
+from atommem_cli.core.types import Task, Trajectory
+from atommem_cli.replay import replay
+from atommem_cli.runs.reader import Run
+from atommem_cli.scoring import rewards
+from atommem_cli.training import sft_rows
+from atommem_cli.training.step_tokens import Words
 
 
 @dataclass(slots=True)
 class Demonstrations:
     """What the runs of a recipe hold."""
 
-    rows: list[rows.Example] = field(default_factory=list)
+    rows: list[sft_rows.Example] = field(default_factory=list)
     """One per model call of a kept trajectory, in the order of runs, tasks and steps."""
     trajectories: int = 0
     """That came to their end, failed ones apart."""
@@ -55,7 +55,7 @@ def collect(recipe: Recipe, words: Words, longest: int | None) -> Demonstrations
         found.kept += 1
         for step in trajectory.transitions:
             asked = step.generation.finish not in UNANSWERED
-            row = rows.row(task.id, words.prompt(step), words.completion(step)) if asked else None
+            row = sft_rows.row(task.id, words.prompt(step), words.completion(step)) if asked else None
             if row is None or not row.completion or (limit is not None and row.tokens > limit):
                 found.dropped += 1
             else:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.errors import Diverged
-from atommem_cli.jsonlines import Lines, whole_lines
-from atommem_cli.training import ranks
+from atommem_cli.core.errors import Diverged
+from atommem_cli.core.files import Lines, whole_lines
+from atommem_cli.models.loading import LARGEST, not_finite
+from atommem_cli.training import distributed
 from atommem_cli.training.checkpoints import METRICS, number, whole
-from atommem_cli.weights import LARGEST, not_finite
 
 
 class FoundError(Exception):
@@ -40,7 +40,7 @@ def agree(update: int, what: str | None, sound: int) -> None:
     Raises:
         FoundError: one has.
     """
-    found = next((one for one in ranks.gather([what]) if one), None)
+    found = next((one for one in distributed.gather([what]) if one), None)
     if found is not None:
         raise FoundError(update, found, max(0, sound))
 

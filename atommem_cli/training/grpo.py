@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atommem_cli import evaluation, identity, metrics, records, rewards
-from atommem_cli.assembly import Parts, assemble
-from atommem_cli.errors import SourceError
-from atommem_cli.jsonlines import read_json
-from atommem_cli.recipe import Recipe
-from atommem_cli.taskfiles import Manifest, TaskFile, read_manifest, verify
-from atommem_cli.training import checkpoints, ranks, running, settings, student
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.errors import SourceError
+from atommem_cli.core.files import read_json
+from atommem_cli.core.types import Progress
+from atommem_cli.data.files import Manifest, TaskFile, read_manifest, verify
+from atommem_cli.running import evaluation
+from atommem_cli.running.build import Parts, assemble
+from atommem_cli.runs import identity, writer
+from atommem_cli.scoring import metrics, rewards
+from atommem_cli.training import checkpoints, distributed, learners, loop, trl_config
+from atommem_cli.training.learners import Learner
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch
-from atommem_cli.training.student import Learner
-from atommem_cli.types import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def train(
     *,
     command: Sequence[str] = (),
     progress: Progress | None = None,
-    say: running.Say = running.nothing,
+    say: loop.Say = loop.nothing,
 ) -> dict[str, Any]:
     """Train to the recipe's end; continues a training that was begun in the same folder.
 
@@ -66,22 +68,22 @@ def train(
         Diverged: something is not finite, now or when the folder was last worked on.
         Interrupted: the user stopped it; the last checkpoint is on disk.
     """
-    student.check(recipe)
+    learners.check(recipe)
     rewards.check(recipe.grpo.rewards, "grpo.rewards", metrics.never(recipe.agent.model_extra))
     tasks = _Tasks.of(recipe)
-    config = settings.grpo(recipe, out, validated=tasks.validated, processes=ranks.count())
+    config = trl_config.grpo(recipe, out, validated=tasks.validated, processes=distributed.count())
     _enough(config, len(tasks.train))
-    adapters = student.adapters(recipe.grpo.lora, "grpo.lora")
-    learner = student.load(recipe)
+    adapters = learners.adapters(recipe.grpo.lora, "grpo.lora")
+    learner = learners.load(recipe)
     known = {
         "command": "grpo",
         "recipe": recipe.training("grpo"),
         identity.SOURCES: identity.sources(recipe),
         "tasks": [manifest.sha256 if manifest else "" for manifest in tasks.manifests],
         "start": learner.digest,
-        "processes": ranks.count(),
+        "processes": distributed.count(),
     }
-    with running.session(out, known, recipe, command):
+    with loop.session(out, known, recipe, command):
         if not (out / "summary.json").exists():
             _train(recipe, out, tasks, config, adapters, learner, progress, say)
         return read_json(out / "summary.json")
@@ -95,17 +97,17 @@ def _train(
     adapters: Any,
     learner: Learner,
     progress: Progress | None,
-    say: running.Say,
+    say: loop.Say,
 ) -> None:
     from datasets import Dataset
 
     from atommem_cli.training.trainer import TrajectoryGRPOTrainer
 
-    checkpoint, spent = running.resume(out, "grpo.trainer", config, say)
+    checkpoint, spent = loop.resume(out, "grpo.trainer", config, say)
     if config.use_vllm and config.vllm_max_model_length:
         learner.turns.window = min(learner.turns.window or config.vllm_max_model_length, config.vllm_max_model_length)
     policy = LearningPolicy(learner)
-    parts = assemble(recipe, out / f"rank-{ranks.own()}", policy)
+    parts = assemble(recipe, out / f"rank-{distributed.own()}", policy)
     try:
         trainer = TrajectoryGRPOTrainer(
             parts,
@@ -113,20 +115,20 @@ def _train(
             tasks.train,
             tasks.validation,
             _Keeper(recipe, out, parts, policy, config.num_generations),
-            model=running.rooted(learner, out),
+            model=loop.rooted(learner, out),
             args=config,
             processing_class=learner.tokenizer,
             peft_config=adapters,
             train_dataset=Dataset.from_dict({"prompt": [str(i) for i in order(config, len(tasks.train))]}),
             eval_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(tasks.validated)]}),
         )
-        running.quiet(trainer)
+        loop.quiet(trainer)
         trainer.add_callback(checkpoints.callback(out, recipe, spent=spent, progress=progress, remark=_remark))
         lower = "grpo.micro_batch_tokens, grpo.trainer.per_device_train_batch_size"
-        running.fit(trainer, out, checkpoint, "grpo.trainer", lower)
+        loop.fit(trainer, out, checkpoint, "grpo.trainer", lower)
     finally:
         parts.close()
-    running.finish(trainer, recipe, out)
+    loop.finish(trainer, recipe, out)
 
 
 def _enough(config: Any, tasks: int) -> None:
@@ -176,7 +178,7 @@ def order(config: Any, tasks: int) -> list[int]:
 
 
 def _remark(line: dict[str, Any]) -> str:
-    flat, reward = 100 * (line.get(running.FLAT) or 0), line.get("reward") or 0
+    flat, reward = 100 * (line.get(loop.FLAT) or 0), line.get("reward") or 0
     return f"reward {reward:.2f}, groups without spread {flat:.0f} %"
 
 
@@ -195,8 +197,8 @@ class _Keeper:
         every = self.recipe.grpo.keep_rollouts
         if not every or update % every:
             return
-        everything = ranks.gather(list(zip(played.tasks, played.trajectories, strict=True)))
-        if ranks.own():
+        everything = distributed.gather(list(zip(played.tasks, played.trajectories, strict=True)))
+        if distributed.own():
             return
         path = self.out / "rollouts" / f"step-{update:05d}"
         scorers = self.recipe.eval.scorers or metrics.default_scorers(everything[0][0].source)
@@ -214,7 +216,7 @@ class _Keeper:
             "policy": self.policy.describe(),
             "embedder": self.parts.vectors.describe(),
         }
-        with records.RunFolder(path, known, recipe.dump()) as folder:
+        with writer.RunFolder(path, known, recipe.dump()) as folder:
             for task, trajectory in everything:
                 scores = evaluation.score(task.questions, trajectory.answers, scorers)
                 folder.write_trajectory(trajectory, scores)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from atommem_cli import plugins, seeds
-from atommem_cli.calls import Message
-from atommem_cli.errors import UsageError
+from atommem_cli.config import plugins
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core import seeds
+from atommem_cli.core.calls import Message
+from atommem_cli.core.errors import UsageError
 from atommem_cli.policies.hf import TINY
-from atommem_cli.recipe import Recipe
-from atommem_cli.training.rows import Example, row
-from atommem_cli.training.words import Words
+from atommem_cli.training.sft_rows import Example, row
+from atommem_cli.training.step_tokens import Words
 
 COPIES = 0.6
 """Share of the rows that are of the first exercise."""

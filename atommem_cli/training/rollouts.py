@@ -15,18 +15,18 @@ from typing import Any
 import torch
 from trl.models import unwrap_model_for_generation
 
-from atommem_cli.assembly import Parts
-from atommem_cli.batches import PromptRow, prompt_batches
-from atommem_cli.calls import Generation
-from atommem_cli.chat import OffsetTokenizer
-from atommem_cli.clock import Clock
-from atommem_cli.episode import Call
-from atommem_cli.errors import Diverged
-from atommem_cli.generation import Sampling, complete
-from atommem_cli.text import Tokenizer
-from atommem_cli.training.ranks import gather
-from atommem_cli.training.student import Learner
-from atommem_cli.types import Chunk, Task, Trajectory
+from atommem_cli.core.calls import Generation
+from atommem_cli.core.chunking import Tokenizer
+from atommem_cli.core.clock import Clock
+from atommem_cli.core.episode import Call
+from atommem_cli.core.errors import Diverged
+from atommem_cli.core.types import Chunk, Task, Trajectory
+from atommem_cli.models.batching import PromptRow, prompt_batches
+from atommem_cli.models.chat import OffsetTokenizer
+from atommem_cli.models.generation import Sampling, complete
+from atommem_cli.running.build import Parts
+from atommem_cli.training.distributed import gather
+from atommem_cli.training.learners import Learner
 
 _GREEDY = Sampling(temperature=0.0)
 

@@ -6,29 +6,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli import identity, metrics, rewards, tiny
-from atommem_cli import recipe as recipes
-from atommem_cli.errors import RecipeError
-from atommem_cli.jsonlines import read_json
-from atommem_cli.recipe import Recipe
+from atommem_cli.config import recipe as recipes
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.errors import RecipeError
+from atommem_cli.core.files import read_json
+from atommem_cli.core.types import Progress
+from atommem_cli.models import tiny
+from atommem_cli.models.loading import load_model
+from atommem_cli.runs import identity
+from atommem_cli.scoring import metrics, rewards
 from atommem_cli.training import (
     checkpoints,
     damage,
     demonstrations,
-    planning,
-    ranks,
+    distributed,
+    learners,
+    loop,
+    plan_sft,
     recall,
-    rows,
-    running,
-    settings,
-    student,
+    sft_rows,
+    step_tokens,
+    trl_config,
 )
-from atommem_cli.training import words as wording
 from atommem_cli.training.demonstrations import Demonstrations
-from atommem_cli.training.planning import SftPlan, tables
-from atommem_cli.training.student import Learner
-from atommem_cli.types import Progress
-from atommem_cli.weights import load_model
+from atommem_cli.training.learners import Learner
+from atommem_cli.training.plan_sft import SftPlan, tables
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,12 +54,12 @@ def plan(recipe: Recipe, processes: int | None = None, *, sharded: bool = False)
     Raises:
         UsageError, BackendError: see `train`.
     """
-    count = ranks.count() if processes is None else settings.together(processes)
+    count = distributed.count() if processes is None else trl_config.together(processes)
     config = _check(recipe, Path())
     _, options = recipes.plugin("policies", recipe.policy)
-    found = demonstrations.collect(recipe, wording.outline(options), config.max_length)
+    found = demonstrations.collect(recipe, step_tokens.outline(options), config.max_length)
     training, validation = _split(recipe, found)
-    return planning.count(recipe, found, training, validation, config, count, sharded=sharded)
+    return plan_sft.count(recipe, found, training, validation, config, count, sharded=sharded)
 
 
 def train(
@@ -66,7 +68,7 @@ def train(
     *,
     command: Sequence[str] = (),
     progress: Progress | None = None,
-    say: running.Say = running.nothing,
+    say: loop.Say = loop.nothing,
 ) -> dict[str, Any]:
     """Train to the recipe's end; continues a training that was begun in the same folder.
 
@@ -85,36 +87,36 @@ def train(
         Interrupted: the user stopped it; the last checkpoint is on disk.
     """
     config = _check(recipe, out)
-    learner = student.load(recipe)
-    found = demonstrations.collect(recipe, wording.of(learner), config.max_length)
+    learner = learners.load(recipe)
+    found = demonstrations.collect(recipe, step_tokens.of(learner), config.max_length)
     training, validation = _split(recipe, found)
     known = {
         "command": "sft",
         "recipe": recipe.training("sft"),
         identity.SOURCES: identity.sources(recipe),
         "start": learner.digest,
-        "rows": rows.digest(training, validation),
-        "processes": ranks.count(),
+        "rows": sft_rows.digest(training, validation),
+        "processes": distributed.count(),
     }
-    with running.session(out, known, recipe, command):
+    with loop.session(out, known, recipe, command):
         if not (out / "summary.json").exists():
             if recipe.sft.recall is not None:
                 _recall(recipe, out / RECALL, learner, progress, say)
             trainer = _trainer(
-                running.rooted(learner, out),
+                loop.rooted(learner, out),
                 learner,
                 _config(recipe, out, validated=bool(validation)),
-                rows.dataset(training),
-                rows.dataset(validation) if validation else None,
-                student.adapters(recipe.sft.lora, "sft.lora"),
+                sft_rows.dataset(training),
+                sft_rows.dataset(validation) if validation else None,
+                learners.adapters(recipe.sft.lora, "sft.lora"),
             )
             _fit(trainer, recipe, out, "sft.trainer", progress, say)
-            running.finish(trainer, recipe, out)
+            loop.finish(trainer, recipe, out)
         return read_json(out / "summary.json")
 
 
-def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[rows.Example], list[rows.Example]]:
-    return rows.hold_out(found.rows, recipe.sft.holdout, recipe.seed)
+def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[sft_rows.Example], list[sft_rows.Example]]:
+    return sft_rows.hold_out(found.rows, recipe.sft.holdout, recipe.seed)
 
 
 # --- settings
@@ -122,10 +124,10 @@ def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[rows.Example], l
 
 def _check(recipe: Recipe, out: Path) -> Any:
     """Find what is wrong before anything loads; TRL's configuration."""
-    student.check(recipe)
+    learners.check(recipe)
     rewards.check(recipe.sft.rewards, "sft.rewards", metrics.never(recipe.agent.model_extra))
     recall.check(recipe)
-    student.adapters(recipe.sft.lora, "sft.lora")
+    learners.adapters(recipe.sft.lora, "sft.lora")
     if recipe.sft.recall is not None:
         _recall_config(recipe, out)
     return _config(recipe, out, validated=recipe.sft.holdout > 0)
@@ -133,7 +135,7 @@ def _check(recipe: Recipe, out: Path) -> Any:
 
 def _config(recipe: Recipe, out: Path, *, validated: bool) -> Any:
     """TRL's keywords; of several checkpoints the best by validation is kept, unless the recipe says otherwise."""
-    given = {**_BASE, **settings.taught(recipe.sft.trainer, "sft.trainer")}
+    given = {**_BASE, **trl_config.taught(recipe.sft.trainer, "sft.trainer")}
     if validated:
         saves = given.get("save_strategy", "steps")
         ours = {"eval_strategy": saves, "metric_for_best_model": "eval_loss"}
@@ -141,7 +143,7 @@ def _config(recipe: Recipe, out: Path, *, validated: bool) -> Any:
             ours["eval_steps"] = given["save_steps"]
         ours["load_best_model_at_end"] = saves != "no" and given.get("eval_strategy", saves) == saves
         given = {**ours, **given}
-    return settings.sft(recipe, out, given)
+    return trl_config.sft(recipe, out, given)
 
 
 def _recall_config(recipe: Recipe, out: Path) -> Any:
@@ -149,29 +151,29 @@ def _recall_config(recipe: Recipe, out: Path) -> Any:
     once = {"num_train_epochs": 1, "max_steps": -1, "train_sampling_strategy": "sequential"}
     once |= {"eval_strategy": "no", "load_best_model_at_end": False}
     given = {**_BASE, **recipe.sft.trainer, **once, **recipe.sft.recall.trainer}
-    return settings.sft(recipe, out, given, "sft.recall.trainer")
+    return trl_config.sft(recipe, out, given, "sft.recall.trainer")
 
 
 # --- stages
 
 
-def _recall(recipe: Recipe, out: Path, learner: Learner, progress: Progress | None, say: running.Say) -> None:
+def _recall(recipe: Recipe, out: Path, learner: Learner, progress: Progress | None, say: loop.Say) -> None:
     """The stage that comes first; once it is complete, its model is loaded and nothing is trained."""
     assert recipe.sft.recall is not None
     folder = out / checkpoints.MODEL
     complete = folder.exists()
-    ranks.wait()
+    distributed.wait()
     if not complete:
         out.mkdir(exist_ok=True)
-        exercises = recall.rows(wording.of(learner), recipe.sft.recall.rows, recipe.seed)
-        trainer = _trainer(learner.model, learner, _recall_config(recipe, out), rows.dataset(exercises))
+        exercises = recall.rows(step_tokens.of(learner), recipe.sft.recall.rows, recipe.seed)
+        trainer = _trainer(learner.model, learner, _recall_config(recipe, out), sft_rows.dataset(exercises))
         _fit(trainer, recipe, out, "sft.recall.trainer", progress, say)
-        if not ranks.own():
+        if not distributed.own():
             draft = folder.with_name(f".{folder.name}")
             tiny.save(draft, learner.model, learner.tokenizer)
             damage.flush(draft)
             draft.rename(folder)
-        ranks.wait()
+        distributed.wait()
     learner.model = load_model(str(folder), "auto")
 
 
@@ -201,18 +203,18 @@ def _trainer(
         )
     except ValueError as error:
         raise RecipeError(f"sft.trainer: {' '.join(str(error).split())}") from None
-    running.quiet(trainer)
+    loop.quiet(trainer)
     return trainer
 
 
-def _fit(trainer: Any, recipe: Recipe, out: Path, key: str, progress: Progress | None, say: running.Say) -> None:
-    checkpoint, spent = running.resume(out, key, trainer.args, say)
+def _fit(trainer: Any, recipe: Recipe, out: Path, key: str, progress: Progress | None, say: loop.Say) -> None:
+    checkpoint, spent = loop.resume(out, key, trainer.args, say)
     if checkpoint:
         logged = read_json(checkpoint / "trainer_state.json")["log_history"]
         # TRL counts tokens in the process only; a resumed run goes on counting.
         trainer._total_train_tokens = max((line.get("num_tokens", 0) for line in logged), default=0)
     trainer.add_callback(checkpoints.callback(out, recipe, spent=spent, progress=progress, remark=_remark))
-    running.fit(trainer, out, checkpoint, key, "sft.trainer.per_device_train_batch_size")
+    loop.fit(trainer, out, checkpoint, key, "sft.trainer.per_device_train_batch_size")
 
 
 def _remark(line: dict[str, Any]) -> str:

@@ -24,15 +24,15 @@ from torch import Tensor
 from trl import GRPOTrainer
 from trl.trainer.utils import pad
 
-from atommem_cli.assembly import Parts
-from atommem_cli.rewards import REWARDS
-from atommem_cli.training import dynamics, packing
+from atommem_cli.core.types import Task
+from atommem_cli.running.build import Parts
+from atommem_cli.scoring.rewards import REWARDS
+from atommem_cli.training import grpo_rows, rollout_metrics
+from atommem_cli.training.distributed import gather
 from atommem_cli.training.divergence import agree
+from atommem_cli.training.grpo_rows import Counts, TrainingRow
 from atommem_cli.training.importance import importance_ratio
-from atommem_cli.training.packing import Counts, TrainingRow
-from atommem_cli.training.ranks import gather
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch, play
-from atommem_cli.types import Task
 
 Keep = Callable[[int, PlayedBatch], None]
 
@@ -107,7 +107,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         nothing = TrainingRow((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0)
         last = []
         for trajectory in played.trajectories:
-            rows = packing.rows_of(trajectory, 0.0, mask_truncated=False)
+            rows = grpo_rows.rows_of(trajectory, 0.0, mask_truncated=False)
             last.append(rows[-1] if rows else nothing)
             if mode == "train":  # TRL counts the last call itself
                 self.state.num_input_tokens_seen += sum(row.tokens for row in rows[:-1])
@@ -161,28 +161,28 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _expand(self, played: PlayedBatch, advantages: Sequence[float]) -> list[list[dict[str, Tensor]]]:
         recipe, args = self._parts.recipe, self.args
         made = [
-            packing.rows_of(trajectory, advantage, mask_truncated=self.mask_truncated_completions)
+            grpo_rows.rows_of(trajectory, advantage, mask_truncated=self.mask_truncated_completions)
             for trajectory, advantage in zip(played.trajectories, advantages, strict=True)
         ]
         local = [(sum(len(row.completion) for rows in made for row in rows), sum(map(len, made)), sum(map(bool, made)))]
         counts = Counts(*map(sum, zip(*gather(local), strict=True)))
-        made = [packing.weighted(rows, recipe.grpo.unit, counts) for rows in made]
+        made = [grpo_rows.weighted(rows, recipe.grpo.unit, counts) for rows in made]
         # Rows whose advantage is 0 have no gradient of their own; only KL and entropy act on them.
         every = self.beta != 0 or self._entropy_bonus_enabled
         trained = [rows for rows in made if rows and (every or abs(rows[0].advantage) > NOTHING)]
         order = torch.randperm(len(trained), generator=self._shuffler()).tolist()
         accumulation = args.gradient_accumulation_steps
-        dealt = packing.slots(
+        dealt = grpo_rows.slots(
             [trained[at] for at in order],
             args.steps_per_generation // accumulation,
             accumulation,
             recipe.grpo.micro_batch_tokens,
         )
         self._log_batch(sum(map(len, made)), dealt)
-        shape = packing.common_shape(gather([[[len(batch) for batch in slot] for slot in dealt]]))
+        shape = grpo_rows.common_shape(gather([[[len(batch) for batch in slot] for slot in dealt]]))
         filler = TrainingRow((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0, weight=0.0)
         normaliser = torch.tensor(float(counts.tokens), device=self.accelerator.device)
-        return [[self._tensors(batch, normaliser) for batch in slot] for slot in packing.level(dealt, shape, filler)]
+        return [[self._tensors(batch, normaliser) for batch in slot] for slot in grpo_rows.level(dealt, shape, filler)]
 
     def _tensors(self, rows: Sequence[TrainingRow], normaliser: Tensor) -> dict[str, Tensor]:
         """A micro-batch as TRL's loss takes it: (R, P) prompts, (R, C) completions, (R,) advantages."""
@@ -277,8 +277,8 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._playing += played.seconds
         for key in [key for key in self._metrics[mode] if key.startswith("completions/")]:
             del self._metrics[mode][key]  # TRL saw the last call of each episode only
-        local = dynamics.sums(played.trajectories, self._policy.tokenizer)
-        for key, value in dynamics.means(dynamics.add(gather([local]))).items():
+        local = rollout_metrics.sums(played.trajectories, self._policy.tokenizer)
+        for key, value in rollout_metrics.means(rollout_metrics.add(gather([local]))).items():
             self._add(key, value)
         self._add("time/generate", played.clock.model)
         self._add("time/environment", played.seconds - played.clock.model)
@@ -286,7 +286,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _log_batch(self, made: int, dealt: Sequence[Sequence[Sequence[TrainingRow]]]) -> None:
         batches = [batch for slot in dealt for batch in slot]
         rows = sum(map(len, batches))
-        real, padded = sum(row.tokens for batch in batches for row in batch), sum(map(packing.padded_tokens, batches))
+        real, padded = sum(row.tokens for batch in batches for row in batch), sum(map(grpo_rows.padded_tokens, batches))
         mine = [(made, rows, real, padded)]
         made, rows, real, padded = map(sum, zip(*gather(mine), strict=True))
         self._add("batch/rows", rows)

@@ -7,11 +7,11 @@ from pathlib import Path
 from builders import Says, agent, episode, rollout, script, store, task
 
 import atommem_cli
-from atommem_cli.calls import Expects
-from atommem_cli.costing import bound_episode
-from atommem_cli.episode import Agent
-from atommem_cli.recipe import load
-from atommem_cli.types import MemoryOp, OpKind, Trajectory
+from atommem_cli.config.recipe import load
+from atommem_cli.core.calls import Expects
+from atommem_cli.core.episode import Agent
+from atommem_cli.core.types import MemoryOp, OpKind, Trajectory
+from atommem_cli.running.costing import bound_episode
 
 TWO = task(facts=["Ada was born in Velt.", "Bo lives in Dorn."])
 RELEASED = (Path(atommem_cli.__file__).parent / "dialects" / "released.yaml").read_text("utf-8")

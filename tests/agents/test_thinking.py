@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import Says, agent, episode, rollout, script, store, task
 
-from atommem_cli.types import OpKind, Trajectory
+from atommem_cli.core.types import OpKind, Trajectory
 
 ONE = task(facts=["Ada was born in Velt."])
 

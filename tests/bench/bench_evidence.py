@@ -49,8 +49,9 @@ def measure(words: Sequence[str]) -> None:
 
 def make(tasks: Path, run: Path, episodes: int) -> None:
     """A run of a script on so many tasks."""
-    from atommem_cli import evaluation, preparation
-    from atommem_cli import recipe as recipes
+    from atommem_cli.config import recipe as recipes
+    from atommem_cli.data import preparation
+    from atommem_cli.running import evaluation
 
     started = time.perf_counter()
     preparation.prepare("stream", out=tasks, split="validation", limit=episodes)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from atommem_cli import recipe as recipes
-from atommem_cli.assembly import assemble
-from atommem_cli.plugins import load
-from atommem_cli.records import RunFolder
-from atommem_cli.types import Document, Question, Task
+from atommem_cli.config import recipe as recipes
+from atommem_cli.config.plugins import load
+from atommem_cli.core.types import Document, Question, Task
+from atommem_cli.running.build import assemble
+from atommem_cli.runs.writer import RunFolder
 
 EPISODES, CHUNKS = 50, 19
 PEER_CPU_MS = 6.7

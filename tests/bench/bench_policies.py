@@ -15,12 +15,12 @@ from pathlib import Path
 
 import httpx
 
-from atommem_cli.calls import Expects, Finish, Message, Observation
-from atommem_cli.episode import Call
+from atommem_cli.core.calls import Expects, Finish, Message, Observation
+from atommem_cli.core.episode import Call
 from atommem_cli.policies import hf, openai_server
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from policies._server import Server
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from fake_server import Server
 
 PROMPTS = 32
 CALLS, AT_ONCE, LATENCY = 200, 16, 0.02

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtrit
 
-from atommem_cli.evidence.paired import paired
+from atommem_cli.compare.paired import paired
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "compare"))
 from test_paired import Run, drawn, family_errors, rejected, stated
 
 REPLICATES = 2000

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from atommem_cli import plugins
-from atommem_cli.memory import Change, Store
-from atommem_cli.types import MemoryEntry
+from atommem_cli.config import plugins
+from atommem_cli.core.memory import Change, Store
+from atommem_cli.core.types import MemoryEntry
 
 ROLLOUTS, ENTRIES, DIMENSION, K = 64, 200, 384, 6
 FETCH = 40_000

@@ -14,19 +14,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import torch
 from datasets import Dataset
-from training._worlds import data, recipe
+from training_recipes import data, recipe
 from trl import GRPOTrainer
 
-from atommem_cli.assembly import assemble
-from atommem_cli.recipe import Recipe
-from atommem_cli.rewards import REWARDS
-from atommem_cli.taskfiles import TaskFile
-from atommem_cli.training import packing, running, settings, student
-from atommem_cli.training.packing import TrainingRow
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.data.files import TaskFile
+from atommem_cli.running.build import assemble
+from atommem_cli.scoring.rewards import REWARDS
+from atommem_cli.training import grpo_rows, learners, loop, trl_config
+from atommem_cli.training.grpo_rows import TrainingRow
 from atommem_cli.training.rollouts import LearningPolicy
 from atommem_cli.training.trainer import TrajectoryGRPOTrainer
 
@@ -75,15 +75,15 @@ def ours(folder: Path) -> float:
 
 def trls(folder: Path) -> float:
     given = short()
-    learner = student.load(given)
+    learner = learners.load(given)
     parts = assemble(given, folder, LearningPolicy(learner))
     prompts = []
     for task in map(tasks_of(given).__getitem__, range(12)):
         request = next(parts.agent.play(parts.episode(task, 0, (), 0)))
         prompts.append([{"role": m.role, "content": m.content} for m in request.observation.messages])
-    config = settings.grpo(given, folder, validated=0, processes=1)
+    config = trl_config.grpo(given, folder, validated=0, processes=1)
     own = GRPOTrainer(
-        running.rooted(learner, folder),
+        loop.rooted(learner, folder),
         reward_funcs=[lambda completions, **_: [spread(c[0]["content"]) for c in completions]],
         args=config,
         processing_class=learner.tokenizer,
@@ -94,7 +94,7 @@ def trls(folder: Path) -> float:
 
 def _seconds(made: Any) -> float:
     """Median seconds of a step, after the first ones."""
-    running.quiet(made)
+    loop.quiet(made)
     made.train()
     times = [line["step_time"] for line in made.state.log_history if "step_time" in line]
     return statistics.median(times[WARM:])
@@ -105,7 +105,7 @@ def tasks_of(given: Recipe) -> TaskFile:
 
 
 def trainer(given: Recipe, folder: Path) -> TrajectoryGRPOTrainer:
-    learner = student.load(given)
+    learner = learners.load(given)
     policy = LearningPolicy(learner)
     tasks = tasks_of(given)
     return TrajectoryGRPOTrainer(
@@ -113,8 +113,8 @@ def trainer(given: Recipe, folder: Path) -> TrajectoryGRPOTrainer:
         policy,
         tasks,
         None,
-        model=running.rooted(learner, folder),
-        args=settings.grpo(given, folder, validated=0, processes=1),
+        model=loop.rooted(learner, folder),
+        args=trl_config.grpo(given, folder, validated=0, processes=1),
         processing_class=learner.tokenizer,
         train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(tasks))]}),
     )
@@ -141,7 +141,7 @@ def packed(folder: Path) -> None:
     widest = max(len(r.prompt) for r in everything), max(len(r.completion) for r in everything)
     at_once = 8192 // sum(widest)
     naive = [everything[at : at + at_once] for at in range(0, len(everything), at_once)]
-    [slot] = packing.slots(trajectories, 1, 1, 8192)
+    [slot] = grpo_rows.slots(trajectories, 1, 1, 8192)
     normaliser = torch.tensor(float(sum(len(row.completion) for row in everything)))
     batches = {
         "naive": [widen(made._tensors(rows, normaliser), *widest) for rows in naive],
@@ -153,7 +153,7 @@ def packed(folder: Path) -> None:
         seconds = {name: pass_over(made, batches[name]) for name in names}
         ratios.append(seconds["naive"] / seconds["packed"])
     waste = 1 - sum(r.tokens for r in everything) / (len(everything) * sum(widest))
-    left = 1 - sum(r.tokens for r in everything) / sum(map(packing.padded_tokens, slot))
+    left = 1 - sum(r.tokens for r in everything) / sum(map(grpo_rows.padded_tokens, slot))
     print(
         f"grpo, 20 contexts a trajectory: {statistics.median(ratios):.2f}x the tokens a second of one padded shape "
         f"({min(ratios):.2f}-{max(ratios):.2f} in {2 * PAIRS} pairs; padding {waste:.0%} -> {left:.0%}; goal 1.3x)"
@@ -188,7 +188,7 @@ def environment(folder: Path) -> None:
         eval_strategy="no",
     )  # fmt: skip
     made = trainer(given, folder / "environment")
-    running.quiet(made)
+    loop.quiet(made)
     made.train()
     lines = [line for line in made.state.log_history if "time/train" in line][2:]
     parts = {part: sum(line[f"time/{part}"] for line in lines) for part in ("generate", "environment", "train")}

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from commands import ATOMMEM, atommem, complaint
-from policies._server import Server, error
+from fake_server import Server, error
 
-from atommem_cli import glyphs, terminal
-from atommem_cli.cli import commands
-from atommem_cli.tables import Table
+from atommem_cli.cli import commands, terminal
+from atommem_cli.core import safe_text
+from atommem_cli.runs.tables import Table
 
 HOSTILE = "a\x1b[2Jb\x07c\x1b]0;T\x07d\u202ee\x00f\rg\x9b31mh\u200bi\u2028j"
 """ESC with CSI and OSC, BEL, a turned direction, NUL, CR, the one-byte CSI, no width, a line of its own."""
@@ -52,7 +52,7 @@ def test_json_is_the_same_value_without_a_hidden_character(capsys: pytest.Captur
     text = capsys.readouterr().out
     assert clean(text)
     assert json.loads(text) == value
-    assert json.loads(glyphs.json_text(value)) == value
+    assert json.loads(safe_text.json_text(value)) == value
     assert "äö 漢" in text
 
 

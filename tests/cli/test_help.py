@@ -13,10 +13,10 @@ import pytest
 from commands import atommem
 
 import atommem_cli
-from atommem_cli import command_line
-from atommem_cli import recipe as recipes
 from atommem_cli.cli import commands
 from atommem_cli.cli.options import ORDER, Ordered
+from atommem_cli.config import command_line
+from atommem_cli.config import recipe as recipes
 
 COMMANDS = [one.name or "" for one in commands.app.registered_commands]
 

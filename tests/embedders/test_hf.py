@@ -13,8 +13,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
+from atommem_cli.core.errors import MissingExtra, UsageError
 from atommem_cli.embedders import hf
-from atommem_cli.errors import MissingExtra, UsageError
 
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *"abcdefghij", *(f"word{i}" for i in range(50))]
 TEXTS = ["a b c", "d", "word1 word2 word3 word4 word5 word6", "b a c", "word7 a", "j i h g f e d c b a"] * 3

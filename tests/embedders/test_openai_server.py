@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from atommem_cli import servers
+from atommem_cli.core.errors import BackendError
+from atommem_cli.core.memory import TextTooLong
 from atommem_cli.embedders import openai_server
-from atommem_cli.errors import BackendError
-from atommem_cli.memory import TextTooLong
+from atommem_cli.models import http
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -89,7 +89,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(http, "_FIRST_WAIT", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 

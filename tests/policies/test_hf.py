@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from atommem_cli import plugins, tiny, weights
-from atommem_cli.batches import PromptRow, prompt_batches
-from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
-from atommem_cli.chat import Chat
-from atommem_cli.episode import Call, ServerPolicy
-from atommem_cli.errors import BackendError, MissingExtra, UsageError
+from atommem_cli.config import plugins
+from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
+from atommem_cli.core.episode import Call, ServerPolicy
+from atommem_cli.core.errors import BackendError, MissingExtra, UsageError
+from atommem_cli.models import loading, tiny
+from atommem_cli.models.batching import PromptRow, prompt_batches
+from atommem_cli.models.chat import Chat
+from atommem_cli.models.sampling import GumbelSampler
 from atommem_cli.policies import hf
-from atommem_cli.sampling import GumbelSampler
 
 WORDS = st.sampled_from(tiny.MARKS)
 CPU = torch.device("cpu")
@@ -134,7 +135,7 @@ def test_each_call_ends_by_its_end_token_or_at_its_own_limit() -> None:
 
 
 def test_padding_that_is_an_end_token_ends_no_reply(folder: Path, tmp_path: Path) -> None:
-    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
+    model, tokenizer = loading.load_model(str(folder), "auto"), loading.load_tokenizer(str(folder))
     tokenizer.pad_token = tokenizer.eos_token
     tiny.save(tmp_path, model, tokenizer)
     calls = [call("chunk " * i, most=1 + 3 * i, seed=i) for i in range(12)]
@@ -222,7 +223,7 @@ def test_other_seeds_say_other_things_and_greedy_has_none() -> None:
 
 def test_only_our_settings_act_whatever_the_model_folder_asks_for(folder: Path, tmp_path: Path) -> None:
     calls = [call("chunk " * i, most=30, seed=i) for i in range(5)]
-    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
+    model, tokenizer = loading.load_model(str(folder), "auto"), loading.load_tokenizer(str(folder))
     model.generation_config = GenerationConfig(
         do_sample=True, repetition_penalty=9.0, top_k=1, temperature=0.01, no_repeat_ngram_size=1, min_new_tokens=29,
         suppress_tokens=[20, 21, 22], eos_token_id=2, max_length=7,
@@ -238,7 +239,7 @@ def test_only_our_settings_act_whatever_the_model_folder_asks_for(folder: Path, 
 
 def plain_greedy(folder: Path, asked: Call) -> Generation:
     """Argmax by argmax, without `generate`."""
-    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
+    model, tokenizer = loading.load_model(str(folder), "auto"), loading.load_tokenizer(str(folder))
     prompt = Chat(tokenizer, "", thinking=False).prompt(asked.observation.messages)
     ids = torch.tensor([prompt])  # (1, P)
     written: list[int] = []
@@ -252,7 +253,7 @@ def plain_greedy(folder: Path, asked: Call) -> Generation:
 
 
 def test_every_end_token_of_the_model_ends_a_reply(folder: Path, tmp_path: Path) -> None:
-    model, tokenizer = weights.load_model(str(folder), "auto"), weights.load_tokenizer(str(folder))
+    model, tokenizer = loading.load_model(str(folder), "auto"), loading.load_tokenizer(str(folder))
     model.generation_config.eos_token_id = list(range(len(tokenizer)))
     tiny.save(tmp_path, model, tokenizer)
     replies = policy(tmp_path, temperature=1).generate([call("chunk", seed=i) for i in range(10)])
@@ -307,7 +308,7 @@ def test_a_prompt_does_not_change_overnight(form: str, expected: str) -> None:
 
 
 def test_a_tokenizer_without_chat_template_is_refused_before_weights_load(folder: Path, tmp_path: Path) -> None:
-    weights.load_tokenizer(str(folder)).save_pretrained(tmp_path)
+    loading.load_tokenizer(str(folder)).save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     with pytest.raises(UsageError, match=r"has no chat template: name an instruct model") as caught:
@@ -354,10 +355,10 @@ def test_a_folder_that_is_not_there_is_named(name: str) -> None:
 def test_running_out_of_memory_comes_with_advice() -> None:
     with (
         pytest.raises(BackendError, match=r"lower policy\.micro_batch_tokens"),
-        weights.memory_advice("policy.micro_batch_tokens"),
+        loading.memory_advice("policy.micro_batch_tokens"),
     ):
         torch.empty(2**50)
-    with pytest.raises(RuntimeError, match="inconsistent"), weights.memory_advice("policy.micro_batch_tokens"):
+    with pytest.raises(RuntimeError, match="inconsistent"), loading.memory_advice("policy.micro_batch_tokens"):
         torch.ones(2) @ torch.ones(3)
 
 

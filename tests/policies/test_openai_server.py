@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from policies._server import Answer, Server, choice, completion, error
+from fake_server import Answer, Server, choice, completion, error
 from pydantic import ValidationError
 
-from atommem_cli import servers
-from atommem_cli.calls import Expects, Finish, Generation, Message, Observation
-from atommem_cli.episode import Call, ServerPolicy
-from atommem_cli.errors import BackendError, UsageError
+from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
+from atommem_cli.core.episode import Call, ServerPolicy
+from atommem_cli.core.errors import BackendError, UsageError
+from atommem_cli.models import http
 from atommem_cli.policies import openai_server
 from atommem_cli.policies.openai_server import OpenAIServer, Options
 
@@ -176,12 +176,12 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_retry_after_in_every_form() -> None:
-    assert servers.retry_after("2.5") == 2.5
-    assert servers.retry_after("86400") == 60
+    assert http.retry_after("2.5") == 2.5
+    assert http.retry_after("86400") == 60
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 25 < servers.retry_after(soon) <= 30
+    assert 25 < http.retry_after(soon) <= 30
     for nothing in ("", "soon", "-3", "Mon, 01 Jan 2001 00:00:00 GMT", "1 hour"):
-        assert servers.retry_after(nothing) == 0
+        assert http.retry_after(nothing) == 0
 
 
 @pytest.mark.parametrize(
@@ -507,7 +507,7 @@ def test_an_attempt_has_a_deadline_whatever_comes(answer: Answer) -> None:
 
 
 def test_a_body_without_an_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "MOST", 1 << 20)
+    monkeypatch.setattr(http, "MOST", 1 << 20)
     with Server(Answer(flood=1 << 24)) as server:
         got = reply(policy(server, timeout_s=20, retries=0))
     assert got.error == f"{server.url} answered with more than 1 MiB"

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from commands import ATOMMEM, atommem
-from policies._server import Server
+from fake_server import Server
 
-from atommem_cli import evaluation, preparation
-from atommem_cli import recipe as recipes
-from atommem_cli.errors import BackendError
-from atommem_cli.recipe import Recipe
+from atommem_cli.config import recipe as recipes
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.errors import BackendError
+from atommem_cli.data import preparation
+from atommem_cli.running import evaluation
 
 TASKS = 8
 

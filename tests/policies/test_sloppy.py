@@ -10,12 +10,12 @@ from random import Random
 import builders
 import pytest
 
-from atommem_cli.calls import Expects, Observation
-from atommem_cli.episode import Call, Episode, Limits
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Call, Episode, Limits
+from atommem_cli.core.types import Document, Event, MemoryEntry, Outcome, Question, Task, Trajectory
 from atommem_cli.policies import scripted
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator, Rates
 from atommem_cli.tasks import stream
-from atommem_cli.types import Document, Event, MemoryEntry, Outcome, Question, Task, Trajectory
 
 LIMITS = Limits(reply=100, answer=20, reads=1)
 NEVER = Rates(store=0.0, read=0.0, update=0.0, delete=0.0)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import training_runs
 
-from atommem_cli.errors import BackendError, SourceError, UsageError
-from atommem_cli.reporting import history
-from atommem_cli.reporting.progress import TrainingSummary, details, everything, leading, table
+from atommem_cli.core.errors import BackendError, SourceError, UsageError
+from atommem_cli.reporting import training_history
 from atommem_cli.reporting.report import report
+from atommem_cli.reporting.training_summary import TrainingSummary, details, everything, leading, table
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>{{ 7 * 7 }}\ud800'
 
@@ -52,7 +52,7 @@ def validated(path: Path, *values: float, metric: str = "rewards/em/mean") -> Pa
 
 def test_first_best_and_last_of_exact_match_and_the_mean_over_runs(tmp_path: Path) -> None:
     folders = [validated(tmp_path / "a", 0.25, 0.75, 0.5), validated(tmp_path / "b", 0.35, 0.45, 0.45)]
-    runs = history.read_all(folders)
+    runs = training_history.read_all(folders)
     assert leading(runs)[0] == TrainingSummary("a", "rewards/em/mean", "validation", 3, 0.25, 0.75, 10, 0.5)
     shown = table(runs)
     assert shown.headers == ("run", "steps", "minutes", "of", "n", "first", "best", "last")
@@ -65,18 +65,18 @@ def test_first_best_and_last_of_exact_match_and_the_mean_over_runs(tmp_path: Pat
 
 
 def test_without_exact_match_the_reward_and_without_validation_the_smoothed_training(tmp_path: Path) -> None:
-    (run,) = history.read_all([validated(tmp_path / "a", 0.25, 0.75, metric="rewards/f1/mean")])
+    (run,) = training_history.read_all([validated(tmp_path / "a", 0.25, 0.75, metric="rewards/f1/mean")])
     assert [(one.metric, one.best) for one in leading([run])] == [("reward", 1.75)]
     bare = training_runs.folder(tmp_path / "b", [line(s, "train", reward=float(s)) for s in range(1, 11)])
-    (one,) = leading(history.read_all([bare]))
+    (one,) = leading(training_history.read_all([bare]))
     assert (one.kind, one.n, one.best_step) == ("train", 10, 10)
     assert (one.first, one.last) == pytest.approx((1.0, 10.0))
-    assert table(history.read_all([bare])).rows[0][3] == "reward, training"
+    assert table(training_history.read_all([bare])).rows[0][3] == "reward, training"
 
 
 def test_of_sft_the_lowest_loss_is_the_best(tmp_path: Path) -> None:
     lines = [line(s, "validation", loss=v, mean_token_accuracy=1 - v) for s, v in ((1, 0.5), (2, 0.2), (3, 0.3))]
-    runs = history.read_all([training_runs.folder(tmp_path / "a", lines, command="sft")])
+    runs = training_history.read_all([training_runs.folder(tmp_path / "a", lines, command="sft")])
     assert [(one.metric, one.best, one.best_step) for one in everything(runs)] == [
         ("loss", 0.2, 2),
         ("mean_token_accuracy", 0.8, 2),
@@ -86,7 +86,7 @@ def test_of_sft_the_lowest_loss_is_the_best(tmp_path: Path) -> None:
 
 
 def test_a_run_that_measured_nothing_has_its_row(tmp_path: Path) -> None:
-    runs = history.read_all([training_runs.folder(tmp_path / "a", [line(3, "train")])])
+    runs = training_history.read_all([training_runs.folder(tmp_path / "a", [line(3, "train")])])
     assert table(runs).rows == (("a", "3", "3.0", "nothing measured", "-", "-", "-", "-"),)
 
 
@@ -228,7 +228,7 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, damaged: str) -> 
 
 def test_lines_of_another_kind_are_passed_over(tmp_path: Path) -> None:
     lines = [line(1, "train", reward=1.0), line(2, "later", reward=5.0), {"step": 3, "kind": ["train"]}]
-    (run,) = history.read_all([training_runs.folder(tmp_path / "run", lines)])
+    (run,) = training_history.read_all([training_runs.folder(tmp_path / "run", lines)])
     assert run.steps == 1
 
 

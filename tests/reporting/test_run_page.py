@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import report_runs
 
-from atommem_cli.evidence.runs import Run
 from atommem_cli.reporting.report import report
+from atommem_cli.runs.reader import Run
 
 
 @pytest.fixture(scope="module")

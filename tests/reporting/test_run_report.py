@@ -15,16 +15,16 @@ import pytest
 import report_runs
 import training_runs
 
-from atommem_cli.errors import SourceError, UsageError
-from atommem_cli.evidence import hygiene, tallies
-from atommem_cli.evidence.causes import MISSED_BELOW, Cause
-from atommem_cli.evidence.runs import Run
-from atommem_cli.glyphs import cut, visible
-from atommem_cli.reporting import casebook, figures, standing, survey
-from atommem_cli.reporting.casebook import Prose, choose, pack, script_json
+from atommem_cli.core.errors import SourceError, UsageError
+from atommem_cli.core.safe_text import cut, visible
+from atommem_cli.core.types import OpKind
+from atommem_cli.explain import cause_counts, memory_quality
+from atommem_cli.explain.miss_causes import MISSED_BELOW, Cause
+from atommem_cli.reporting import episodes, run_figures, run_statistics, summary_so_far
+from atommem_cli.reporting.episodes import Prose, choose, pack, script_json
 from atommem_cli.reporting.report import report
-from atommem_cli.tables import Table
-from atommem_cli.types import OpKind
+from atommem_cli.runs.reader import Run
+from atommem_cli.runs.tables import Table
 
 
 class Page(HTMLParser):
@@ -106,7 +106,7 @@ def test_pieces_are_stored_once_and_long_texts_are_cut_with_a_note() -> None:
 
 
 def test_what_does_not_fit_is_left_out_prompts_first_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(casebook, "ROOM", 2_000)  # 100,000 for the 50 that are always granted
+    monkeypatch.setattr(episodes, "ROOM", 2_000)  # 100,000 for the 50 that are always granted
 
     def case(name: str, **texts: Any) -> Any:
         return {"name": name, "steps": [{"reply": Prose("r"), **texts}]}
@@ -143,7 +143,7 @@ def test_what_cannot_be_seen_is_spelled_out() -> None:
 
 def test_a_survey_counts_every_episode_whatever_is_shown(home: Path) -> None:
     run = Run(home / "sloppy")
-    taken = survey.take(run, "sloppy", 3)
+    taken = run_statistics.take(run, "sloppy", 3)
     lines = [json.loads(line) for line in (home / "sloppy" / "steps.jsonl").read_text().splitlines()]
     ops = [op for line in lines for op in line["ops"]]
     assert (len(taken.plays), len(taken.cases), taken.gaps) == (12, 3, [])
@@ -266,20 +266,20 @@ def test_a_run_that_was_never_judged_is_scored_by_the_others(home: Path, tmp_pat
     identity = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**identity, "scorers": ["judge", "em", "f1"]}))
     run = Run(folder)
-    taken = survey.take(run, "judged")
+    taken = run_statistics.take(run, "judged")
     assert taken.scorers == ("em", "f1")
-    assert list(standing.standing(run, taken.scorers, taken.questions)["scores"]) == ["em", "f1"]
+    assert list(summary_so_far.standing(run, taken.scorers, taken.questions)["scores"]) == ["em", "f1"]
     verdicts = [{"episode": name, "steps": line["steps"], "correct": [1.0]} for name, line in run.episodes.items()]
     (folder / "verdicts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in verdicts))
-    taken = survey.take(Run(folder), "judged")
+    taken = run_statistics.take(Run(folder), "judged")
     assert taken.scorers == ("judge", "em", "f1")
     assert {play.scores for play in taken.plays} == {(1.0,)}
 
 
 def test_every_cause_is_drawn_however_many_there_are(home: Path) -> None:
-    taken = survey.take(Run(home / "append"), "append", 1)
-    taken.causes = {"all": tallies.Tally(2 * len(Cause), len(Cause), dict.fromkeys(Cause, 1))}
-    drawn = figures.missed([taken])
+    taken = run_statistics.take(Run(home / "append"), "append", 1)
+    taken.causes = {"all": cause_counts.Tally(2 * len(Cause), len(Cause), dict.fromkeys(Cause, 1))}
+    drawn = run_figures.missed([taken])
     assert drawn is not None
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == list(Cause)
     looks = [(bar.get_facecolor(), bar.get_hatch()) for bar in drawn.axes[0].patches]
@@ -296,8 +296,8 @@ def test_a_question_is_missed_by_one_rule_everywhere(home: Path, tmp_path: Path)
     for number, line in enumerate(lines):
         line["scores"]["f1"] = [given[number % len(given)]]
     (folder / "episodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    taken = survey.take(Run(folder), "partly", 3)
-    shown = survey.take(Run(folder), "partly").cases
+    taken = run_statistics.take(Run(folder), "partly", 3)
+    shown = run_statistics.take(Run(folder), "partly").cases
     wrong = sum(line["scores"]["f1"][0] < 0.5 for line in lines)
     assert 0 < wrong < 12
     assert taken.causes["all"].missed == wrong
@@ -310,8 +310,8 @@ def test_a_question_is_missed_by_one_rule_everywhere(home: Path, tmp_path: Path)
 
 def test_a_survey_knows_hygiene_from_the_same_pass(home: Path) -> None:
     run = Run(home / "sloppy")
-    assert survey.take(run, "sloppy", 1).hygiene == hygiene.inspect(run)
-    assert survey.take(run, "sloppy", 1).causes["all"] == tallies.summarize(run)["all"]
+    assert run_statistics.take(run, "sloppy", 1).hygiene == memory_quality.inspect(run)
+    assert run_statistics.take(run, "sloppy", 1).causes["all"] == cause_counts.summarize(run)["all"]
 
 
 def test_without_its_tasks_a_run_shows_its_journal_and_says_so(tmp_path: Path) -> None:

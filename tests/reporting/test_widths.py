@@ -10,9 +10,9 @@ import pytest
 import report_runs
 import training_runs
 
-from atommem_cli import taskfiles
-from atommem_cli.jsonlines import read_json
-from atommem_cli.reporting import worth
+from atommem_cli.ablation import findings
+from atommem_cli.core.files import read_json
+from atommem_cli.data import files
 from atommem_cli.reporting.report import report
 
 WORD = "w" * 400
@@ -79,7 +79,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     split = folder / "validation"
     report_runs.rewrite(split / "tasks.jsonl", lengthen)
-    manifest = {**read_json(split / "manifest.json"), "sha256": taskfiles.sha256(split / "tasks.jsonl")}
+    manifest = {**read_json(split / "manifest.json"), "sha256": files.sha256(split / "tasks.jsonl")}
     (split / "manifest.json").write_text(json.dumps(manifest))
     runs = [_run(folder, home / f"{script}-{NAME}", script) for script in ("sloppy", "append_only")]
     lines = [
@@ -92,7 +92,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         identity["packages"] = dict.fromkeys(("numpy", WORD), "1.2.3")
         (one / "run.json").write_text(json.dumps(identity))
     report(runs[:1])
-    report(runs, home / "comparison", extra=worth.beside(runs))
+    report(runs, home / "comparison", extra=findings.beside(runs))
     report(trainings[:1])
     report(trainings, home / "trainings")
     folders = {"run": runs[0], "comparison": home / "comparison"}

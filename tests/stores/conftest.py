@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from stores._server import Server
+from chroma_server import Server
 
-from atommem_cli import plugins
-from atommem_cli.memory import Store
+from atommem_cli.config import plugins
+from atommem_cli.core.memory import Store
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from policies._server import Server as Fault
+from chroma_server import Server
+from fake_server import Server as Fault
 from pydantic import ValidationError
-from stores._server import Server
-from stores._worlds import chroma, drop, put, run, texts, unit
+from store_episodes import chroma, drop, put, run, texts, unit
 
-from atommem_cli import evaluation, preparation
-from atommem_cli import recipe as recipes
-from atommem_cli.errors import BackendError, MissingExtra
+from atommem_cli.config import recipe as recipes
+from atommem_cli.core.errors import BackendError, MissingExtra
+from atommem_cli.data import preparation
+from atommem_cli.running import evaluation
 from atommem_cli.stores import chroma as module
 
 TOP = Path(__file__).parents[2]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stores._worlds import Played, drop, play, put, script, texts, unit
+from store_episodes import Played, drop, play, put, script, texts, unit
 
-from atommem_cli.memory import Store
-from atommem_cli.types import MemoryEntry
+from atommem_cli.core.memory import Store
+from atommem_cli.core.types import MemoryEntry
 
 _numbers = itertools.count()
 

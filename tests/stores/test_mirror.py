@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores._worlds import unit
+from store_episodes import unit
 
 from atommem_cli.stores._mirror import Mirror
 

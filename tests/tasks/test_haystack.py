@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_records import SHARED, hotpot, musique, real_data, write
 from scipy import stats
-from tasks._raw import SHARED, hotpot, musique, real_data, write
 
-from atommem_cli.errors import UsageError
-from atommem_cli.preparation import prepare, read_tasks
-from atommem_cli.types import Question, Task
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.types import Question, Task
+from atommem_cli.data.preparation import prepare, read_tasks
 
 
 def make(folder: Path, name: str, rows: Sequence[dict[str, object]], **settings_: object) -> list[Task]:

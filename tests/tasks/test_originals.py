@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tasks._raw import Row, hotpot, lines, musique, original, wiki, write
+from raw_records import Row, hotpot, lines, musique, original, wiki, write
 
-from atommem_cli.errors import SourceError, UsageError
-from atommem_cli.preparation import check, prepare, read_tasks
+from atommem_cli.core.errors import SourceError, UsageError
+from atommem_cli.core.types import Question
+from atommem_cli.data.preparation import check, prepare, read_tasks
 from atommem_cli.tasks import _json
-from atommem_cli.types import Question
 
 ALL = {"docs": 9, "questions": 1}
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tasks._raw import Row, hotpot, lines, musique, wiki, write
+from raw_records import Row, hotpot, lines, musique, wiki, write
 
-from atommem_cli.errors import SourceError, UsageError
-from atommem_cli.preparation import prepare, read_tasks
+from atommem_cli.core.errors import SourceError, UsageError
+from atommem_cli.core.types import Question, Task
+from atommem_cli.data.preparation import prepare, read_tasks
 from atommem_cli.tasks import hotpotqa
 from atommem_cli.tasks._hub import read_hub
-from atommem_cli.types import Question, Task
 
 ALL = {"docs": 4, "questions": 1}
 
@@ -232,8 +232,8 @@ def test_the_hub_is_read_with_the_same_schema(tmp_path: Path, monkeypatch: pytes
 
 OFFLINE = """
 import socket, sys
-from atommem_cli.errors import SourceError, UsageError
-from atommem_cli.preparation import prepare
+from atommem_cli.core.errors import SourceError, UsageError
+from atommem_cli.data.preparation import prepare
 
 def refuse(*_):
     raise AssertionError("a connection was tried")

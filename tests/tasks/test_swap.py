@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tasks._raw import SHARED, hotpot, musique, real_data, write
+from raw_records import SHARED, hotpot, musique, real_data, write
 
-from atommem_cli import evaluation
-from atommem_cli import recipe as recipes
-from atommem_cli.errors import UsageError
-from atommem_cli.preparation import prepare, read_manifest, read_tasks
+from atommem_cli.config import recipe as recipes
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.types import Document, Question, Support, Task
+from atommem_cli.data.preparation import prepare, read_manifest, read_tasks
+from atommem_cli.running import evaluation
 from atommem_cli.tasks._swap import Own, extent, names, swap
-from atommem_cli.types import Document, Question, Support, Task
 
 ADA = "Ada Lovelace (mathematician)"
 DOCUMENTS = (

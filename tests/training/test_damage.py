@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import demos
 import pytest
 from commands import atommem, complaint
 
-from atommem_cli.errors import MissingExtra, SourceError
+from atommem_cli.core.errors import MissingExtra, SourceError
+from atommem_cli.models.loading import digest_of_files, weight_files
 from atommem_cli.policies import hf
 from atommem_cli.training import checkpoints, damage, sft
-from atommem_cli.weights import digest_of_files, weight_files
-from training import _demos as demos
 
 RECIPE = {"max_steps": 6, "save_steps": 2}
 

@@ -7,30 +7,32 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import demos
 import pytest
 
-from atommem_cli import preparation, rewards, tiny
-from atommem_cli import recipe as recipes
-from atommem_cli.assembly import assemble
-from atommem_cli.batches import PromptRow as Prompt
-from atommem_cli.calls import Finish, Generation
-from atommem_cli.errors import RunMismatch, SourceError, UsageError
-from atommem_cli.evaluation import planned_tasks
-from atommem_cli.evidence import replay
-from atommem_cli.evidence.runs import Run
-from atommem_cli.generation import Turns
-from atommem_cli.recipe import Recipe
-from atommem_cli.records import RunFolder
-from atommem_cli.training import demonstrations, rows, student, words
+from atommem_cli.config import recipe as recipes
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.calls import Finish, Generation
+from atommem_cli.core.errors import RunMismatch, SourceError, UsageError
+from atommem_cli.core.types import Trajectory
+from atommem_cli.data import preparation
+from atommem_cli.models import tiny
+from atommem_cli.models.batching import PromptRow as Prompt
+from atommem_cli.models.generation import Turns
+from atommem_cli.replay import replay
+from atommem_cli.running.build import assemble
+from atommem_cli.running.evaluation import planned_tasks
+from atommem_cli.runs.reader import Run
+from atommem_cli.runs.writer import RunFolder
+from atommem_cli.scoring import rewards
+from atommem_cli.training import demonstrations, learners, sft_rows, step_tokens
 from atommem_cli.training.demonstrations import Demonstrations
-from atommem_cli.training.words import Words
-from atommem_cli.types import Trajectory
-from training import _demos as demos
+from atommem_cli.training.step_tokens import Words
 
 
 @pytest.fixture(scope="module")
 def tiny_words() -> Words:
-    return words.of(student.load(demos.recipe()))
+    return step_tokens.of(learners.load(demos.recipe()))
 
 
 @pytest.fixture
@@ -195,7 +197,7 @@ def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words, tmp_
     from datasets import Dataset
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from atommem_cli.training import settings
+    from atommem_cli.training import trl_config
 
     recipe = demos.recipe("sft.min_reward=0")
     steps = [step for _, trajectory in replay.play(Run(demos.shared())) for step in trajectory.transitions][:20]
@@ -208,8 +210,8 @@ def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words, tmp_
             for step in steps
         ]
     )
-    learner = student.load(recipe)
-    config = settings.sft(recipe, tmp_path, {"max_length": None, "gradient_checkpointing": False, "use_cpu": True})
+    learner = learners.load(recipe)
+    config = trl_config.sft(recipe, tmp_path, {"max_length": None, "gradient_checkpointing": False, "use_cpu": True})
     trainer = SFTTrainer(learner.model, config, train_dataset=conversations, processing_class=learner.tokenizer)
     ours = collected(recipe, tiny_words).rows[:20]
     for theirs, row in zip(trainer.train_dataset, ours, strict=True):
@@ -232,9 +234,9 @@ def test_the_end_of_a_turn_is_what_the_template_writes_and_generation_stops_at(t
         tokenizer.chat_template, model.generation_config.eos_token_id = chat_template, ends
         tiny.save(tmp_path / name, model, tokenizer)
         recipe = demos.recipe(f"policy.model={tmp_path / name}")
-        found = words.of(student.load(recipe))
+        found = step_tokens.of(learners.load(recipe))
         assert (found.end, list(found.ends)) == (end, sorted(ends))
-        outline = words.outline(recipes.plugin("policies", recipe.policy)[1])
+        outline = step_tokens.outline(recipes.plugin("policies", recipe.policy)[1])
         assert (outline.end, outline.ends, outline.window) == (found.end, found.ends, found.window)
 
 
@@ -245,32 +247,36 @@ def test_a_model_without_any_end_cannot_be_taught_to_stop(tmp_path: Path) -> Non
     model.config.eos_token_id = model.generation_config.eos_token_id = None
     tiny.save(tmp_path / "endless", model, tokenizer)
     with pytest.raises(UsageError, match="names no token that ends a reply"):
-        words.of(student.load(demos.recipe(f"policy.model={tmp_path / 'endless'}")))
+        step_tokens.of(learners.load(demos.recipe(f"policy.model={tmp_path / 'endless'}")))
 
 
 # --- the hold-out
 
 
 def test_tasks_are_held_out_by_name_not_by_order() -> None:
-    made = [rows.row(f"t-{number % 20}", [number], [1]) for number in range(60)]
-    training, validation = rows.hold_out(made, 0.25, 1)
+    made = [sft_rows.row(f"t-{number % 20}", [number], [1]) for number in range(60)]
+    training, validation = sft_rows.hold_out(made, 0.25, 1)
     held = {row.task for row in validation}
     assert len(held) == 5
     assert held.isdisjoint(row.task for row in training)
     assert sorted(training + validation) == sorted(made)
-    assert {row.task for row in rows.hold_out(made[::-1], 0.25, 1)[1]} == held
-    assert {row.task for row in rows.hold_out(made, 0.25, 2)[1]} != held
-    assert rows.hold_out(made, 0.0, 1) == (made, [])
-    assert len({row.task for row in rows.hold_out(made, 0.01, 1)[1]}) == 1
-    assert rows.hold_out(made[::20], 0.5, 1) == (made[::20], [])  # one task alone is trained on
+    assert {row.task for row in sft_rows.hold_out(made[::-1], 0.25, 1)[1]} == held
+    assert {row.task for row in sft_rows.hold_out(made, 0.25, 2)[1]} != held
+    assert sft_rows.hold_out(made, 0.0, 1) == (made, [])
+    assert len({row.task for row in sft_rows.hold_out(made, 0.01, 1)[1]}) == 1
+    assert sft_rows.hold_out(made[::20], 0.5, 1) == (made[::20], [])  # one task alone is trained on
 
 
 def test_the_digest_of_rows_knows_every_token_its_place_and_its_part() -> None:
-    base = [rows.row("t", [1, 2], [3]), rows.row("t", [4], [5])]
-    others = ([rows.row("t", [1], [2, 3]), base[1]], base[::-1], base[:1])
-    digests = {rows.digest(base, []), rows.digest(base[:1], base[1:]), *(rows.digest(one, []) for one in others)}
+    base = [sft_rows.row("t", [1, 2], [3]), sft_rows.row("t", [4], [5])]
+    others = ([sft_rows.row("t", [1], [2, 3]), base[1]], base[::-1], base[:1])
+    digests = {
+        sft_rows.digest(base, []),
+        sft_rows.digest(base[:1], base[1:]),
+        *(sft_rows.digest(one, []) for one in others),
+    }
     assert len(digests) == 5
-    assert rows.digest(list(base), []) == rows.digest(base, [])
+    assert sft_rows.digest(list(base), []) == sft_rows.digest(base, [])
 
 
 # --- refusals

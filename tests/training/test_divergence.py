@@ -8,20 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import demos
 import pytest
+import training_recipes
 from commands import atommem, complaint
 from safetensors.torch import load_file, save_file
 
-from atommem_cli import tiny
-from atommem_cli.calls import Expects, Message, Observation
-from atommem_cli.episode import Call
-from atommem_cli.errors import Diverged
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.calls import Expects, Message, Observation
+from atommem_cli.core.episode import Call
+from atommem_cli.core.errors import Diverged
+from atommem_cli.models import tiny
 from atommem_cli.policies import hf
-from atommem_cli.recipe import Recipe
-from atommem_cli.reporting import history, progress
-from atommem_cli.training import checkpoints, grpo, running, sft
-from training import _demos as demos
-from training import _worlds as worlds
+from atommem_cli.reporting import training_history, training_summary
+from atommem_cli.training import checkpoints, grpo, loop, sft
 
 WILD: dict[str, Any] = {"learning_rate": 1e30, "max_grad_norm": 0.0, "lr_scheduler_type": "constant"}
 """Weights of 1e30 after one update: finite, but nothing can be computed with them."""
@@ -50,13 +50,15 @@ def test_sft_stops_at_the_first_update_that_is_not_finite(tmp_path: Path) -> Non
     assert not (tmp_path / "summary.json").exists()
     assert sentence(lambda: sft.train(recipe, tmp_path)) == said  # the same command does not try again
     assert lines(tmp_path)[-1] == fact
-    read = history.read(tmp_path)
+    read = training_history.read(tmp_path)
     assert read.diverged == f"{fact['diverged']['what']} at step 1"
-    assert f"{tmp_path.name} diverged: {read.diverged}" in progress.table([read]).title
+    assert f"{tmp_path.name} diverged: {read.diverged}" in training_summary.table([read]).title
 
 
 def test_grpo_stops_and_names_the_last_good_checkpoint(tmp_path: Path) -> None:
-    recipe = worlds.recipe(max_steps=4, save_steps=1, eval_strategy="no", learning_rate=1e30, max_grad_norm=0.0)
+    recipe = training_recipes.recipe(
+        max_steps=4, save_steps=1, eval_strategy="no", learning_rate=1e30, max_grad_norm=0.0
+    )
     said = sentence(lambda: grpo.train(recipe, tmp_path))
     assert lines(tmp_path)[-1]["diverged"]
     assert "grpo.trainer.learning_rate" in said
@@ -69,7 +71,7 @@ class Broken:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self.passes, self.at = 0, at
-        whole = running.fit
+        whole = loop.fit
 
         def fit(trainer: Any, *args: Any) -> None:
             compute = trainer.compute_loss
@@ -84,7 +86,7 @@ class Broken:
             trainer.compute_loss = loss
             whole(trainer, *args)
 
-        monkeypatch.setattr(running, "fit", fit)
+        monkeypatch.setattr(loop, "fit", fit)
 
 
 @pytest.mark.parametrize(("at", "update", "good"), [(1, 1, None), (5, 3, "checkpoint-1"), (6, 3, "checkpoint-1")])
@@ -107,11 +109,11 @@ def test_a_validation_that_is_not_finite_stops_it_too(tmp_path: Path, monkeypatc
     validation = next(line for line in lines(tmp_path) if line["kind"] == "validation")
     assert validation["loss"] is None
     assert set(validation["not_finite"]) >= {"loss"}
-    assert any(one.startswith("loss at step 1") for one in history.read(tmp_path).unusable)
+    assert any(one.startswith("loss at step 1") for one in training_history.read(tmp_path).unusable)
 
 
 def test_the_command_ends_with_status_3_and_one_sentence(tmp_path: Path) -> None:
-    recipe = worlds.recipe(max_steps=3, learning_rate=1e30, max_grad_norm=0.0, load_best_model_at_end=False)
+    recipe = training_recipes.recipe(max_steps=3, learning_rate=1e30, max_grad_norm=0.0, load_best_model_at_end=False)
     (tmp_path / "wild.yaml").write_text(recipe.dump())
     arguments = ("grpo", "--recipe", "wild.yaml", "--out", "out")
     first = complaint(*arguments, cwd=tmp_path, status=3)
@@ -149,7 +151,7 @@ def test_weights_that_are_not_finite_are_refused_by_every_command(folder: Path, 
 
     assert wanted in sentence(lambda: hf.build(hf.Options(model=str(folder), device="cpu")))
     assert wanted in sentence(lambda: sft.train(learner(demos.recipe()), folder.parent / "sft"))
-    assert wanted in sentence(lambda: grpo.train(learner(worlds.recipe()), folder.parent / "grpo"))
+    assert wanted in sentence(lambda: grpo.train(learner(training_recipes.recipe()), folder.parent / "grpo"))
     assert not (folder.parent / "grpo").exists()
 
 
@@ -172,6 +174,6 @@ def test_what_is_logged_and_not_finite_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"command": "grpo"}')
     line = {"step": 1, "kind": "train", "seconds": 1.0, "loss": 0.5, "kl": None, "not_finite": {"kl": "nan"}}
     (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    read = history.read(tmp_path)
+    read = training_history.read(tmp_path)
     assert read.unusable == ("kl at step 1",)
     assert read.series("train", "loss").values == (0.5,)

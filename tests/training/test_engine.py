@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from training_recipes import recipe
 from trl.generation.vllm_generation import VLLMGeneration
 
-from atommem_cli.batches import PromptRow
-from atommem_cli.generation import Sampling, complete
-from training._worlds import recipe
+from atommem_cli.models.batching import PromptRow
+from atommem_cli.models.generation import Sampling, complete
 from training.test_trainer import Watched, made
 
 

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 import torch
 from commands import ATOMMEM, atommem
+from training_recipes import recipe
 
-from atommem_cli.errors import BackendError, MissingExtra, RecipeError, RunMismatch, SourceError, UsageError
-from atommem_cli.jsonlines import read_lines
-from atommem_cli.recipe import Recipe
-from atommem_cli.training import checkpoints, damage, grpo, settings
-from training._worlds import recipe
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.errors import BackendError, MissingExtra, RecipeError, RunMismatch, SourceError, UsageError
+from atommem_cli.core.files import read_lines
+from atommem_cli.training import checkpoints, damage, grpo, trl_config
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -176,7 +176,7 @@ def test_adapters_are_merged_into_a_model_that_plays(tmp_path: Path) -> None:
 
 
 def test_adapters_on_adapters_start_from_what_the_first_ones_learned(tmp_path: Path) -> None:
-    from atommem_cli.weights import load_model
+    from atommem_cli.models.loading import load_model
 
     lora = "grpo.lora={r: 4, lora_alpha: 64, target_modules: [q_proj, v_proj]}"
     grpo.train(recipe(lora, max_steps=2, learning_rate=0.05), tmp_path / "first")
@@ -243,7 +243,7 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
     tmp_path: Path, key: str, value: object, extra: str
 ) -> None:
     with pytest.raises(MissingExtra, match=rf"pip install 'atommem\[{extra}\]'"):
-        settings.grpo(recipe(**{key: value}), tmp_path, validated=4, processes=1)
+        trl_config.grpo(recipe(**{key: value}), tmp_path, validated=4, processes=1)
 
 
 def test_a_disk_that_takes_no_checkpoint_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(tmp_path:
 
 
 def test_tokenizer_and_weights_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
-    from atommem_cli import tiny
+    from atommem_cli.models import tiny
 
     small = tiny.build_tokenizer(("a", "b"))
     tiny.save(tmp_path / "model", tiny.build_model(small, 0), tiny.build_tokenizer(("a", "b", "c", "d")))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import demos
 import pytest
 
-from atommem_cli.errors import UsageError
-from atommem_cli.training import recall, student, words
-from atommem_cli.training.words import Words
-from training import _demos as demos
+from atommem_cli.core.errors import UsageError
+from atommem_cli.training import learners, recall, step_tokens
+from atommem_cli.training.step_tokens import Words
 
 
 @pytest.fixture(scope="module")
 def tiny_words() -> Words:
-    return words.of(student.load(demos.recipe()))
+    return step_tokens.of(learners.load(demos.recipe()))
 
 
 def split(tiny_words: Words, ids: list[int]) -> list[str]:

@@ -11,18 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import demos
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from atommem_cli import evaluation
-from atommem_cli import recipe as recipes
-from atommem_cli.errors import Interrupted, RecipeError, RunMismatch, UsageError
-from atommem_cli.tables import Rates
-from atommem_cli.training import demonstrations, planning, rows, settings, sft, student, words
+from atommem_cli.config import recipe as recipes
+from atommem_cli.core.errors import Interrupted, RecipeError, RunMismatch, UsageError
+from atommem_cli.models.loading import digest_of_files, digest_of_tensors, weight_files
+from atommem_cli.running import evaluation
+from atommem_cli.runs.tables import Rates
+from atommem_cli.training import demonstrations, learners, plan_sft, sft, sft_rows, step_tokens, trl_config
 from atommem_cli.training.demonstrations import Demonstrations
-from atommem_cli.weights import digest_of_files, digest_of_tensors, weight_files
-from training import _demos as demos
 
 
 def metrics(out: Path, kind: str = "train") -> list[dict[str, Any]]:
@@ -37,8 +37,8 @@ def metrics(out: Path, kind: str = "train") -> list[dict[str, Any]]:
 def test_the_loss_is_that_of_the_completions_alone(tmp_path: Path) -> None:
     """The first step over all rows equals the mean over completion tokens, computed row by row without padding."""
     recipe = demos.recipe("sft.holdout=0", max_steps=1, per_device_train_batch_size=500)
-    learner = student.load(recipe)
-    found = demonstrations.collect(recipe, words.of(learner), None)
+    learner = learners.load(recipe)
+    found = demonstrations.collect(recipe, step_tokens.of(learner), None)
     losses = []
     with torch.no_grad():
         for row in found.rows:
@@ -56,10 +56,12 @@ def test_prompts_carry_no_label(tmp_path: Path) -> None:
     from trl.trainer.sft_trainer import SFTTrainer
 
     recipe = demos.recipe()
-    learner = student.load(recipe)
-    made = demonstrations.collect(recipe, words.of(learner), None).rows
-    config = settings.sft(recipe, tmp_path, {**recipe.sft.trainer, "max_length": None})
-    trainer = SFTTrainer(learner.model, config, train_dataset=rows.dataset(made), processing_class=learner.tokenizer)
+    learner = learners.load(recipe)
+    made = demonstrations.collect(recipe, step_tokens.of(learner), None).rows
+    config = trl_config.sft(recipe, tmp_path, {**recipe.sft.trainer, "max_length": None})
+    trainer = SFTTrainer(
+        learner.model, config, train_dataset=sft_rows.dataset(made), processing_class=learner.tokenizer
+    )
     seen = trainer.train_dataset
     assert [one["input_ids"] for one in seen] == [[*row.prompt, *row.completion] for row in made]
     assert [one["labels"] for one in seen] == [[-100] * len(row.prompt) + list(row.completion) for row in made]
@@ -73,8 +75,8 @@ def test_the_plan_is_what_is_trained(tmp_path: Path) -> None:
     recipe = demos.recipe(max_steps=None, num_train_epochs=2, gradient_accumulation_steps=3, max_length=longest - 1)
     plan = sft.plan(recipe)
     result = sft.train(recipe, tmp_path)
-    found = demonstrations.collect(recipe, words.of(student.load(recipe)), longest - 1)
-    training, validation = rows.hold_out(found.rows, 0.2, recipe.seed)
+    found = demonstrations.collect(recipe, step_tokens.of(learners.load(recipe)), longest - 1)
+    training, validation = sft_rows.hold_out(found.rows, 0.2, recipe.seed)
     tokens = [(len(row.prompt), len(row.completion)) for row in training]
     counted = {name: value for name, value in asdict(plan).items() if name not in ("memory", "missing")}
     assert counted == {
@@ -98,7 +100,7 @@ def test_the_plan_is_what_is_trained(tmp_path: Path) -> None:
     assert plan.held_out == 2
     assert metrics(tmp_path)[-1]["num_tokens"] == 2 * (plan.prompt_tokens + plan.completion_tokens)
     run = json.loads((tmp_path / "run.json").read_text())
-    assert run["rows"] == rows.digest(training, validation)
+    assert run["rows"] == sft_rows.digest(training, validation)
     text = sft.tables(plan, Rates((plan.prompt_tokens / 3600, 1)))[0].markdown()
     assert f"| hours, without validation | {2 + 2 * plan.completion_tokens / plan.prompt_tokens:.2f} |" in text
     assert f"| trajectories kept | {plan.kept} of 12 ({plan.share:.0%}) |" in text
@@ -119,10 +121,10 @@ def test_updates_are_counted_as_the_trainer_counts_them(
     trainer: dict[str, Any], processes: int, updates: int, tmp_path: Path
 ) -> None:
     recipe = demos.recipe(**trainer)
-    made = [rows.row("t", [1], [2])] * 45
-    config = settings.sft(recipe, tmp_path, recipe.sft.trainer)
+    made = [sft_rows.row("t", [1], [2])] * 45
+    config = trl_config.sft(recipe, tmp_path, recipe.sft.trainer)
     found = Demonstrations(made, trajectories=1, kept=1)
-    plan = planning.count(recipe, found, made, [], config, processes)
+    plan = plan_sft.count(recipe, found, made, [], config, processes)
     assert plan.updates == updates
     assert plan.epochs == pytest.approx(7 * 8 / 45 if trainer["max_steps"] == 7 else trainer.get("num_train_epochs", 3))
 
@@ -164,7 +166,7 @@ def test_the_recipes_own_rhythm_of_validation_wins(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from atommem_cli import recipe as recipes
+from atommem_cli.config import recipe as recipes
 from atommem_cli.training import sft
 
 left = int(sys.argv[3])
@@ -223,11 +225,11 @@ def test_what_was_stopped_goes_on(tmp_path: Path) -> None:
 TWO = """
 import json, sys
 from pathlib import Path
-from atommem_cli import recipe as recipes
-from atommem_cli.training import ranks, sft
+from atommem_cli.config import recipe as recipes
+from atommem_cli.training import distributed, sft
 
 result = sft.train(recipes.load(sys.argv[1]), Path(sys.argv[2]))
-Path(f"{sys.argv[2]}/said-{ranks.own()}.json").write_text(json.dumps(result))
+Path(f"{sys.argv[2]}/said-{distributed.own()}.json").write_text(json.dumps(result))
 """
 
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+from training_recipes import data, recipe
 from transformers import TrainerCallback
 
-from atommem_cli.assembly import assemble
-from atommem_cli.recipe import Recipe
-from atommem_cli.taskfiles import TaskFile
-from atommem_cli.training import packing, running, settings, student, trainer
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.types import Trajectory
+from atommem_cli.data.files import TaskFile
+from atommem_cli.running.build import assemble
+from atommem_cli.training import grpo_rows, learners, loop, trainer, trl_config
+from atommem_cli.training.grpo_rows import TrainingRow
 from atommem_cli.training.importance import importance_ratio
-from atommem_cli.training.packing import TrainingRow
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch
 from atommem_cli.training.trainer import TrajectoryGRPOTrainer
-from atommem_cli.types import Trajectory
-from training._worlds import data, recipe
 
 
 @pytest.fixture(autouse=True)
@@ -62,15 +62,15 @@ class Watched(TrajectoryGRPOTrainer):
 def made(given: Recipe, out: Path, kind: type[TrajectoryGRPOTrainer] = Watched) -> Any:
     from datasets import Dataset
 
-    learner = student.load(given)
+    learner = learners.load(given)
     policy = LearningPolicy(learner)
     tasks = TaskFile(data() / "train"), TaskFile(data() / "validation", 4)
     return kind(
         assemble(given, out, policy),
         policy,
         *tasks,
-        model=running.rooted(learner, out),
-        args=settings.grpo(given, out, validated=4, processes=1),
+        model=loop.rooted(learner, out),
+        args=trl_config.grpo(given, out, validated=4, processes=1),
         processing_class=learner.tokenizer,
         train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(tasks[0]))]}),
         eval_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(4)]}),
@@ -94,7 +94,7 @@ def published_gradient(
 
     At the first inner iteration the ratio is 1, so clipping plays no part.
     """
-    model = student.load(recipe()).model.double().train()
+    model = learners.load(recipe()).model.double().train()
     model.load_state_dict(weights)  # on the CPU, whatever trained them
     steps = sum(len(t.transitions) for t in played.trajectories)
     tokens = sum(map(trained_tokens, played.trajectories))
@@ -185,8 +185,8 @@ def test_fillers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def more(shapes: Any) -> list[list[int]]:
         return [[size + 2 for size in sizes] + [3] for sizes in shape(shapes)]
 
-    shape = packing.common_shape
-    monkeypatch.setattr(packing, "common_shape", more)
+    shape = grpo_rows.common_shape
+    monkeypatch.setattr(grpo_rows, "common_shape", more)
     filled = trained(recipe(max_steps=1), tmp_path / "filled")
     rows = [sum(len(batch["advantages"]) for slot in done.dealt[0] for batch in slot) for done in (plain, filled)]
     assert rows[1] > rows[0] + 6
@@ -264,20 +264,20 @@ def rows(*sizes: tuple[int, int]) -> list[TrainingRow]:
 
 def test_every_row_lies_in_one_micro_batch_within_the_budget() -> None:
     mine = rows(*[(prompt, 1 + prompt % 7) for prompt in range(1, 90)])
-    batches = packing.micro_batches(mine, 200)
+    batches = grpo_rows.micro_batches(mine, 200)
     assert Counter(row.tokens for batch in batches for row in batch) == Counter(row.tokens for row in mine)
-    assert all(packing.padded_tokens(batch) <= 200 for batch in batches)
+    assert all(grpo_rows.padded_tokens(batch) <= 200 for batch in batches)
     naive = len(mine) * (max(len(r.prompt) for r in mine) + max(len(r.completion) for r in mine))
-    assert sum(map(packing.padded_tokens, batches)) < 0.6 * naive
+    assert sum(map(grpo_rows.padded_tokens, batches)) < 0.6 * naive
 
 
 def test_ranks_agree_on_the_shape_of_every_slot() -> None:
-    first = packing.slots([rows((5, 2)), rows((9, 3), (4, 4))], 1, 2, 12)
-    second = packing.slots([rows((5, 2))], 1, 2, 12)
-    shape = packing.common_shape([[[len(b) for b in slot] for slot in dealt] for dealt in (first, second)])
+    first = grpo_rows.slots([rows((5, 2)), rows((9, 3), (4, 4))], 1, 2, 12)
+    second = grpo_rows.slots([rows((5, 2))], 1, 2, 12)
+    shape = grpo_rows.common_shape([[[len(b) for b in slot] for slot in dealt] for dealt in (first, second)])
     filler = TrainingRow((0,), (1,), 0.0, weight=0.0)
     shapes = [
-        [[len(batch) for batch in slot] for slot in packing.level(dealt, shape, filler)] for dealt in (first, second)
+        [[len(batch) for batch in slot] for slot in grpo_rows.level(dealt, shape, filler)] for dealt in (first, second)
     ]
     assert shapes[0] == shapes[1] == shape
     assert all(slot for slot in shape)
@@ -285,9 +285,9 @@ def test_ranks_agree_on_the_shape_of_every_slot() -> None:
 
 def test_weights_make_every_unit_weigh_the_same() -> None:
     trajectories = [rows((3, 4), (3, 2)), rows((3, 10))]
-    counts = packing.Counts(tokens=16, steps=3, trajectories=2)
+    counts = grpo_rows.Counts(tokens=16, steps=3, trajectories=2)
     for unit, shares in (("token", [[4, 2], [10]]), ("step", [[1, 1], [1]]), ("trajectory", [[2, 1], [3]])):
-        made = [packing.weighted(t, unit, counts) for t in trajectories]  # type: ignore[arg-type]
+        made = [grpo_rows.weighted(t, unit, counts) for t in trajectories]  # type: ignore[arg-type]
         mass = [[row.weight * len(row.completion) for row in t] for t in made]
         total = sum(map(sum, mass))
         assert total == pytest.approx(16)

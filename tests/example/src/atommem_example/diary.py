@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from atommem_cli.agents import Options, Speaker
-from atommem_cli.calls import Expects, Observation
-from atommem_cli.episode import Episode, Play, apply, ask
-from atommem_cli.thoughts import MARKS, Marks
-from atommem_cli.types import MemoryOp, OpKind
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode, Play, apply, ask
+from atommem_cli.core.thoughts import MARKS, Marks
+from atommem_cli.core.types import MemoryOp, OpKind
 
 __all__ = ["Options", "build"]
 

@@ -1,0 +1,1 @@
+"""What each component is worth: variants of a recipe, played or trained anew, compared and pooled."""

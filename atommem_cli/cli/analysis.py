@@ -1,0 +1,184 @@
+"""Evidence: ablate, compare, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atommem_cli.cli import terminal
+from atommem_cli.cli.options import (
+    AsJson,
+    Changes,
+    Limit,
+    Planned,
+    PolicyName,
+    Price,
+    RecipeName,
+    Repeats,
+    RunOut,
+    Speed,
+    Spread,
+    command,
+    show,
+    show_costs,
+    tell_replaced,
+)
+
+if TYPE_CHECKING:
+    from atommem_cli.reporting.publish import Findings
+
+
+@command(
+    "ablate",
+    "atommem ablate --policy results/grpo-tiny-DIGEST --drop update delete",
+    "atommem ablate --recipe 8b --plan",
+    "atommem ablate --chunk-size 2048 4096 --retrieve-k 3 6 12 --embedder random",
+    cls=Spread,
+)
+def ablate(
+    recipe: RecipeName = None,
+    policy: PolicyName = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="create, read, update, delete, scratchpad or storage; joined by commas they go together.",
+        ),
+    ] = None,
+    chunk_size: Annotated[
+        list[int] | None, typer.Option(min=1, metavar="N", help="Tokens; each with each --retrieve-k.")
+    ] = None,
+    retrieve_k: Annotated[
+        list[int] | None, typer.Option(min=1, metavar="N", help="Entries shown per retrieval.")
+    ] = None,
+    embedder: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A plug-in, a model folder or a hub id.")
+    ] = None,
+    how: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW", help="prompt: gone from the manual, too; noop: told, but ignored; train: learned anew."
+        ),
+    ] = None,
+    limit: Limit = None,
+    repeats: Repeats = None,
+    change: Changes = None,
+    out: RunOut = None,
+    plan: Planned = False,
+    tokens_per_second: Speed = None,
+    price: Price = None,
+    as_json: AsJson = False,
+) -> None:
+    """What each memory component, chunk size, k and embedder is worth."""
+    from atommem_cli.ablation import findings, reader, retrain, runner
+    from atommem_cli.ablation.variants import asked
+    from atommem_cli.config import command_line
+    from atommem_cli.reporting import publish
+
+    given = {"task.limit": limit, "eval.repeats": repeats}
+    given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
+    chosen = command_line.meant(recipe, policy, given, change or [])
+    if policy is None and retrain.untrained(chosen):
+        trained = retrain.newest(chosen)
+        terminal.say(retrain.remark(chosen, trained))
+        chosen = command_line.meant(recipe, str(trained), given, change or []) if trained else chosen
+    tell_replaced(recipe, chosen)
+    if plan:
+        with terminal.patience("tasks cut") as tell:
+            costs = runner.plan(chosen, tell)
+        if chosen.ablate.how == "train":
+            terminal.say(
+                "training is not in it; `atommem sft --plan` and `atommem grpo --plan` say what one arm's takes"
+            )
+        show_costs([chosen], costs, "arm", tokens_per_second, price, as_json)
+        return
+    path = runner.run_path(chosen, out)
+    with terminal.progress("episodes") as tell:
+        runner.play(chosen, path, command=sys.argv, progress=tell)
+    found = findings.worth(reader.read(path))
+    publish.publish(path, found)
+    terminal.say(f"{path}: written")
+    conclude([found], as_json)
+
+
+@command("compare", "atommem compare RUN RUN", "atommem compare RUN RUN --scorer f1 --out results/comparison")
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Runs over the same tasks, the base first; or ablations.")
+    ],
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Repeatable; of stored answers, too. Default: the base's leading one."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write tables and figures; default: nowhere.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is a difference between runs real?
+
+    With what it costs, and whether other scorers agree. Given ablations under several seeds: do they agree?
+    """
+    from atommem_cli.ablation import findings, reader
+    from atommem_cli.core import folders
+    from atommem_cli.reporting import publish, report
+    from atommem_cli.runs.names import labels
+    from atommem_cli.runs.reader import open_all
+
+    wanted: list[str | None] = [*dict.fromkeys(scorer or ())] or [None]
+    targets = [out / str(one) if len(wanted) > 1 else out for one in wanted] if out else []
+    for target in targets:
+        folders.claim(target, (publish.MARK, report.MARK))
+    pooled = all(map(reader.is_one, runs))
+    opened = [] if pooled else open_all(runs)
+    names = [] if pooled else labels(opened)
+    found = [findings.agree(runs, one) if pooled else publish.findings(opened, names, one) for one in wanted]
+    for target, each in zip(targets, found, strict=False):
+        for path in publish.publish(target, each):
+            terminal.say(f"{path}: written")
+    conclude(found, as_json)
+
+
+@command("report", "atommem report RUN", "atommem report RUN RUN --out results/page --pdf")
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs of eval, trainings, or one ablation.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: the run's own folder; needed for several.")
+    ] = None,
+    episodes: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of each evaluation, how many can be stepped through.")
+    ] = 50,
+    pdf: Annotated[bool, typer.Option("--pdf", help="The figures also as PDF.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw runs or trainings: one HTML file, and its figures.
+
+    Of evaluations: scores, why questions were missed, and every step of an episode.
+    """
+    from atommem_cli.ablation import findings, reader
+    from atommem_cli.core.folders import claim
+    from atommem_cli.reporting import publish
+    from atommem_cli.reporting import report as reports
+
+    if out is not None and out.resolve() not in {folder.resolve() for folder in folders}:
+        claim(out, (publish.MARK, reports.MARK))
+    target = out or (folders[0] if len(folders) == 1 else None)
+    done = reports.report(reader.drawn(folders), target, pdf=pdf, episodes=episodes, extra=findings.beside(folders))
+    for path in done.paths:
+        terminal.say(f"{path}: written")
+    show([done.table], [asdict(one) for one in done.progress] or list(done.results), as_json)
+
+
+def conclude(found: Sequence[Findings], as_json: bool) -> None:
+    """Print comparisons: tables, and what they say in sentences."""
+    if as_json:
+        show([], [{**each.values, "sentences": each.sentences} for each in found], as_json)
+        return
+    for each in found:
+        show(each.shown, [], as_json)
+        terminal.show_lines(each.sentences)

@@ -1,0 +1,183 @@
+"""Tasks and evaluations: prepare, eval, check."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from atommem_cli.cli import terminal
+from atommem_cli.cli.options import (
+    AgentNames,
+    AsJson,
+    Changes,
+    Limit,
+    Planned,
+    PolicyName,
+    Price,
+    RecipeName,
+    Repeats,
+    RunOut,
+    Speed,
+    command,
+    show,
+    show_costs,
+    tell_replaced,
+)
+from atommem_cli.core import folders
+from atommem_cli.core.errors import AtommemError, UsageError
+
+
+@command(
+    "prepare",
+    "atommem prepare stream",
+    "atommem prepare hotpotqa --docs 200",
+    "atommem prepare musique --source my/records --split validation --questions 1",
+)
+def prepare(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="hotpotqa, 2wikimultihopqa, musique, stream, or your own (.py).")
+    ],
+    source: Annotated[
+        str | None, typer.Option(metavar="PATH", help="A file or folder of records; default: the hub.")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="SPLIT", help="Repeatable: train, validation (or dev); default: both.")
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Questions that train must not ask; default: those of the split beside it."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default: data/NAME.")] = None,
+    docs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Documents per task (200; stream: 8).")] = None,
+    questions: Annotated[
+        str | None, typer.Option(metavar="N", help="Questions per task: a number, or mix (1-10).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Most tasks per split.")] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="A task's content depends on it and on the task's id alone.")
+    ] = 42,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes; the result is the same.")] = 1,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of the source, as style=rich.")
+    ] = None,
+    closed_book_filter: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Drop questions this recipe's policy knows anyway.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder of other options.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn raw records, or a seed, into long-context tasks."""
+    from atommem_cli.config import recipe as recipes
+    from atommem_cli.data import preparation
+    from atommem_cli.running import contamination
+    from atommem_cli.runs import tables
+
+    name = preparation.canonical(name)
+    if source is not None and Path(source).is_file() and not split:
+        raise UsageError(f"{source} is one file: say which --split it is, train or validation")
+    options = recipes.assignments(
+        [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v is not None] + (change or [])
+    )
+    splits, folder = split or list(preparation.SPLITS), out or Path("data") / folders.part(name)
+    preparation.check(name, splits, out=folder, source=source, validation=validation)
+    keep = contamination.closed_book(closed_book_filter) if closed_book_filter is not None else None
+    done = []
+    for one in splits:
+        with terminal.progress(f"{name} {one}") as tell:
+            manifest = preparation.prepare(
+                name, out=folder, split=one, source=source, validation=validation, options=options, limit=limit,
+                seed=seed, workers=workers, keep=keep, force=force,
+                progress=lambda stage, count, total: tell(count, total, "records" if stage == "read" else "tasks"),
+            )  # fmt: skip
+        done.append(manifest)
+        if manifest.split == "train" and not manifest.checked:
+            terminal.say(
+                f"{folder}/train: not checked against questions of validation; prepare validation first, "
+                "or give its file as --validation"
+            )
+    if keep is not None and keep.remark:
+        terminal.say(keep.remark)
+    show([tables.prepared(done)], [manifest.model_dump(mode="json") for manifest in done], as_json)
+
+
+@command(
+    "eval",
+    "atommem eval --policy scripted:oracle --agent atommem --agent rag",
+    "atommem eval --policy openai_server --set policy.url=http://localhost:8000/v1 --set policy.model=M",
+    "atommem eval --policy results/grpo-tiny-DIGEST",
+    "atommem eval --recipe 8b --plan",
+)
+def evaluate(
+    recipe: RecipeName = None,
+    agent: AgentNames = None,
+    policy: PolicyName = None,
+    limit: Limit = None,
+    repeats: Repeats = None,
+    change: Changes = None,
+    out: RunOut = None,
+    max_failed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Failed episodes that are still a success.")
+    ] = None,
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="Then ask again from other memories, from none to the gold facts.")
+    ] = False,
+    plan: Planned = False,
+    tokens_per_second: Speed = None,
+    price: Price = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score any agent with any policy and store, with evidence."""
+    from atommem_cli.config import command_line
+    from atommem_cli.replay import ladder as ladders
+    from atommem_cli.running import costing, evaluation
+    from atommem_cli.runs import provenance, replies, score_tables
+    from atommem_cli.runs.reader import Run
+
+    given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
+    chosen = command_line.recipes_for(recipe, agent or [], policy, given, change or [])
+    tell_replaced(recipe, chosen[0])
+    if plan:
+        with terminal.patience("tasks cut") as tell:
+            costs = costing.plans([(one.agent.name, one) for one in chosen], tell)
+        show_costs(chosen, costs, "agent", tokens_per_second, price, as_json)
+        return
+    results: list[dict[str, Any]] = []
+    try:
+        for one in chosen:
+            with terminal.progress(f"{one.agent.name} episodes") as tell:
+                path = evaluation.run_path(one, out, several=len(chosen) > 1)
+                result = evaluation.evaluate(one, path, command=sys.argv, progress=tell)
+                if ladder:
+                    result["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
+            results.append(result)
+            terminal.say(f"{path}: {provenance.told(path, result['evaluated'])}")
+            for warning in replies.warnings(result):
+                terminal.say(f"{path}: {warning}")
+    except AtommemError:  # and what had finished before is shown all the same
+        if results:
+            show([score_tables.scores(results)], results, as_json)
+        raise
+    shown = score_tables.details(results[0]) if len(results) == 1 else [score_tables.scores(results)]
+    shown += [table for result in results if "ladder" in result for table in ladders.tables(result["ladder"])]
+    show(shown, results, as_json)
+    raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))
+
+
+@command("check", "atommem check", "atommem check --recipe 8b")
+def check(recipe: RecipeName = None, change: Changes = None, as_json: AsJson = False) -> None:
+    """Ten seconds of self-examination, without weights or network."""
+    from atommem_cli.cli import selfcheck
+    from atommem_cli.config import recipe as recipes
+
+    findings = []
+    for finding in selfcheck.run(recipes.load(recipe or recipes.DEFAULT, change or [])):
+        findings.append(finding)
+        if not as_json:
+            terminal.show_lines([f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.text}"])
+    if as_json:
+        terminal.show_json([asdict(finding) for finding in findings])
+    raise typer.Exit(int(not all(finding.ok for finding in findings)))

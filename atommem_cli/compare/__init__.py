@@ -1,0 +1,1 @@
+"""Runs over the same tasks, side by side: paired differences, and what would have been visible."""

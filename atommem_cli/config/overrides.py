@@ -1,0 +1,94 @@
+"""`--set section.key=value`: what a command line changes in a recipe, and how errors name what was typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from atommem_cli.config import plugins
+from atommem_cli.core.errors import RecipeError
+from atommem_cli.core.safe_text import has_halves, visible
+from atommem_cli.core.yaml_file import parse_yaml
+
+ROOMS = {
+    ("agent",): "agents",
+    ("policy",): "policies",
+    ("store",): "stores",
+    ("embedder",): "embedders",
+    ("eval", "judge"): "policies",
+}
+"""The sections that name a plug-in, and its room."""
+
+
+class Overrides:
+    """A recipe's content on its way from file to recipe, and which of its keys the command line set."""
+
+    def __init__(self, content: dict[str, Any], origin: str) -> None:
+        self.content = content
+        self._origin = origin
+        self._set: dict[tuple[str, ...], str] = {}
+
+    def apply(self, change: str) -> None:
+        """Set one key from `section.key=value`, the value in YAML.
+
+        Another name of a plug-in takes the options of the one before away, as far as they are not its own, too.
+
+        Raises:
+            RecipeError: it is not of that form, or a key before the last has no keys of its own.
+        """
+        key, equals, text = change.partition("=")
+        if not equals or not all(map(str.strip, key.split("."))):
+            raise RecipeError(f"--set {change}: expected section.key=value")
+        value = parse_yaml(text, f"--set {key}", RecipeError)
+        path = tuple(key.strip().split("."))
+        section = self.content
+        for part in path[:-1]:
+            inner = section.get(part)
+            if inner is None:
+                inner = section[part] = {}
+            if not isinstance(inner, dict):
+                raise RecipeError(f"--set {change}: {part} has no keys of its own")
+            section = inner
+        if path[-1] == "name" and path[:-1] in ROOMS and value != section.get("name"):
+            self._rename(section, path[:-1], value)
+        section[path[-1]] = value
+        self._set[path] = change
+
+    def _rename(self, section: dict[str, Any], where: tuple[str, ...], name: Any) -> None:
+        known = plugins.keys(ROOMS[where], name) if isinstance(name, str) else ()
+        for key in [key for key in section if key not in known]:
+            if not any(path[: len(where) + 1] == (*where, key) for path in self._set):
+                del section[key]
+
+    def told(self, key: tuple[Any, ...]) -> str:
+        """The beginning of a sentence about a key: the override that set it, or recipe and key."""
+        dotted = ".".join(map(str, key)) or "recipe"
+        setters = [change for path, change in self._set.items() if key[: len(path)] == path[: len(key)]]
+        if not setters:
+            return f"{self._origin}: {dotted}"
+        typed = setters[-1].partition("=")[0].strip()
+        return f"--set {typed}: {dotted}" if typed != dotted else f"--set {dotted}"
+
+    def insist_plain(self) -> None:
+        """
+        Raises:
+            RecipeError: somewhere in the content stands infinity, what is no number at all, half a surrogate pair, or
+                what YAML alone has (a date, bytes).
+        """
+        for key, value in _leaves(self.content, ()):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise RecipeError(f"{self.told(key)}: {value} is no number that a recipe can hold")
+            for text in filter(has_halves, (part for part in (*key, value) if isinstance(part, str))):
+                raise RecipeError(f"{self.told(key)}: {visible(text)!r} holds half a character, which no file can")
+            if not isinstance(value, str | int | float | None):
+                kind = type(value).__name__
+                raise RecipeError(f"{self.told(key)}: a recipe holds text and numbers, no {kind}: put it in quotes")
+
+
+def _leaves(value: Any, where: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    if isinstance(value, Mapping | list | tuple):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _leaves(inner, (*where, key))
+    else:
+        yield where, value

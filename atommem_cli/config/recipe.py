@@ -1,0 +1,274 @@
+"""Recipes: one YAML file says everything a command does; unknown keys are errors.
+
+A section that names a plug-in (`policy: {name: hf, model: ...}`) takes that plug-in's own `Options` beside
+`name`. After loading every default is written out, so a recipe's digest covers what really ran.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from atommem_cli.config import plugins
+from atommem_cli.config.credentials import WITHHELD
+from atommem_cli.config.overrides import ROOMS, Overrides
+from atommem_cli.config.schema import (
+    TRAINERS_OPERATIONAL,
+    AblateSection,
+    BudgetSection,
+    ChunkSection,
+    EvalSection,
+    GrpoSection,
+    LimitsSection,
+    MemorySection,
+    Plugin,
+    Section,
+    SftSection,
+    TaskSection,
+)
+from atommem_cli.core import folders
+from atommem_cli.core.errors import RecipeError, UsageError, did_you_mean
+from atommem_cli.core.safe_text import cut
+from atommem_cli.core.yaml_file import read_yaml
+
+DEFAULT = "tiny"
+"""The embedded default recipe."""
+
+
+def _of_a_folder(name: str) -> str:
+    if fault := folders.fault_of_name(name):
+        raise ValueError(fault)
+    return name
+
+
+class Recipe(Section):
+    """A whole recipe, resolved."""
+
+    name: Annotated[str, AfterValidator(_of_a_folder)]
+    """The file's name without ending; part of the default folders' names."""
+    seed: int = 42
+    """The paper's seed (AtomMem v3, Table 7)."""
+    task: TaskSection = TaskSection()
+    chunk: ChunkSection = ChunkSection()
+    memory: MemorySection = MemorySection()
+    limits: LimitsSection = LimitsSection()
+    budget: BudgetSection = BudgetSection()
+    agent: Plugin = Plugin(name="atommem")
+    """Who reads and answers: `atommem options agents`."""
+    policy: Plugin
+    """The model: `atommem options policies`."""
+    store: Plugin = Plugin(name="chroma")
+    """Where entries lie: `atommem options stores`."""
+    embedder: Plugin
+    """What makes vectors: `atommem options embedders`."""
+    eval: EvalSection = EvalSection()
+    sft: SftSection = SftSection()
+    grpo: GrpoSection = GrpoSection()
+    ablate: AblateSection = AblateSection()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything that can change a result of playing episodes, as JSON values."""
+        content = self.model_dump(mode="json")
+        del content["name"], content["eval"]["max_failed"], content["sft"], content["grpo"], content["ablate"]
+        if not content["memory"]["drop"]:
+            del content["memory"]["how"]  # then it means nothing
+        for (*path, last), room in ROOMS.items():
+            section = content
+            for key in path:
+                section = section[key]
+            if section[last] is not None:
+                for key in plugins.operational(plugins.load(room, section[last]["name"]).Options):
+                    section[last].pop(key, None)
+        return content
+
+    @property
+    def digest(self) -> str:
+        """sha256 over `content` without the number of tasks, which may grow; in hexadecimal digits."""
+        return _sha256(_unlimited(self.content))
+
+    def training(self, command: Literal["sft", "grpo"]) -> dict[str, Any]:
+        """Everything that can change what a training command learns, as JSON values."""
+        section: dict[str, Any] = getattr(self, command).model_dump(mode="json")
+        section.pop("keep_rollouts", None)
+        for keywords in (section["trainer"], (section.get("recall") or {}).get("trainer", {})):
+            for key in TRAINERS_OPERATIONAL:
+                keywords.pop(key, None)
+        return {**self.content, command: section}
+
+    def training_digest(self, command: Literal["sft", "grpo"]) -> str:
+        """sha256 over `training`, which knows no `task.limit`; in hexadecimal digits."""
+        return _sha256(_unlimited(self.training(command)))
+
+    def dump(self) -> str:
+        """The resolved recipe as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def changed(self, changes: Sequence[str]) -> Recipe:
+        """This recipe with `section.key=value` overrides."""
+        return resolve(self.model_dump(mode="json"), changes, origin=self.name)
+
+
+def load(name: str = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe: a path, or the name of one that ships with atommem, from any folder.
+
+    Args:
+        changes: overrides as `section.key=value`, the value in YAML; `policy={name: hf, ...}` replaces a
+            whole section.
+
+    Raises:
+        RecipeError: file, key and a suggestion in one sentence.
+    """
+    path = _find(name)
+    content = read_yaml(path, name, RecipeError)
+    if not isinstance(content, dict):
+        raise RecipeError(f"{name}: a recipe is a mapping of sections")
+    content.setdefault("name", path.stem)
+    return resolve(content, changes, origin=name)
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with atommem, by name."""
+    inside = Path(__file__).parents[1] / "recipes"
+    folder = inside if inside.is_dir() else inside.parents[1] / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def preparing(folder: Path) -> str:
+    """The command that makes one split of prepared tasks: as the headers of shipped recipes have it, or in general."""
+    commands: dict[str, str] = {}
+    for name, path in shipped().items():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            words = line.removeprefix("#").partition("#")[0].split() if line.startswith("#") else []
+            if words[:2] != ["atommem", "prepare"]:
+                continue
+            given = dict(itertools.pairwise(words))
+            if Path(given.get("--out", f"data/{words[2]}")) / given.get("--split", folder.name) == folder:
+                commands.setdefault(" ".join(words), name)
+    if len(commands) < 2:
+        return f"`{next(iter(commands), 'atommem prepare')}`"
+    return " or ".join(f"`{command}` (recipe {name})" for command, name in commands.items())
+
+
+def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> Recipe:
+    """Apply overrides, check every key, write out every default.
+
+    Args:
+        origin: what the user knows the content by; errors about a key begin with it, or with the override that
+            set the key.
+    """
+    overrides = Overrides(content, origin)
+    for change in changes:
+        overrides.apply(change)
+    overrides.insist_plain()
+    recipe = _checked(Recipe, content, overrides, (), "")
+    filled = recipe.model_dump(mode="json")
+    for where, room in ROOMS.items():
+        *path, last = where
+        section = filled
+        for key in path:
+            section = section[key]
+        if section[last] is not None:
+            section[last] = _filled(room, section[last], overrides, where)
+    return Recipe.model_validate(filled)
+
+
+def plugin(room: str, section: Plugin) -> tuple[ModuleType, Any]:
+    """The module that a section names, and its checked options."""
+    module = plugins.load(room, section.name)
+    return module, module.Options.model_validate(section.model_extra or {})
+
+
+def assignments(changes: Sequence[str]) -> dict[str, Any]:
+    """`key=value` pairs as a mapping, values in YAML.
+
+    Raises:
+        RecipeError: a pair that is not one.
+    """
+    overrides = Overrides({}, "")
+    for change in changes:
+        overrides.apply(change)
+    overrides.insist_plain()
+    return overrides.content
+
+
+def _unlimited(content: dict[str, Any]) -> dict[str, Any]:
+    return {**content, "task": {key: value for key, value in content["task"].items() if key != "limit"}}
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _filled(room: str, section: dict[str, Any], overrides: Overrides, where: tuple[str, ...]) -> dict[str, Any]:
+    name = section["name"]
+    try:
+        module = plugins.load(room, name)
+    except UsageError as error:
+        raise RecipeError(f"{overrides.told((*where, 'name'))}: {error}") from None
+    options = _checked(module.Options, {k: v for k, v in section.items() if k != "name"}, overrides, where, name)
+    return {"name": name, **options.model_dump(mode="json")}
+
+
+def _find(name: str) -> Path:
+    known = shipped()
+    path = Path(name)
+    if path.is_file():
+        return path
+    stem = path.name.removesuffix(".yaml")  # a name may hold a dot: 0.6b
+    if path.parent.name in ("", "recipes") and stem in known:
+        return known[stem]
+    suggestion = did_you_mean(stem, known)
+    raise RecipeError(f"{name}: no such recipe{suggestion} (shipped: {', '.join(known)})")
+
+
+def _checked(
+    model: type[Any], content: dict[str, Any], overrides: Overrides, where: tuple[str, ...], plugin: str
+) -> Any:
+    """
+    Args:
+        plugin: whose options the content is; empty for the recipe itself.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        unknown = (e for e in error.errors() if e["type"] == "extra_forbidden")
+        first = next(unknown, error.errors()[0])  # a mistyped key may be the one that is missing
+        location = [part for part in first["loc"] if isinstance(part, str)]
+        told = overrides.told((*where, *first["loc"]))
+        if first["type"] == "extra_forbidden":
+            of = f" of {plugin}" if plugin else ""
+            known = _keys(model, location[:-1])
+            there = f" (there are: {', '.join(known)})" if known else " (it has none)"
+            hint = did_you_mean(str(first["loc"][-1]), known)
+            raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
+        if first["type"] == "missing":
+            raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None
+        if first["type"] == "model_type":
+            wanted = "the name of a plug-in and its keys, as {name: ...}" if _names_plugin(first) else "keys and values"
+            raise RecipeError(f"{told}: {wanted}, is wanted here (given: {cut(repr(first['input']), 200)})") from None
+        given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
+        raise RecipeError(f"{told}: {first['msg']}{given}") from None
+
+
+def _names_plugin(error: ErrorDetails) -> bool:
+    return error.get("ctx", {}).get("class_name") == Plugin.__name__
+
+
+def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)

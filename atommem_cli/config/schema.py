@@ -1,0 +1,216 @@
+"""The sections of a recipe: every key with its meaning, unit, default and where the default comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+
+from atommem_cli.config.credentials import Keyless
+from atommem_cli.core.chunking import Tokenizer, chunk_documents
+from atommem_cli.core.types import Chunk, Document, OpKind
+
+
+class Section(BaseModel):
+    """Keys that are all known, numbers that are finite, values that do not change: of recipes and of plug-ins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+OPERATIONAL: dict[str, Any] = {"operational": True}
+"""As `json_schema_extra` of a key: it says where and how fast something runs, and changes no result. Such a key may
+change between two starts of a run."""
+
+TRAINERS_OPERATIONAL = frozenset(
+    {
+        "save_total_limit",
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "dataloader_prefetch_factor",
+        "ddp_timeout",
+        "vllm_server_base_url",
+        "vllm_server_host",
+        "vllm_server_port",
+        "vllm_server_timeout",
+    }
+)
+"""Such keywords of TRL's and transformers' trainers."""
+
+
+class Plugin(BaseModel):
+    """A plug-in by name, with its own options as further keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    """A file of its room."""
+
+
+class TaskSection(Section):
+    """Which prepared tasks are played."""
+
+    folder: str = "data/stream"
+    """A folder that `atommem prepare` wrote."""
+    split: str = "validation"
+    """Which of the folder's splits."""
+    limit: PositiveInt | None = None
+    """First tasks only; null plays all."""
+
+
+class ChunkSection(Section):
+    """How the stream is cut; defaults are the released code's (papers.md 1.1)."""
+
+    tokens: PositiveInt = 4000
+    """Of one chunk, counted by the policy's tokenizer."""
+    overlap: int = Field(100, ge=0)
+    """Tokens shown again on each side; for `by: tokens` only."""
+    by: Literal["tokens", "documents"] = "tokens"
+    """tokens: cut anywhere; documents: whole documents together, as many as fit."""
+    most: PositiveInt | None = 40
+    """Most chunks; the middle of a longer stream is cut out."""
+
+
+class MemorySection(Section):
+    """The memory of an episode."""
+
+    retrieve_k: PositiveInt = 6
+    """Entries shown per retrieval (AtomMem v3, Table 3)."""
+    drop: tuple[OpKind, ...] = ()
+    """Operations that are taken away."""
+    how: Literal["prompt", "noop"] = "prompt"
+    """prompt: they leave manual and prompt, too; noop: the policy is told of them as ever, and they do nothing
+    (AtomMem's ablation code, papers.md 1.8)."""
+
+    @property
+    def untold(self) -> tuple[OpKind, ...]:
+        """Dropped operations of which the policy is not told."""
+        return self.drop if self.how == "prompt" else ()
+
+
+class LimitsSection(Section):
+    """Lengths of one model call, in tokens, and the read limit."""
+
+    reply: PositiveInt = 1024
+    """Most tokens of a reply while reading."""
+    answer: PositiveInt = 256
+    """Most tokens of an answer."""
+    reads: int = Field(3, ge=0)
+    """Consecutive replies that only read (papers.md 1.2)."""
+
+
+class BudgetSection(Section):
+    """What one episode may use; null is no limit. The same for every agent."""
+
+    calls: PositiveInt | None = None
+    """Model calls."""
+    prompt_tokens: PositiveInt | None = None
+    """Tokens of all prompts."""
+    new_tokens: PositiveInt | None = None
+    """Tokens of all replies."""
+    entries: PositiveInt | None = None
+    """Entries in the store at once."""
+    reads: PositiveInt | None = None
+    """Read operations."""
+
+
+class EvalSection(Section):
+    """How an evaluation is scored."""
+
+    repeats: PositiveInt = 1
+    """Episodes per task."""
+    scorers: tuple[str, ...] = ()
+    """Names of scorers, `judge` among them; empty: the source's official ones. The first one leads."""
+    judge: Plugin | None = None
+    """The policy behind the scorer `judge`."""
+    max_failed: int = Field(0, ge=0)
+    """Failed episodes above which the exit status is 1."""
+
+
+def _never(keywords: dict[str, Any]) -> dict[str, Any]:
+    """YAML reads `save_strategy: no` as false."""
+    return {key: "no" if value is False and key.endswith("_strategy") else value for key, value in keywords.items()}
+
+
+Keywords = Annotated[dict[str, Any], AfterValidator(_never), Keyless]
+"""TRL's own; checked when a training begins, because to know them takes seconds."""
+
+Rewards = dict[str, float]
+"""Weights by name (`rewards.REWARDS`); the reward of a trajectory is their weighted sum."""
+
+
+class RecallSection(Section):
+    """Recall from the context to train on first: the stand-in of a pretrained backbone for the model `tiny`."""
+
+    rows: PositiveInt
+    """Exercises; each is seen once, in order."""
+    trainer: Keywords = {}
+    """Keywords of TRL's SFTConfig where this stage shall differ from `sft.trainer`."""
+
+
+class SftSection(Section):
+    """Supervised fine-tuning on good trajectories."""
+
+    runs: tuple[str, ...] = ()
+    """Run folders of `atommem eval` whose trajectories are learned, of any policy."""
+    rewards: Rewards = {"em": 1.0}
+    """Weights of what a trajectory is chosen by."""
+    min_reward: float = 0.5
+    """Trajectories below it are left out; all steps of the others are kept (papers.md 1.6)."""
+    holdout: float = Field(0.05, ge=0, lt=1)
+    """Share of the tasks whose rows measure the validation loss; 0 for none."""
+    recall: RecallSection | None = None
+    """A stage before the first; null is none."""
+    lora: dict[str, Any] | None = None
+    """Keywords of peft's LoraConfig; null trains every weight."""
+    trainer: Keywords = {}
+    """Keywords of TRL's SFTConfig."""
+
+
+class GrpoSection(Section):
+    """Group-relative policy optimisation on the task's own reward."""
+
+    split: str = "train"
+    """Of `task.folder`; the recipe's `task.split` is for validation."""
+    limit: PositiveInt | None = None
+    """First training tasks only; null is all."""
+    rewards: Rewards = {"em": 1.0}
+    """Weights of what is learned from."""
+    unit: Literal["token", "step", "trajectory"] = "token"
+    """What weighs the same in the loss: every token (DAPO, papers.md 1.7 `token-mean`), every model call, or
+    every trajectory."""
+    micro_batch_tokens: PositiveInt = 16_384
+    """Most tokens, padding included, of one forward and backward pass; a longer row runs alone."""
+    validation: PositiveInt | None = 64
+    """First tasks of `task.split` that choose the best checkpoint, played greedily; null is all."""
+    keep_rollouts: int = Field(0, ge=0)
+    """Every so many updates the trajectories are kept as a run folder; 0 never."""
+    lora: dict[str, Any] | None = None
+    """Keywords of peft's LoraConfig; null trains every weight."""
+    trainer: Keywords = {}
+    """Keywords of TRL's GRPOConfig."""
+
+
+How = Literal["prompt", "noop", "train"]
+
+
+class AblateSection(Section):
+    """The arms of `atommem ablate`; the defaults are AtomMem v3's Tables 2 and 3 (papers.md 1.8)."""
+
+    drop: tuple[str, ...] = ("update", "delete", "scratchpad", "storage", "storage,scratchpad")
+    """Memory components, one arm each; several joined by commas go together. An operation, or `storage`: all
+    operations of the store."""
+    chunk_tokens: tuple[PositiveInt, ...] = (2048, 4096, 8192)
+    """Each with each `retrieve_k`; empty: the recipe's own `chunk.tokens`."""
+    retrieve_k: tuple[PositiveInt, ...] = (3, 6, 12)
+    """Empty: the recipe's own `memory.retrieve_k`."""
+    embedders: tuple[Plugin, ...] = ()
+    """One arm each."""
+    how: How = "prompt"
+    """How a component goes: prompt and noop as `memory.how`; train: as prompt, and the policy is trained again
+    without it from where its own training began (the protocol of AtomMem's Figure 4)."""
+
+
+def chunks_of(how: ChunkSection, documents: Sequence[Document], tokenizer: Tokenizer) -> tuple[tuple[Chunk, ...], int]:
+    """`chunk_documents` as a recipe says."""
+    return chunk_documents(documents, tokenizer, size=how.tokens, overlap=how.overlap, by=how.by, most=how.most)

@@ -1,0 +1,140 @@
+"""Documents to token chunks.
+
+AtomMem tokenises the whole context once with the policy's tokenizer; chunk t shows tokens
+[C t - o, C (t+1) + o) with C = 4000 and o = 100 (papers.md 1.1; RUCBM/AtomMem 7b50580). We cut the
+*text* at the character offsets of those tokens, because decoding tokens does not always give the text back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from atommem_cli.core.headings import quoted_document
+from atommem_cli.core.types import Chunk, Document
+
+Span = tuple[int, int]
+
+
+class Tokenizer(Protocol):
+    """Counts and locates tokens; the chunker and the budgets need no more."""
+
+    name: str
+
+    def spans(self, text: str) -> Sequence[Span]:
+        """Character span [start, end) of each token, in order."""
+
+
+class WordTokenizer:
+    """Words and punctuation marks as tokens: for policies that have no tokenizer of their own."""
+
+    name = "words"
+
+    def spans(self, text: str) -> list[Span]:
+        return [m.span() for m in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def render(documents: Sequence[Document]) -> tuple[str, list[Span]]:
+    """The stream as one text, and each document's character span in it.
+
+    A titled document reads `Document i:` / title / text (papers.md 1.4); untitled ones, one per line. A line in a
+    title or text that begins like such a heading is quoted, so that no document can forge another one.
+    """
+    parts: list[str] = []
+    spans: list[Span] = []
+    at = 0
+    for number, document in enumerate(documents, start=1):
+        if document.title:
+            title, text = quoted_document(document.title), quoted_document(document.text)
+            part, gap = f"Document {number}:\n{title}\n{text}", "\n\n"
+        else:
+            part, gap = quoted_document(document.text), "\n"
+        if parts:
+            parts.append(gap)
+            at += len(gap)
+        parts.append(part)
+        spans.append((at, at + len(part)))
+        at += len(part)
+    return "".join(parts), spans
+
+
+def chunk_documents(
+    documents: Sequence[Document],
+    tokenizer: Tokenizer,
+    *,
+    size: int,
+    overlap: int,
+    by: str = "tokens",
+    most: int | None = None,
+) -> tuple[tuple[Chunk, ...], int]:
+    """Cut a stream into chunks.
+
+    Args:
+        size: tokens per chunk, without the overlap; at least 1.
+        overlap: tokens shown again on each side; 0 or more (used by `tokens` only).
+        by: "tokens" (the paper's windows) or "documents" (whole documents are packed up to `size`
+            tokens; a longer one stands alone).
+        most: at most this many chunks; what lies beyond is cut out of the *middle* of the stream, as
+            the paper's code does.
+
+    Returns:
+        The chunks, and the number of tokens that no chunk shows.
+    """
+    text, spans = render(documents)
+    tokens = tokenizer.spans(text)
+    if not tokens:
+        return (), 0
+    windows = _windows(len(tokens), size, overlap) if by == "tokens" else _packs(tokens, spans, size)
+    cut = 0
+    if most is not None and len(windows) > most:
+        head = most - most // 2
+        kept = windows[:head] + windows[len(windows) - most // 2 :]
+        cut = len(tokens) - len(set().union(*(range(a, b) for a, b in kept)))
+        windows = kept
+    bounds = [(tokens[first][0], tokens[last - 1][1], last - first) for first, last in windows]
+    return _between(text, spans, bounds), cut
+
+
+def chunks_at(documents: Sequence[Document], bounds: Iterable[tuple[int, int, int]]) -> tuple[Chunk, ...]:
+    """The chunks of a stream, given first character, end and number of tokens of each."""
+    return _between(*render(documents), bounds)
+
+
+def _between(text: str, spans: Sequence[Span], bounds: Iterable[tuple[int, int, int]]) -> tuple[Chunk, ...]:
+    return tuple(
+        Chunk(index, text[a:b], a, tokens, tuple(i for i, (x, y) in enumerate(spans) if x < b and y > a))
+        for index, (a, b, tokens) in enumerate(bounds)
+    )
+
+
+def cut_middle(text: str, tokenizer: Tokenizer, most: int) -> tuple[str, int]:
+    """The text without its middle, so that at most `most` tokens stay; and how many went."""
+    tokens = tokenizer.spans(text)
+    if len(tokens) <= most:
+        return text, 0
+    head, tail = most - most // 2, most // 2
+    kept = text[: tokens[head - 1][1]] if head else ""
+    if tail:
+        kept += "\n...\n" + text[tokens[len(tokens) - tail][0] :]
+    return kept, len(tokens) - most
+
+
+def _windows(count: int, size: int, overlap: int) -> list[Span]:
+    return [(max(0, at - overlap), min(count, at + size + overlap)) for at in range(0, count, size)]
+
+
+def _packs(tokens: Sequence[Span], documents: Sequence[Span], size: int) -> list[Span]:
+    """Token ranges that each hold whole documents."""
+    packs: list[Span] = []
+    at = 0
+    for _, end in documents:
+        last = at
+        while last < len(tokens) and tokens[last][0] < end:
+            last += 1
+        if packs and last - packs[-1][0] <= size:
+            packs[-1] = (packs[-1][0], last)
+        elif last > at:
+            packs.append((at, last))
+        at = last
+    return packs

@@ -1,0 +1,194 @@
+"""One episode, and the contracts of agents and policies.
+
+An agent is a generator over one episode: it yields what it wants (`Ask` the policy, `Apply` memory
+operations), receives what came back, and hands in its answers with `episode.give`. It never blocks and
+never sees another episode, so the driver in `running/rollout.py` can play hundreds at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from atommem_cli.core.calls import Expects, Generation, Observation
+from atommem_cli.core.chunking import Tokenizer
+from atommem_cli.core.memory import Memory
+from atommem_cli.core.thoughts import MARKS, Marks
+from atommem_cli.core.types import Answer, Chunk, MemoryOp, OpKind, OpResult, Shows, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Request: one model call. Sends back a `Generation`."""
+
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Request: run memory operations.
+
+    Sends back a tuple of `OpResult`, one per operation in order; fewer or more where `atommem what-if` takes some
+    away or puts some there: as if the policy had written them so.
+    """
+
+    ops: tuple[MemoryOp, ...]
+
+
+Request = Ask | Apply
+Play = Generator[Request, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Lengths of one model call, in tokens of the policy; the same for all agents of a comparison."""
+
+    reply: int
+    """Most new tokens of a reply while reading."""
+    answer: int
+    """Most new tokens of a reply to a question."""
+    reads: int
+    """Most consecutive replies that only read, before the agent moves on (AtomMem's code: 3)."""
+    window: int | None = None
+    """Tokens of prompt and reply together that the policy can take; None where it is not known."""
+
+
+class Episode:
+    """One single-use play of a task: the task, its chunks, its memory, its answers."""
+
+    def __init__(
+        self,
+        task: Task,
+        chunks: tuple[Chunk, ...],
+        memory: Memory,
+        agent: Agent,
+        tokenizer: Tokenizer,
+        limits: Limits,
+        *,
+        sample: int = 0,
+        seed: int = 0,
+        truncated_tokens: int = 0,
+        marks: Marks = MARKS,
+    ) -> None:
+        self.id = memory.episode
+        self.task = task
+        self.chunks = chunks
+        self.memory = memory
+        self.agent = agent
+        self.tokenizer = tokenizer
+        self.limits = limits
+        self.sample = sample
+        self.seed = seed
+        """Derived from the recipe's seed, the task and the sample; see `seeds.derive`."""
+        self.truncated_tokens = truncated_tokens
+        self.marks = marks
+        """Of the policy's thoughts, which are no part of what it says; see `thoughts.split`."""
+        self.answers = [Answer("")] * len(task.questions)
+
+    def give(self, question: int, answer: Answer) -> None:
+        """Hand in the answer to question `question` (index); the last one counts."""
+        self.answers[question] = answer
+
+
+class Agent(Protocol):
+    """A way to read a stream and answer questions about it.
+
+    One that shows a chunk again for replies that did more than read says how often it may, over a whole episode, as
+    `spare_calls`; plans count them.
+    """
+
+    calls_per_chunk: int
+    """How often it asks the policy about every chunk, if no reply is asked again; 0: only about every question."""
+    reads_again: bool
+    """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
+    operations: tuple[OpKind, ...]
+    """The operations that it may run, its own and those that it takes from replies."""
+    shows: Shows
+    """What its prompts show of the documents; read with `shows_of`."""
+
+    def play(self, episode: Episode) -> Play:
+        """Play the episode to its end."""
+
+    def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
+        """What a policy would have to reply to mean these operations or this answer.
+
+        Scripted policies speak through it.
+        """
+
+    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
+        """The operations that a reply means, defective ones too: of `write`, the inverse. Never raises."""
+
+    def describe(self) -> dict[str, str]:
+        """What a run records about it: name, digest of its prompts."""
+
+
+def shows_of(agent: Agent) -> Shows:
+    """What an agent declares as `shows`; CHUNKS, as the journal says it, for one that does not."""
+    return Shows(getattr(agent, "shows", Shows.CHUNKS))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One model call of one episode."""
+
+    episode: Episode | None
+    """None for a call outside any episode (the judge's)."""
+    observation: Observation
+    seed: int
+    """Seeds the sampling of this call; depends on the recipe's seed, task, sample and step alone."""
+
+
+class Policy(Protocol):
+    """A policy that runs in this process and answers a whole batch at once."""
+
+    tokenizer: Tokenizer
+    window: int | None
+    """Tokens of prompt and reply together; None is no limit."""
+    batch: int
+    """Episodes to play at once."""
+
+    def generate(self, calls: Sequence[Call]) -> list[Generation]:
+        """One reply per call, in order. A reply depends on its own call alone as far as floating point
+        allows. A prompt that does not fit comes back with Finish.OVERFLOW; nothing a prompt or a model
+        contains raises."""
+
+    def describe(self) -> dict[str, str]:
+        """What a run records about it: name, model, digest of weights, options that matter."""
+
+
+@runtime_checkable
+class ServerPolicy(Protocol):
+    """A policy behind a network: each episode goes on as soon as its own reply arrives."""
+
+    tokenizer: Tokenizer
+    window: int | None
+    batch: int
+    """Requests under way at once."""
+
+    async def reply(self, call: Call) -> Generation:
+        """One reply. Retries what is worth retrying; then Finish.ERROR with one sentence.
+
+        Raises:
+            BackendError: the server can serve nobody (down, wrong key): the run stops and can be continued.
+        """
+
+    async def close(self) -> None:
+        """Close connections; called at the end of the event loop that used them."""
+
+    def describe(self) -> dict[str, str]:
+        """What a run records about it; never a key."""
+
+
+def ask(observation: Observation) -> Generator[Request, Any, Generation]:
+    """`reply = yield from ask(observation)`"""
+    generation: Generation = yield Ask(observation)
+    return generation
+
+
+def apply(ops: Sequence[MemoryOp]) -> Generator[Request, Any, tuple[OpResult, ...]]:
+    """`results = yield from apply(ops)`; nothing to apply costs nothing."""
+    if not ops:
+        return ()
+    results: tuple[OpResult, ...] = yield Apply(tuple(ops))
+    return results

@@ -1,0 +1,263 @@
+"""The nouns of atommem. Standard library only; everything here is immutable.
+
+Units: lengths of text are in *tokens* of the tokenizer that the recipe names unless a docstring says
+*characters*; times are in seconds; indices count from 0 unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from atommem_cli.core.calls import Generation, Observation
+
+Progress = Callable[[int, int, str], None]
+"""Called with how much is done, how much is planned, and a remark; what is counted, its caller says."""
+
+
+class OpKind(StrEnum):
+    """The atomic memory operations (AtomMem v3, Table 5)."""
+
+    CREATE = "create"
+    READ = "read"
+    UPDATE = "update"
+    DELETE = "delete"
+    SCRATCHPAD = "scratchpad"
+
+
+class Outcome(StrEnum):
+    """What became of one operation; only `OK` changed the memory."""
+
+    OK = "ok"
+    NOOP = "noop"
+    """Well formed, but without effect: empty text, the same text again, the same query again."""
+    INVALID_TARGET = "invalid_target"
+    """Update or Delete of a number that was not shown."""
+    STALE_TARGET = "stale_target"
+    """A second operation of the same reply on an entry that the first one has changed."""
+    MALFORMED = "malformed"
+    """The tags are there, the payload cannot be read (no `Memory i`, nested tags)."""
+    UNCLOSED = "unclosed"
+    """The opening tag has no closing tag."""
+    FORBIDDEN = "forbidden"
+    """The recipe dropped this kind of operation."""
+    OVER_BUDGET = "over_budget"
+    """The budget for entries or reads is used up."""
+
+
+class StopReason(StrEnum):
+    """Why an episode ended; exactly one each."""
+
+    ANSWERED = "answered"
+    STEP_LIMIT = "step_limit"
+    """The budget of model calls ran out; questions not yet asked count as wrong."""
+    BUDGET = "budget"
+    """The budget of prompt tokens or of new tokens ran out; likewise."""
+    CONTEXT_OVERFLOW = "context_overflow"
+    """A prompt did not fit the policy's window; likewise."""
+    FILTERED = "filtered"
+    """The provider withheld a reply (a content filter, a refusal); likewise."""
+    ERROR = "error"
+    """A model call failed for good; counted apart, and as wrong."""
+
+
+class Shows(StrEnum):
+    """What an agent's prompts show of the documents themselves; what its memory shows comes on top."""
+
+    CHUNKS = "chunks"
+    """The chunks that the journal names; an opening without a call has read all of them."""
+    WHOLE = "whole"
+    """Every document in the prompt of every question, as far as the window allows."""
+    NOTHING = "nothing"
+    """None of them."""
+
+
+# --- tasks -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The fact behind a `stream` document: from here on, `relation` of `subject` is `value`."""
+
+    subject: str
+    relation: str
+    value: str | None
+    """None: the fact is retracted or has expired; nothing is known any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One passage of the stream."""
+
+    title: str
+    """May be empty."""
+    text: str
+    event: Event | None = None
+    """Set by `stream` alone, and by it only for statements (None: noise)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """One gold supporting fact of a question."""
+
+    document: int
+    """Index into `Task.documents`."""
+    text: str
+    """The supporting sentence (HotpotQA, 2Wiki) or paragraph (MuSiQue), verbatim in that document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question with everything needed to score it and to explain a miss."""
+
+    id: str
+    text: str
+    answers: tuple[str, ...]
+    """Accepted answers, the primary one first, then aliases; at least one."""
+    supporting: tuple[Support, ...] = ()
+    kind: str = ""
+    """The source's own type of question ("bridge", "comparison", "2hop", ...); may be empty."""
+    hinge: str = ""
+    """`stream`: the operation this question hinges on: create, update, delete or none. Else empty."""
+    path: tuple[str, ...] = ()
+    """`stream`: subject, then one relation per hop. Else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One stream of documents and the questions about it."""
+
+    id: str
+    source: str
+    """The source's name: hotpotqa, 2wikimultihopqa, musique, stream."""
+    documents: tuple[Document, ...]
+    """In the order in which they are read."""
+    questions: tuple[Question, ...]
+    """At least one; asked one at a time, in this order, after the last chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What an agent reads in one step."""
+
+    index: int
+    text: str
+    start: int
+    """Its first character, in the stream as `chunking.render` writes it."""
+    tokens: int
+    documents: tuple[int, ...]
+    """Indices into `Task.documents` of those that lie in it, wholly or in part, in order."""
+
+
+# --- memory ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOp:
+    """One operation as a policy wrote it."""
+
+    kind: OpKind
+    text: str = ""
+    """New text (create, update, scratchpad) or the query (read)."""
+    target: int | None = None
+    """Update and Delete: the number of the shown entry, counted from 1 as the prompt shows it."""
+    defect: Outcome | None = None
+    """MALFORMED or UNCLOSED where the tags could not be read; then `text` is the raw payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEntry:
+    """One entry of an episode's store."""
+
+    id: int
+    """Counts creations within the episode from 1; never reused."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult:
+    """One line of the journal."""
+
+    op: MemoryOp
+    outcome: Outcome
+    entry: int | None
+    """Id of the entry that was created, changed or deleted, or None."""
+    before: str
+    """Digest of the memory before the operation (hexadecimal, see `memory.Memory.digest`)."""
+    after: str
+    """Digest after it; equal to `before` unless the outcome is OK."""
+
+
+# --- episodes --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step: what was asked, what came back, what became of it. One row of training data."""
+
+    observation: Observation
+    generation: Generation
+    results: tuple[OpResult, ...]
+    shown: tuple[MemoryEntry, ...]
+    """Entries that the prompt showed as Memory 1..k."""
+    entries: int
+    """Entries in the store after the step."""
+    seconds: float = 0.0
+    """Wall time of the model call (the whole batch's, for a local policy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one episode used of its budget."""
+
+    calls: int = 0
+    """Model calls."""
+    prompt_tokens: int = 0
+    """Tokens shown to the policy, summed over calls."""
+    new_tokens: int = 0
+    """Tokens the policy wrote, summed over calls."""
+    entries: int = 0
+    """Largest number of entries the store held."""
+    reads: int = 0
+    """Successful Reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one question."""
+
+    text: str
+    """Empty where there is none."""
+    reply: str = ""
+    """The whole reply that the answer was taken from, without its thoughts (some published scorers read it)."""
+    tagged: bool = False
+    """Whether it stood in answer tags; untagged replies count as the answer as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A finished episode."""
+
+    episode: str
+    """`<task id>#<sample>`."""
+    task: str
+    sample: int
+    """Which repeat of the task, from 0."""
+    answers: tuple[Answer, ...]
+    """One per question of the task, in order, whatever the stop reason."""
+    stop: StopReason
+    transitions: tuple[Transition, ...]
+    usage: Usage
+    chunks: tuple[Chunk, ...]
+    """What the task was cut into."""
+    left_out: int = 0
+    """Tokens of the task that are in no chunk."""
+    truncated_tokens: int = 0
+    """Tokens of the task that were never shown (centre truncation)."""
+    error: str = ""
+    """One sentence where `stop` is ERROR, CONTEXT_OVERFLOW or FILTERED."""
+    digest: str = field(default="")
+    """Digest of the memory at the end."""
+    opening: tuple[OpResult, ...] = ()
+    """What became of the operations that the agent ran before its first call."""

@@ -1,0 +1,1 @@
+"""Prepared tasks: made, split, written and read."""

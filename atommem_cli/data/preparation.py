@@ -1,0 +1,287 @@
+"""The machine behind `atommem prepare`: from raw records or a seed to a folder of tasks.
+
+The folder depends on its options and inputs alone: preparing twice, with one worker or many, gives the same
+bytes. Tasks go to disk one by one, so memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import ValidationError
+
+import atommem_cli
+from atommem_cli.config import plugins
+from atommem_cli.core import folders
+from atommem_cli.core.chunking import Tokenizer, WordTokenizer
+from atommem_cli.core.errors import BackendError, Interrupted, UsageError, did_you_mean
+from atommem_cli.data import split_guard
+from atommem_cli.data.files import (
+    MANIFEST,
+    SPLIT_WORDS,
+    SPLITS,
+    TASKS,
+    Filter,
+    Manifest,
+    Request,
+    dump,
+    read_manifest,
+    read_tasks,
+    verify,
+)
+from atommem_cli.data.making import CountProgress, write
+
+__all__ = ["SPLITS", "Manifest", "canonical", "check", "prepare", "read_manifest", "read_tasks", "verify"]
+
+MODULES = {"2wikimultihopqa": "twowiki"}
+"""Sources whose name cannot be the name of a module."""
+SEED = 42
+"""AtomMem's (papers.md 1.4)."""
+SCRATCH = ".scratch"
+_OWN = ("seed", "limit", "workers", "split", "source", "validation", "out")
+MARKS = (MANIFEST, f"{SCRATCH}/{MANIFEST}")
+"""With one of them a folder is ours; the second is there while the first is replaced."""
+
+
+def canonical(name: str) -> str:
+    """The one name of a source, from which comes that of its folder under `data/`.
+
+    Raises:
+        UsageError: there is no such source.
+    """
+    if plugins.is_file(name):
+        return name
+    typed = {module: name for name, module in MODULES.items()}
+    known = sorted(typed.get(module, module) for module in plugins.available("tasks"))
+    found = typed.get(name, name)
+    if found not in known:
+        near = did_you_mean(name, [*known, *typed])
+        for module, shown in typed.items():
+            near = near.replace(module, shown)
+        raise UsageError(f"{name}: no such source{near} (there are: {', '.join(known)})")
+    return found
+
+
+def check(
+    name: str, splits: list[str], *, out: str | Path, source: str | None = None, validation: str | None = None
+) -> None:
+    """Find what is wrong with any of several splits before the first is prepared: names, files, their first records.
+
+    Raises:
+        UsageError, SourceError, BackendError: as `prepare`.
+    """
+    module = _module(name)
+    if validation is not None and "train" not in map(_split, splits):
+        raise UsageError(f"--validation {validation}: is for --split train, which must not ask its questions")
+    for split in splits:
+        folders.claim(Path(out) / _split(split), MARKS)
+        module.inputs(source, _split(split), validation)
+
+
+def prepare(
+    name: str,
+    *,
+    out: str | Path,
+    split: str = "validation",
+    source: str | None = None,
+    validation: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    seed: int = SEED,
+    workers: int = 1,
+    tokenizer: Tokenizer | None = None,
+    keep: Filter | None = None,
+    force: bool = False,
+    progress: CountProgress | None = None,
+) -> Manifest:
+    """Prepare one split of a source into `<out>/<split>/`.
+
+    A folder that was prepared from the same is verified and left alone.
+
+    Args:
+        name: a source of `tasks/`.
+        split: train or validation; `dev` is validation.
+        source: a file, or a folder with `<split>.jsonl`, `<split>-*.parquet` and the like, or with the original
+            downloads; None is the hub (`stream` takes none).
+        validation: a file or folder of the questions that `train` must not ask. Those of the source's own folder, of
+            the hub, and of a validation split that is prepared in `out` are left out anyway.
+        options: the source's own options (`docs`, `questions`, ...).
+        limit: at most this many *tasks*. None is all that the records give; for `stream`, 200.
+        workers: processes that make tasks; 1 is this one. The result is the same.
+        tokenizer: counts tokens for the manifest; None is words and marks.
+        keep: which questions to use; None is all.
+        force: prepare again, whatever is there.
+
+    Raises:
+        UsageError: an unknown source, split or option; or the folder was prepared from something else.
+        SourceError: records cannot be read, or the folder that is there is damaged.
+        BackendError: the disk did not take the files, or a worker died.
+    """
+    name, module, split = canonical(name), _module(name), _split(split)
+    for label, number in (("limit", limit), ("workers", workers)):
+        if number is not None and number < 1:
+            raise UsageError(f"{label} is {number}; it must be at least 1")
+    chosen = _options(module, name, options or {})
+    counter = tokenizer or WordTokenizer()
+    folder = Path(out) / split
+    folders.claim(folder, MARKS)
+    folders.insist_apart(folder)
+    described = {
+        **chosen.model_dump(mode="json"),
+        "name": name,
+        "seed": seed,
+        "limit": limit,
+        "keep": keep.describe() if keep else None,
+        "tokenizer": counter.name,
+        "local": source is not None,
+    }
+    inputs = module.inputs(source, split, validation)
+    with _alone(folder):
+        if (folder / MANIFEST).exists() and not force:
+            same = _same(folder, described, inputs)
+            _insist_apart(Path(out), split, folder, same)
+            return same
+        scratch = folder / SCRATCH
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            scratch.mkdir()
+            tell = progress or _silent
+            beside = Path(out) / "validation" if split == "train" else None
+            if beside is not None and split_guard.comparable(beside, name) is None:
+                beside = None
+            request = Request(
+                split, source, limit, seed, keep, validation, beside, scratch, lambda n: tell("read", n, None)
+            )
+            plan = module.build(chosen, request)
+            facts = write(scratch / TASKS, plan, counter, workers, tell)
+            manifest = Manifest(
+                atommem=atommem_cli.__version__,
+                source=plan.source,
+                split=split,
+                licence=plan.licence,
+                origin=plan.origin,
+                inputs=inputs,
+                options=described,
+                questions_read=plan.read,
+                questions_skipped=dict(sorted(plan.skipped.items())),
+                supporting_lost=plan.lost_supporting,
+                pool=plan.pool,
+                swapped=dict(sorted(plan.swapped.items())),
+                checked=dict(sorted(plan.checked.items())),
+                **facts,
+            )
+            if module.inputs(source, split, validation) != inputs:
+                raise UsageError(f"{source}: changed while it was read; prepare again")
+            (scratch / MANIFEST).write_text(dump(manifest), encoding="utf-8")
+            _insist_apart(Path(out), split, scratch, manifest)
+            (folder / MANIFEST).unlink(missing_ok=True)
+            os.replace(scratch / TASKS, folder / TASKS)
+            os.replace(scratch / MANIFEST, folder / MANIFEST)
+            return manifest
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped; {folder} is as it was before: the same command begins again") from None
+        except OSError as error:
+            raise BackendError(f"cannot write to {folder}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _module(name: str) -> ModuleType:
+    return plugins.load("tasks", MODULES.get(canonical(name), canonical(name)))
+
+
+def _split(word: str) -> str:
+    """The split that a word of the command line means.
+
+    Raises:
+        UsageError: none that can be prepared.
+    """
+    split = SPLIT_WORDS.get(word, "")
+    if split not in SPLITS:
+        why = "; the answers of a test set are not public" if split else did_you_mean(word, SPLITS)
+        raise UsageError(f"no split {word!r}{why} (there are: train, and validation or dev)")
+    return split
+
+
+def _insist_apart(out: Path, split: str, made: Path, manifest: Manifest) -> None:
+    """Insist that a split shares no question with the other one that is prepared in the same folder."""
+    other = out / ("validation" if split == "train" else "train")
+    there = split_guard.comparable(other, manifest.source)
+    if there is None or manifest.swapped or manifest.source in {*there.checked, *manifest.checked}:
+        return
+    if split == "train":
+        split_guard.insist(made, other, manifest, there, "prepare train again with --force")
+    else:
+        split_guard.insist(
+            other, made, there, manifest, "prepare validation first, or train again with --validation FILE and --force"
+        )
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    pass
+
+
+def _options(module: ModuleType, name: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return module.Options(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden" and key in _OWN:
+            raise UsageError(f"{name}: {key} is an option of the command: --{key}") from None
+        if first["type"] == "extra_forbidden":
+            known = list(module.Options.model_fields)
+            hint = did_you_mean(key, known)
+            raise UsageError(f"{name} has no option {key!r}{hint} (there are: {', '.join(known)})") from None
+        # Where several types are allowed there is one error for each.
+        said = dict.fromkeys(
+            e["msg"].removeprefix("Value error, ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]
+        )
+        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{' or '.join(said)}") from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder, made if need be, and locked until we are done; the lock ends with the process.
+
+    What was made and is still empty in the end goes again.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise BackendError(f"cannot write to {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UsageError(f"{folder} is being prepared by another process") from None
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
+
+
+def _same(folder: Path, described: Mapping[str, Any], inputs: Mapping[str, str]) -> Manifest:
+    """The manifest that is there, if it was made from the same."""
+    there = read_manifest(folder)
+    options = {**there.options, "name": canonical(there.options["name"])}
+    pairs = [
+        *((key, options.get(key), described.get(key)) for key in {**options, **described}),
+        *((key, there.inputs.get(key), inputs.get(key)) for key in {**there.inputs, **inputs}),
+    ]
+    differing = [f"{key} (there {old!r}, now {new!r})" for key, old, new in pairs if old != new]
+    if differing:
+        raise UsageError(
+            f"{folder} was prepared from something else: {', '.join(differing)}; use another --out, or --force"
+        )
+    return verify(folder)

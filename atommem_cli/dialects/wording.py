@@ -1,0 +1,179 @@
+"""The file of a dialect: every key with its meaning, and what a dialect cannot be without."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
+
+from atommem_cli.config import plugins
+from atommem_cli.core.errors import UsageError, did_you_mean
+from atommem_cli.core.safe_text import visible
+from atommem_cli.core.types import OpKind
+from atommem_cli.core.yaml_file import read_yaml
+
+FIELDS = frozenset(
+    {"questions", "question", "scratchpad", "query", "memories", "documents", "chunk"}
+    | {"reads_left", "reads_done", "reads_most"}
+)
+"""What a section of a prompt may show, as `${name}`.
+
+`reads_left`: how many more replies in a row may only read; given while there are some. `reads_done`: how many have
+been, from 0, and `reads_most`: how many may be; given in every call in which one can read.
+"""
+_NEEDED = {"reading": "chunk", "notes": "chunk", "reader": "question", "closed_book": "question"}
+_TAG = re.compile(r"[A-Za-z_][\w:.-]*")
+
+
+class Wording(BaseModel):
+    """A dialect file, checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tags: dict[str, str]
+    """Tag per OpKind, and `answer`."""
+    boxed: bool
+    r"""Whether the answer stands in \boxed{} inside its tags."""
+    memory: str
+    """One shown entry; fields number (from 1) and text."""
+    memory_tokens: PositiveInt | None = None
+    """Most tokens of the shown entries together; the rest is cut off at the end, as in AtomMem's code (papers.md
+    1.2). A number whose text is cut off can still be addressed, as there. null cuts nothing."""
+    spaced: bool = False
+    """Whether tags and payloads stand apart by spaces, and sections by single lines (closed vocabularies)."""
+    numbered: bool = True
+    """Whether several questions are numbered; else one per line."""
+    nothing: str
+    """Stands for an empty field: scratchpad, query, retrieval."""
+    placeholders: dict[str, str] = {}
+    """Stands for one empty field in place of `nothing`, by the field's name; may be empty itself."""
+    told: tuple[str, ...] = ("reading",)
+    """Sections whose calls begin with the system message: reading, notes, reader; in each for agents alone that run
+    the operations of a reply there."""
+    system: str
+    """Fields manual and example; empty for none."""
+    manual: dict[OpKind, str]
+    example: dict[OpKind, str]
+    reading: dict[str, str]
+    """Sections of the user message, in order, each with fields as `${chunk}`; likewise below."""
+    notes: dict[str, str]
+    reader: dict[str, str]
+    closed_book: dict[str, str]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """
+        Raises:
+            ValueError: begins with the key.
+        """
+        wanted = {*OpKind, "answer"}
+        if odd := sorted(wanted ^ self.tags.keys()):
+            raise ValueError(f"tags: one for each of {', '.join(sorted(wanted))}, and no other (see {odd[0]})")
+        for key, tag in self.tags.items():
+            if not _TAG.fullmatch(tag):
+                raise ValueError(f"tags.{key}: {tag!r} is no name of a tag (letters, digits, _ : . -)")
+        if len({tag.lower() for tag in self.tags.values()}) < len(self.tags):
+            raise ValueError("tags: two of them are the same")
+        _fields("memory", self.memory, {"number", "text"})
+        if sorted(_template(self.memory).get_identifiers()) != ["number", "text"]:
+            raise ValueError("memory: shows an entry, so it needs ${number} and ${text}")
+        _fields("system", self.system, {"manual", "example"})
+        for key in self.placeholders:
+            if key not in FIELDS:
+                raise ValueError(f"placeholders.{key}: no such field{did_you_mean(key, FIELDS)}")
+        for key in self.told:
+            if key not in ("reading", "notes", "reader"):
+                raise ValueError(f"told: no {key!r}{did_you_mean(key, _NEEDED)}")
+        for section, needed in _NEEDED.items():
+            texts: dict[str, str] = getattr(self, section)
+            for name, text in texts.items():
+                _fields(f"{section}.{name}", text, FIELDS)
+            if not any(needed in _template(text).get_identifiers() for text in texts.values()):
+                raise ValueError(f"{section}: nothing shows ${{{needed}}}")
+        return self
+
+
+def find(name: str) -> tuple[Wording, str]:
+    """A dialect's wording, and the sha256 of its file (16 hexadecimal digits).
+
+    Args:
+        name: one of `dialects/`; one of an installed package, by an entry point of the group `atommem.dialects` that
+            is the path of its file; or the path of a file that ends in .yaml or .yml, from the working folder.
+
+    Raises:
+        UsageError: there is none of that name, or the file is no dialect; names the file and the key.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return _read(Path(name), name)
+    if name in shipped():
+        return _read(Path(str(resources.files("atommem_cli") / "dialects" / f"{name}.yaml")), name)
+    _, path = plugins.entry("dialects", name, shipped(), ".yaml")
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"dialect {name}: its entry point is not the path of a file but {visible(repr(path))}")
+    return _read(Path(path), name)
+
+
+@functools.cache
+def shipped() -> tuple[str, ...]:
+    """The names of the dialects that come with atommem, sorted."""
+    folder = resources.files("atommem_cli") / "dialects"
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def _read(path: Path, name: str) -> tuple[Wording, str]:
+    content = read_yaml(path, name)
+    if not isinstance(content, dict):
+        raise UsageError(f"{name}: a dialect is a mapping of keys, as in the shipped ones ({', '.join(shipped())})")
+    try:
+        wording = Wording.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{name}: {_sentence(error)}") from None
+    return wording, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _sentence(error: ValidationError) -> str:
+    unknown = (e for e in error.errors() if e["type"] == "extra_forbidden")
+    first = next(unknown, error.errors()[0])  # a mistyped key may be the one that is missing
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{did_you_mean(key, Wording.model_fields)}"
+    if first["type"] == "missing":
+        return f"{key}: this key is needed"
+    if first["type"] == "value_error":
+        return " ".join(str(first["ctx"]["error"]).split())
+    return f"{key}: {first['msg']} (given: {str(first.get('input'))[:80]!r})"
+
+
+def _fields(key: str, text: str, known: frozenset[str] | set[str]) -> None:
+    template = _template(text)
+    if not template.is_valid():
+        raise ValueError(f"{key}: a $ that begins no field; write $$ for the sign")
+    for field in template.get_identifiers():
+        if field not in known:
+            raise ValueError(f"{key}: no field ${{{field}}}{did_you_mean(field, known)}")
+
+
+@functools.cache
+def _template(text: str) -> Template:
+    return Template(text)
+
+
+def pieces(text: str) -> list[Any]:
+    """A template as fixed text and fields in turn: `[text, field, text, ..., text]`."""
+    found: list[Any] = [""]
+    at = 0
+    for match in Template.pattern.finditer(text):
+        name = match["named"] or match["braced"]
+        found[-1] += text[at : match.start()] + ("" if name else "$")
+        at = match.end()
+        if name:
+            found += [name, ""]
+    found[-1] += text[at:]
+    return found

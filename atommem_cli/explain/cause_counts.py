@@ -1,0 +1,107 @@
+"""How many questions were missed for which cause, over a run and by kind of question."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from atommem_cli.core.types import Task
+from atommem_cli.explain.miss_causes import Cause, Explanation, explain_run
+from atommem_cli.runs.reader import Run
+from atommem_cli.runs.summary import labels, overlap
+from atommem_cli.runs.tables import Table
+
+
+@dataclass(slots=True)
+class Tally:
+    """Missed questions and broken facts by cause."""
+
+    questions: int = 0
+    missed: int = 0
+    causes: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
+    """Missed questions; every cause, 0 too, in order."""
+    contradicted: int = 0
+    """Of those with everything in view (retrieved, not used): another value was in view as well."""
+    facts: int = 0
+    broken: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
+    """Supporting facts of all questions, missed or not; likewise."""
+
+    def add(self, explanation: Explanation) -> None:
+        """Count one more."""
+        self.questions += 1
+        self.missed += explanation.missed
+        self.facts += len(explanation.facts)
+        if explanation.cause is not None:
+            self.causes[explanation.cause] += 1
+        if explanation.cause is Cause.NOT_USED:
+            self.contradicted += any(fact.contradicted for fact in explanation.facts)
+        for fact in explanation.facts:
+            if fact.cause is not None:
+                self.broken[fact.cause] += 1
+
+
+def tally(explanations: Iterable[Explanation]) -> Tally:
+    """Count them."""
+    counted = Tally()
+    for explanation in explanations:
+        counted.add(explanation)
+    return counted
+
+
+def summarize(run: Run) -> dict[str, Tally]:
+    """The tally of a run: "all", then by kind of question (`summary.labels`).
+
+    Raises:
+        UsageError, SourceError, RunMismatch: as `explain_episode`.
+    """
+    tallies = Tallies()
+    for _, task, explanations in explain_run(run):
+        tallies.add(task, explanations)
+    return tallies.by_kind()
+
+
+class Tallies:
+    """The tallies of `summarize`, episode by episode."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, Tally] = defaultdict(Tally)
+
+    def add(self, task: Task, explanations: Iterable[Explanation]) -> None:
+        """Count the questions of one more episode."""
+        for explanation in explanations:
+            for group in ("all", *labels(task.questions[explanation.question])):
+                self._groups[group].add(explanation)
+
+    def by_kind(self) -> dict[str, Tally]:
+        """ "all" first, then the kinds."""
+        return {name: self._groups[name] for name in sorted(self._groups, key=lambda n: (n != "all", n))}
+
+
+TITLE = "why questions were missed: the earliest broken stage"
+
+
+_RARE = (Cause.WITHHELD, Cause.FAILED, Cause.UNTOLD)
+"""These have a column where there are any."""
+
+
+def table(tallies: Mapping[str, Tally], title: str = TITLE) -> Table:
+    """One row per tally: missed questions by cause, in counts and in % of the missed."""
+    found = {cause for counted in tallies.values() for cause, count in counted.causes.items() if count}
+    causes = [cause for cause in Cause if cause in found or cause not in _RARE]
+    headers = ("", "questions", "missed", *(cause.value for cause in causes), "not used beside another value")
+    rows = tuple(
+        (
+            name,
+            str(counted.questions),
+            str(counted.missed),
+            *(_share(counted.causes[cause], counted.missed) for cause in causes),
+            str(counted.contradicted),
+        )
+        for name, counted in tallies.items()
+    )
+    return Table(f"{title}{overlap(tallies)}", headers, rows)
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count} ({100 * count / of:.0f} %)" if count else "0"

@@ -1,0 +1,1 @@
+"""Language models and encoders: loading, chat templates, batches, sampling, HTTP, a cache of embeddings."""

@@ -1,0 +1,140 @@
+"""Replies from a causal language model in this process: one way to sample, for evaluation and for training.
+
+Nothing but temperature and top-p acts on the next token: what a model's generation_config.json asks for
+(repetition penalties, top-k, temperatures) is not applied, so models are compared under equal settings.
+
+Axes: R rows, P prompt tokens (padded on the left), C completion tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atommem_cli.core.calls import Finish, Generation
+from atommem_cli.core.episode import Call
+from atommem_cli.core.errors import Diverged
+from atommem_cli.models.batching import PromptRow, prompt_batches
+from atommem_cli.models.chat import Chat
+from atommem_cli.models.sampling import Finite, GumbelSampler, OwnLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn."""
+
+    temperature: float
+    """0 is greedy."""
+    top_p: float = 1.0
+    """In (0, 1]; 1 keeps every token."""
+
+
+class Turns:
+    """Calls to prompt tokens, and reply tokens to replies."""
+
+    def __init__(self, tokenizer: Any, chat: Chat, ends: Sequence[int], window: int | None) -> None:
+        """
+        Args:
+            ends: ids of the tokens that end a reply (`end_tokens`).
+            window: tokens of prompt and reply together; None is no limit.
+        """
+        self.ends = list(ends)
+        self.window = window
+        self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
+        self._tokenizer = tokenizer
+        self._chat = chat
+
+    def rows(self, calls: Sequence[Call]) -> tuple[list[PromptRow], dict[int, Generation]]:
+        """What can be run; and, by index, the replies of the calls whose prompt does not fit."""
+        rows, refused = [], {}
+        for index, call in enumerate(calls):
+            row = PromptRow(
+                index, self._chat.prompt(call.observation.messages), call.observation.max_new_tokens, call.seed
+            )
+            if self.window is not None and row.tokens > self.window:
+                error = f"{len(row.prompt)} prompt tokens and {row.most} new ones exceed the window of {self.window}"
+                refused[index] = Generation("", Finish.OVERFLOW, error=error)
+            else:
+                rows.append(row)
+        return rows, refused
+
+    def cut(self, row: PromptRow, ids: Sequence[int]) -> list[int]:
+        """The reply's own tokens: up to its end token, or to its own limit."""
+        ends = (at for at, token in enumerate(ids[: row.most], start=1) if token in self.ends)
+        return list(ids[: next(ends, row.most)])
+
+    def reply(self, row: PromptRow, ids: Sequence[int]) -> Generation:
+        """The reply that these tokens are (see `cut`)."""
+        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        finish = Finish.STOP if ids and ids[-1] in self.ends else Finish.LENGTH
+        return Generation(text, finish, prompt_tokens=len(row.prompt), new_tokens=len(ids))
+
+
+def complete(
+    model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling, micro_batch_tokens: int
+) -> dict[int, list[int]]:
+    """Sample a reply to every row.
+
+    Args:
+        model: a causal language model of `transformers`, on its device.
+        micro_batch_tokens: most tokens, padding and new ones included, of one `generate` call.
+
+    Returns:
+        The new token ids of each row, by the row's index.
+
+    Raises:
+        Diverged: the model's logits are not finite.
+    """
+    written: dict[int, list[int]] = {}
+    for part in prompt_batches(rows, micro_batch_tokens, turns.window):
+        for row, ids in zip(part, _run(model, part, turns, sampling), strict=True):
+            written[row.index] = turns.cut(row, ids)
+    return written
+
+
+def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling) -> list[list[int]]:
+    import torch
+    from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+    device = model.device
+    width, most = max(len(row.prompt) for row in rows), max(row.most for row in rows)
+    ids = torch.tensor([[turns.pad] * (width - len(row.prompt)) + row.prompt for row in rows])  # (R, P)
+    mask = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in rows])  # (R, P)
+    limits = torch.tensor([row.most for row in rows], device=device)  # (R,)
+    finite = Finite(device)
+    processors = LogitsProcessorList([finite])
+    if sampling.temperature > 0:
+        seeds = [row.seed for row in rows]
+        processors.append(GumbelSampler(seeds, sampling.temperature, sampling.top_p, device))
+    own = model.generation_config
+    # `generate` fills unset fields from here: the model's own sampling settings must not get in.
+    model.generation_config = GenerationConfig()
+    try:
+        written: torch.Tensor = model.generate(  # (R, P + C)
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            generation_config=GenerationConfig(
+                max_new_tokens=most, do_sample=False, eos_token_id=turns.ends or None, pad_token_id=turns.pad
+            ),
+            logits_processor=processors,
+            stopping_criteria=StoppingCriteriaList([OwnLimits(limits, width)]),
+        )
+    finally:
+        model.generation_config = own
+    if not finite:
+        raise Diverged(
+            f"the logits of {model.name_or_path or 'the model'} are not finite: its weights have diverged, "
+            "or policy.dtype is too narrow for them (try float32)"
+        )
+    new: list[list[int]] = written[:, width:].tolist()
+    return new
+
+
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends a turn: instruct models name one in the tokenizer and others in their configs."""
+    named = (model.generation_config.eos_token_id, model.config.get_text_config().eos_token_id, tokenizer.eos_token_id)
+    ends: set[int] = set()
+    for ids in named:
+        ends |= set(ids if isinstance(ids, list) else [] if ids is None else [ids])
+    return sorted(ends)

@@ -1,0 +1,1 @@
+"""Runs played again: without a model, with something changed, and on the ladder of oracles."""

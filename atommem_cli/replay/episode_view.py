@@ -1,0 +1,202 @@
+"""One episode of a run step by step: what was shown, what was written, what became of the memory; and as plain text.
+
+Operations are numbered from 1 through the whole episode, refused ones too; `whatif` takes these numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from atommem_cli.core.errors import SourceError, UsageError, did_you_mean
+from atommem_cli.core.types import Outcome, Question, Task
+from atommem_cli.runs.labels import scorer
+from atommem_cli.runs.memory_states import Moment, moments
+from atommem_cli.runs.reader import Line, Run
+from atommem_cli.scoring import llm_judge
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation by its number."""
+
+    number: int
+    """Within the episode, from 1."""
+    moment: Moment
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was neither carried out nor without effect anyway."""
+        return self.moment.outcome not in (Outcome.OK, Outcome.NOOP)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChange:
+    """One part of the memory that a step has changed."""
+
+    sign: str
+    """+ added, ~ changed, - removed."""
+    place: str
+    """Id of an entry, `scratchpad` or `query`."""
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One model call, or what the agent did before the first one."""
+
+    step: int
+    """-1 is before the first call."""
+    heading: str
+    """What it is about, as in `chunk 2 of 5`."""
+    shown: str
+    """The chunk or the question; empty before the first call."""
+    scratchpad: str
+    """Before the step, as the prompt showed it to agents that have one; likewise the query."""
+    query: str
+    memories: tuple[tuple[int, str], ...]
+    """Id and text of Memory 1..k as the prompt showed them."""
+    reply: str
+    finish: str
+    error: str
+    operations: tuple[Operation, ...]
+    changes: tuple[EntryChange, ...]
+    entries: int
+    """In the store after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """One question at the end."""
+
+    question: Question
+    answer: str
+    tagged: bool
+    scores: Mapping[str, float]
+    """By scorer; the judge's name has its model's with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One episode."""
+
+    episode: str
+    stop: str
+    error: str
+    usage: Mapping[str, int]
+    memory: str
+    """Digest of the memory at the end."""
+    pages: tuple[Page, ...]
+    answers: tuple[Reckoning, ...]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Every operation, in order."""
+        return tuple(operation for page in self.pages for operation in page.operations)
+
+
+def find(run: Run, name: str) -> str:
+    """The full name of an episode, which may be given without `#0`.
+
+    Raises:
+        UsageError: there is none of that name, or it is not finished yet.
+    """
+    for full in (name, f"{name}#0"):
+        if full in run.episodes:
+            return full
+    if run.steps(name) or run.steps(f"{name}#0"):
+        raise UsageError(f"{run.path}: {name} is not finished yet: the run's own command goes on with it")
+    known = f"{len(run.episodes)} episodes"
+    first = f", the first one is {next(iter(run.episodes))}" if run.episodes else ""
+    raise UsageError(f"{run.path}: no episode {name!r}{did_you_mean(name, run.episodes)} (there are {known}{first})")
+
+
+def book(run: Run, name: str) -> Book:
+    """An episode, failed ones too, from the journal and the prepared tasks.
+
+    Args:
+        name: of the episode, with or without `#0`.
+
+    Raises:
+        UsageError: there is no such episode.
+        SourceError: its journal does not fit together, or the tasks are not there any more.
+    """
+    name = find(run, name)
+    line = run.episodes[name]
+    task, steps = run.task(line["task"]), run.steps(name)
+    try:
+        return Book(
+            name,
+            line["stop"],
+            line.get("error", ""),
+            line["usage"],
+            line["memory"],
+            tuple(_pages(run, task, steps)),
+            tuple(_reckonings(run, line, task)),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise SourceError(f"{run.path}: the journal of {name} is damaged: `atommem replay` says where") from None
+
+
+def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
+    chunks = run.chunks(task)
+    journal = list(moments(steps))
+    entries: Mapping[int, str] = {}
+    scratchpad = query = ""
+    at = 0
+    for line in steps:
+        mine = journal[at : at + len(line["ops"])]
+        operations = tuple(Operation(at + i, moment) for i, moment in enumerate(mine, start=1))
+        at += len(mine)
+        if line.get("chunk") is not None:
+            heading, shown = f"chunk {line['chunk'] + 1} of {len(chunks)}", chunks[line["chunk"]].text
+        elif line.get("question") is not None:
+            number = line["question"]
+            heading, shown = f"question {number + 1} of {len(task.questions)}", task.questions[number].text
+        else:
+            heading, shown = "before the first call", ""
+        before = (entries, scratchpad, query)
+        if mine:
+            entries, scratchpad, query = mine[-1].entries, mine[-1].scratchpad, mine[-1].query
+        yield Page(
+            line["step"],
+            heading,
+            shown,
+            before[1],
+            before[2],
+            tuple((entry, text) for entry, text in line.get("shown", ())),
+            line.get("reply", ""),
+            line.get("finish", ""),
+            line.get("error", ""),
+            operations,
+            tuple(_changes(*before, entries, scratchpad, query)),
+            len(entries),
+        )
+
+
+def _changes(
+    were: Mapping[int, str], notes: str, asked: str, entries: Mapping[int, str], scratchpad: str, query: str
+) -> Iterator[EntryChange]:
+    for entry in sorted({**were, **entries}):
+        if entry not in were:
+            yield EntryChange("+", str(entry), "", entries[entry])
+        elif entry not in entries:
+            yield EntryChange("-", str(entry), were[entry], "")
+        elif were[entry] != entries[entry]:
+            yield EntryChange("~", str(entry), were[entry], entries[entry])
+    for place, old, new in (("scratchpad", notes, scratchpad), ("query", asked, query)):
+        if old != new:
+            yield EntryChange("~" if old and new else "+" if new else "-", place, old, new)
+
+
+def _reckonings(run: Run, line: Line, task: Task) -> Iterator[Reckoning]:
+    scores: dict[str, list[float]] = dict(line["scores"])
+    if line["episode"] in run.verdicts:
+        scores[scorer(llm_judge.NAME, run.judge)] = run.verdicts[line["episode"]]
+    for number, (question, answer) in enumerate(zip(task.questions, line["answers"], strict=True)):
+        given = {name: values[number] for name, values in scores.items()}
+        yield Reckoning(question, answer["text"], answer["tagged"], given)
+
+
+# --- as text

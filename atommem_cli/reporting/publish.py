@@ -1,0 +1,159 @@
+"""A comparison, whole and as files: Markdown to read, CSV and JSON to compute with, LaTeX to print."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from atommem_cli.compare import panels
+from atommem_cli.compare.comparison import Comparison, compare
+from atommem_cli.core.files import write_whole
+from atommem_cli.core.safe_text import json_text
+from atommem_cli.reporting import comparison_figures, comparison_tables, provenance
+from atommem_cli.reporting.training_figures import save
+from atommem_cli.runs.names import differing
+from atommem_cli.runs.reader import Run
+from atommem_cli.runs.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A comparison, or several of the same arms, ready to be shown and written."""
+
+    comparisons: tuple[Comparison, ...]
+    tables: tuple[Table, ...]
+    sentences: tuple[str, ...]
+    values: Mapping[str, Any]
+    """Everything as JSON values, in [0, 1]; what is not known is null."""
+    keys: Table | None = None
+    """The recipe keys in which the runs differ."""
+    theirs: Mapping[str, float] = field(default_factory=dict)
+    """Published differences by name, in points."""
+
+    @property
+    def shown(self) -> tuple[Table, ...]:
+        """Every table, in the order in which they are read."""
+        return (*self.tables, *([self.keys] if self.keys is not None and self.keys.rows else []))
+
+    def saying(self, sentence: str) -> Findings:
+        """These, and one sentence more."""
+        return replace(self, sentences=(*self.sentences, sentence))
+
+    def beside(self) -> list[Table]:
+        """For a report of the same runs, which has the keys: tables, and the sentences as one more."""
+        return [*self.tables, Table("What the differences say", ("",), tuple((said,) for said in self.sentences))]
+
+
+def findings(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    scorer: str | None = None,
+    *,
+    what: Sequence[str] = (),
+    caveats: Sequence[str] = (),
+    theirs: Mapping[str, str] | None = None,
+) -> Findings:
+    """Compare runs with the first one, with every table and sentence about it.
+
+    Args:
+        names: one per run.
+        scorer: None is the base's leading one.
+        what: per run, what it changes, as the subject of a sentence; none: the runs are just several.
+        caveats: per run, what its difference does not say in any case.
+        theirs: published numbers by name.
+
+    Raises:
+        UsageError, RunMismatch, SourceError: as `comparison.compare`.
+    """
+    compared = compare(runs, names, scorer)
+    panel = panels.panel(runs, names, compared.scorer)
+    other, order = comparison_tables.scorers(panel)
+    sentences = [
+        comparison_tables.says(compared, side, what[number] if what else "", caveats[number] if caveats else "")
+        for number, side in enumerate(compared.sides)
+        if number
+    ]
+    tables = (
+        comparison_tables.main(compared, theirs),
+        comparison_tables.by_kind(compared),
+        comparison_tables.costs(compared),
+        other,
+    )
+    keys = provenance.differing_keys(names, [run.recipe.content for run in runs])
+    values = {
+        "scorer": compared.scorer,
+        "source": compared.source,
+        "runs": [asdict(side) for side in compared.sides],
+        "differing": differing([run.recipe.content for run in runs]),
+        "scorers": asdict(panel),
+        **({"theirs": theirs} if theirs else {}),
+    }
+    shown = tuple(table for table in tables if table)
+    return Findings((compared,), shown, (*sentences, order), _plain(values), keys)
+
+
+MARK = "table.json"
+"""What is written first: with it a folder is one of tables."""
+
+
+def publish(folder: Path, found: Findings) -> list[Path]:
+    """Write `table.md`, `table.csv`, `table.tex` (the first table), `table.json` (everything) and the figures.
+
+    Raises:
+        BackendError: the disk is full or gone.
+    """
+    said = "".join(f"- {sentence}\n" for sentence in found.sentences)
+    values = {**found.values, "sentences": list(found.sentences)}
+    files: dict[str, str | bytes] = {
+        MARK: json_text(values) + "\n",
+        "table.md": "\n".join([*(table.markdown() for table in found.shown), said]),
+        "table.csv": _csv(found.values),
+        "table.tex": found.tables[0].latex(),
+    }
+    figures = {
+        "differences": comparison_figures.difference_figure(found.comparisons, found.theirs),
+        "pareto": comparison_figures.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
+    }
+    for name, figure in figures.items():
+        if figure is not None:
+            files |= {f"{name}.png": save(figure, "png"), f"{name}.pdf": save(figure, "pdf")}
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    return [folder / name for name in files]
+
+
+def _csv(values: Mapping[str, Any]) -> str:
+    """One row per run, and per run and kind of question; plain numbers in [0, 1]."""
+    difference = ("delta", "low", "high", "p", "wins", "losses", "ties", "visible")
+    rest = ("holm", "calls", "tokens", "failed", "stopped", "invalid")
+    rows: list[dict[str, Any]] = []
+    for name, one in values.get("ablations", {"": values}).items():
+        for side in one["runs"]:
+            score, about = side["score"], {"ablation": name, "run": side["label"], "scorer": one["scorer"]}
+            whole = {"n": score["n"], "tasks": score["tasks"], "mean": score["mean"]}
+            whole |= {"mean_low": score["low"], "mean_high": score["high"]}
+            rows.append(
+                {**about, "kind": "", **whole, **(side["difference"] or {}), **{key: side[key] for key in rest}}
+            )
+            for kind, (mean, found) in side["groups"].items():
+                rows.append({**about, "kind": kind, "mean": mean, **(found or {})})
+    file = io.StringIO()
+    columns = ("ablation", "run", "kind", "scorer", "n", "tasks", "mean", "mean_low", "mean_high")
+    writer = csv.DictWriter(file, [*columns, *difference, *rest], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no nan."""
+    if isinstance(value, float):
+        return None if isnan(value) else value
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,94 @@
+"""Tables of a report of evaluations: one run in detail, or several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from atommem_cli.runs import score_tables, summary, tables
+from atommem_cli.runs.labels import scorer
+from atommem_cli.runs.tables import Table, number
+from atommem_cli.scoring import llm_judge
+
+Result = Mapping[str, Any]
+"""The content of a `summary.json`."""
+
+
+def scores(labels: Sequence[str], results: Sequence[Result]) -> Table:
+    """One row per run."""
+    table = score_tables.scores(results)
+    if len(results) == 1:
+        return table
+    rows = tuple((label, *row) for label, row in zip(labels, table.rows, strict=True))
+    return Table(
+        "Scores in % with 95 % intervals clustered by task; medians per episode", ("run", *table.headers), rows
+    )
+
+
+def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
+    """Scores by kind of question, operations, use, time; one column per run if they are several."""
+    if len(results) == 1:
+        return [tables.bounded(table, "summary.json") for table in score_tables.details(results[0])[1:]]
+    leading = scorer(llm_judge.leading(tuple(results[0]["scores"])), results[0].get("judge"))
+    kinds = _side_by_side(
+        labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
+    )
+    overlap = summary.overlap([row[0] for row in kinds])
+    tried = _side_by_side(labels, [_operations(result) for result in results])
+    use = _side_by_side(
+        labels,
+        [{what: number(spread["median"]) for what, spread in result["budget"].items()} for result in results],
+    )
+    facts = _side_by_side(labels, [_facts(result) for result in results])
+    titled: list[tuple[str, str, tuple[tuple[str, ...], ...]]] = [
+        (f"{leading} by kind of question; in brackets the 95 % interval, then n{overlap}", "kind", kinds),
+        ("Memory operations per reading step, by outcome", "operation", tried),
+        ("Use per episode, medians", "what", use),
+        ("The runs", "what", facts),
+    ]
+    return [Table(title, (first, *labels), rows) for title, first, rows in titled if rows]
+
+
+def cards(result: Result) -> list[tuple[str, str, str]]:
+    """The numbers at the head of one run: what, value, and what to know about it."""
+    shown = []
+    for name, cell in result["scores"].items():
+        interval = f"[{100 * cell['low']:.1f}, {100 * cell['high']:.1f}], n = {cell['n']:,} in {cell['tasks']:,} tasks"
+        mean = f"{100 * cell['mean']:.1f} %" if cell["n"] else "-"
+        shown.append((scorer(name, result.get("judge")), mean, interval if cell["n"] else "nothing"))
+    budget = result["budget"]
+    failed = len(result["failed"])
+    return [
+        *shown,
+        ("failed episodes", f"{failed:,}", f"of {result['evaluated']:,}, counted as wrong"),
+        ("calls", number(budget["calls"]["median"]), "per episode, median"),
+        ("prompt tokens", number(budget["prompt_tokens"]["median"]), "per episode, median"),
+        ("new tokens", number(budget["new_tokens"]["median"]), "per episode, median"),
+    ]
+
+
+def _side_by_side(labels: Sequence[str], columns: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """One row per key that any column has."""
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return tuple((key, *(column.get(key, "-") for column in columns)) for key in keys)
+
+
+def _operations(result: Result) -> dict[str, str]:
+    steps = result["steps"]["reading"]
+    return {
+        f"{kind}: {outcome}": tables.ratio(count, steps)
+        for kind, counts in result["operations"].items()
+        for outcome, count in counts.items()
+    }
+
+
+def _facts(result: Result) -> dict[str, str]:
+    """Stop reasons, time and the like, as the table of one run has them."""
+    (table,) = [table for table in score_tables.details(result) if table.title == "The run"]
+    return {row[0]: row[1] for row in table.rows}
+
+
+def _score(cell: Mapping[str, Any]) -> str:
+    if not cell["n"]:
+        return "-"
+    return f"{100 * cell['mean']:.1f} [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}] {cell['n']}"

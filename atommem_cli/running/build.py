@@ -1,0 +1,159 @@
+"""From a recipe to parts that can play: agent, policy, store, embedder, and the episodes themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from atommem_cli.config import recipe as recipes
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.config.schema import chunks_of
+from atommem_cli.core import seeds, thoughts
+from atommem_cli.core.clock import Clock
+from atommem_cli.core.episode import Agent, Episode, Limits, Policy, ServerPolicy
+from atommem_cli.core.memory import Memory, Store
+from atommem_cli.core.types import Chunk, Task, Trajectory
+from atommem_cli.models.embedding_cache import CachedEmbedder
+from atommem_cli.running.player import Budget, Recorder, Replies
+from atommem_cli.running.rollout import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a recipe names, built."""
+
+    recipe: Recipe
+    agent: Agent
+    policy: Policy | ServerPolicy
+    store: Store
+    vectors: CachedEmbedder
+
+    def rollout(
+        self, replies: Replies | None = None, recorder: Recorder | None = None, clock: Clock | None = None
+    ) -> Rollout:
+        """A rollout under the recipe's budget."""
+        budget = self.recipe.budget
+        return Rollout(
+            self.vectors,
+            self.store,
+            Budget(budget.calls, budget.prompt_tokens, budget.new_tokens),
+            replies,
+            recorder,
+            clock or Clock(),
+        )
+
+    def play(
+        self,
+        tasks: Iterable[Task],
+        replies: Replies | None = None,
+        recorder: Recorder | None = None,
+        clock: Clock | None = None,
+    ) -> Iterator[Trajectory]:
+        """Play some tasks with whichever kind of policy this is; yields trajectories as they finish.
+
+        Raises:
+            BackendError: see `Rollout.play` and `ServerPolicy.reply`.
+        """
+        rollout, episodes = self.rollout(replies, recorder, clock), self.episodes(tasks)
+        if not isinstance(self.policy, ServerPolicy):
+            yield from rollout.play(self.policy, episodes)
+            return
+        with asyncio.Runner() as runner:
+            stream = rollout.play_async(self.policy, episodes)
+
+            async def following() -> Trajectory | None:
+                return await anext(stream, None)
+
+            try:
+                while (played := runner.run(following())) is not None:
+                    yield played
+            finally:
+                runner.run(stream.aclose())
+
+    def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
+        """The episodes of some tasks, `eval.repeats` each, made one by one as they are asked for."""
+        for task in tasks:
+            chunks, left_out = self.cut(task)
+            for sample in range(self.recipe.eval.repeats):
+                yield self.episode(task, sample, chunks, left_out)
+
+    def cut(self, task: Task) -> tuple[tuple[Chunk, ...], int]:
+        """The chunks of a task, and the tokens that are in none of them."""
+        return chunks_of(self.recipe.chunk, task.documents, self.policy.tokenizer)
+
+    def episode(self, task: Task, sample: int, chunks: tuple[Chunk, ...], left_out: int, *, turn: int = 0) -> Episode:
+        """One episode of one task.
+
+        Args:
+            chunks, left_out: see `cut`.
+            turn: tells apart the same sample of the same task played again later, as training does.
+        """
+        recipe = self.recipe
+        memory = Memory(
+            f"{task.id}#{sample}",
+            self.store,
+            k=recipe.memory.retrieve_k,
+            dropped=frozenset(recipe.memory.drop),
+            untold=frozenset(recipe.memory.untold),
+            max_entries=recipe.budget.entries,
+            max_reads=recipe.budget.reads,
+        )
+        limits = Limits(recipe.limits.reply, recipe.limits.answer, recipe.limits.reads, self.policy.window)
+        return Episode(
+            task,
+            chunks,
+            memory,
+            self.agent,
+            self.policy.tokenizer,
+            limits,
+            sample=sample,
+            seed=seeds.derive(recipe.seed, task.id, sample, *([turn] if turn else [])),
+            truncated_tokens=left_out,
+            marks=thoughts.marks_of(recipe.policy.model_extra),
+        )
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+
+def assemble(
+    recipe: Recipe, where: Path | None = None, playing: Policy | None = None, lent: Parts | None = None
+) -> Parts:
+    """Build everything that a recipe names; weights load here.
+
+    Args:
+        playing: a policy that is there already (a trainer's); the recipe's own is then not built.
+        lent: parts of another recipe; the policy, and the store with its embedder, that both name alike are taken
+            from there.
+        where: the run folder. With this machine's name it stamps the run's entries in a store that others
+            share: the same run finds its own leftovers again, and nobody else's.
+
+    Raises:
+        UsageError, MissingExtra, BackendError: a part cannot be built; one sentence.
+    """
+    agent, agent_options = recipes.plugin("agents", recipe.agent)
+    store, store_options = recipes.plugin("stores", recipe.store)
+    embedder, embedder_options = recipes.plugin("embedders", recipe.embedder)
+    if "run" in type(store_options).model_fields:
+        place = (platform.node(), str(where.resolve())) if where else (recipe.digest, os.getpid())
+        store_options = store_options.model_copy(update={"run": f"{seeds.derive(0, *place):016x}"})
+    # A store holds the vectors of one embedder.
+    shared = lent if lent and (lent.recipe.store, lent.recipe.embedder) == (recipe.store, recipe.embedder) else None
+    return Parts(
+        recipe,
+        agent.build(agent_options),
+        playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else _policy(recipe)),
+        shared.store if shared else store.build(store_options),
+        shared.vectors if shared else CachedEmbedder(embedder.build(embedder_options)),
+    )
+
+
+def _policy(recipe: Recipe) -> Policy | ServerPolicy:
+    module, options = recipes.plugin("policies", recipe.policy)
+    policy: Policy | ServerPolicy = module.build(options)
+    return policy

@@ -1,0 +1,272 @@
+"""What evaluations would take, before anything loads but the policy's tokenizer.
+
+Chunks, calls and new tokens are counted and bounded. Prompt tokens are estimated. The low figure: the first tasks are
+really played by a policy that says nothing, so one call per chunk and question, in the prompts as they are rendered,
+with an empty memory. The high one uses up every read, and adds two whole replies to each prompt: one for the
+scratchpad, one for what is retrieved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from atommem_cli.config import recipe as recipes
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.config.schema import chunks_of
+from atommem_cli.core.calls import Generation
+from atommem_cli.core.chunking import Span, Tokenizer
+from atommem_cli.core.episode import Agent, Call
+from atommem_cli.core.types import Chunk, OpKind, Progress, Task
+from atommem_cli.data.files import verify
+from atommem_cli.running.build import assemble
+from atommem_cli.running.evaluation import check_scorers, planned_tasks
+from atommem_cli.running.judge_pass import TOKENS, TRIES
+from atommem_cli.runs.tables import Cost
+from atommem_cli.scoring.llm_judge import NAME, judge_messages
+
+PLAYED = 2
+"""Tasks that are played for the length of their prompts."""
+
+
+def plan(recipe: Recipe) -> Cost:
+    """What one evaluation would take.
+
+    Raises:
+        SourceError: the tasks are not there.
+        MissingExtra: the model's tokenizer is not here.
+    """
+    return plans([("", recipe)])[0][1]
+
+
+def plans(named: Sequence[tuple[str, Recipe]], progress: Progress | None = None) -> list[tuple[str, Cost]]:
+    """What several evaluations would take; each way to cut the tasks is counted once.
+
+    Args:
+        progress: called with tasks done, planned, and a remark.
+
+    Raises:
+        SourceError, MissingExtra: as `plan`.
+    """
+    counted: dict[str, _Counts] = {}
+    measured: dict[str, _Prompts] = {}
+    for _, recipe in named:
+        check_scorers(recipe, recipe.eval.scorers)
+        counted.setdefault(_cut(recipe), _Counts(recipe))
+    _count(list(counted.values()), progress)
+    found = []
+    for name, recipe in named:
+        counts, key = counted[_cut(recipe)], f"{_cut(recipe)} {recipe.agent!r} {recipe.memory.untold}"
+        if key not in measured:
+            measured[key] = prompts(recipe, counts.tokenizer, counts.first)
+        found.append((name, _cost(recipe, counts, measured[key])))
+        if NAME in recipe.eval.scorers and recipe.eval.judge is not None:
+            found.append((f"{name}: {NAME}".removeprefix(": "), _judging(recipe, counts)))
+    return found
+
+
+def remarks(recipes: Sequence[Recipe]) -> list[str]:
+    """What a reader of the plan must know of how the tokens in it are counted."""
+    policies = [recipe.policy.model_extra or {} for recipe in recipes]
+    if not any("tokenizer" in policy and policy["tokenizer"] is None for policy in policies):
+        return []
+    return ["policy.tokenizer is not set: what is called tokens here are words and marks, and the model's are more"]
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Tasks cut in one way."""
+
+    recipe: Recipe
+    tokenizer: Tokenizer = field(init=False)
+    first: list[tuple[Task, tuple[Chunk, ...], int]] = field(default_factory=list)
+    sizes: list[tuple[int, int, int]] = field(default_factory=list)
+    """Per task its chunks, their tokens, its questions."""
+    asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    """Text and answers of every question."""
+
+
+def _cut(recipe: Recipe) -> str:
+    return f"{recipe.task!r} {recipe.chunk!r} {_whose(recipe)}"
+
+
+def _whose(recipe: Recipe) -> str:
+    return f"{recipe.task!r} {recipe.policy!r}"
+
+
+def _count(every: Sequence[_Counts], progress: Progress | None) -> None:
+    """Cut every task, each text only once into tokens."""
+    alike: dict[str, list[_Counts]] = {}
+    for one in every:
+        alike.setdefault(_whose(one.recipe), []).append(one)
+    for group in alike.values():
+        recipe = group[0].recipe
+        verify(
+            Path(recipe.task.folder) / recipe.task.split
+        )  # what is wrong with the tasks is found before anything loads
+        tasks = planned_tasks(recipe)
+        module, options = recipes.plugin("policies", recipe.policy)
+        inner = module.tokenizer(options)
+        tokenizer = _Once(inner, inner.name)
+        for number, task in enumerate(tasks, start=1):
+            for one in group:
+                one.tokenizer = tokenizer
+                chunks, cut = chunks_of(one.recipe.chunk, task.documents, tokenizer)
+                one.sizes.append((len(chunks), sum(chunk.tokens for chunk in chunks), len(task.questions)))
+                one.asked += [(question.text, question.answers) for question in task.questions]
+                if len(one.first) < PLAYED:
+                    one.first.append((task, chunks, cut))
+            if progress:
+                progress(number, recipe.task.limit or number, "")
+
+
+@dataclass(slots=True)
+class _Once:
+    """A tokenizer that remembers the last text: arms cut the same one in several ways."""
+
+    inner: Tokenizer
+    name: str
+    last: tuple[str, Sequence[Span]] = ("", ())
+
+    def spans(self, text: str) -> Sequence[Span]:
+        if text != self.last[0]:
+            self.last = text, self.inner.spans(text)
+        return self.last[1]
+
+
+# --- prompts
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompts:
+    """Lengths in tokens, means over the tasks that were played."""
+
+    shown: float
+    """Of one prompt, with an empty memory."""
+    remembered: int
+    """What the memory may add to it."""
+    stored: float
+    """Of what the agent stores before its first call, per episode."""
+
+
+def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tuple[Chunk, ...], int]]) -> _Prompts:
+    """Play tasks with a policy that says nothing, and measure what it is shown.
+
+    Args:
+        tasks: each with its chunks, and the tokens that none of them shows.
+    """
+    silent = _Silent(tokenizer)
+    parts = assemble(recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"]), playing=silent)
+    stored = []
+    try:
+        for task, chunks, cut in tasks:
+            (played,) = parts.rollout().play(silent, [parts.episode(task, 0, chunks, cut)])
+            stored.append(sum(len(tokenizer.spans(result.op.text)) for result in played.opening))
+    finally:
+        parts.close()
+    remembered = 2 * recipe.limits.reply if parts.agent.calls_per_chunk else 0
+    return _Prompts(fmean(silent.prompts or [0]), remembered, fmean(stored or [0]))
+
+
+@dataclass(slots=True)
+class _Silent:
+    """Says nothing, and counts what it is shown; the few tokens of the chat template are not in it."""
+
+    tokenizer: Tokenizer
+    window: int | None = None
+    batch: int = 1
+    prompts: list[int] = field(default_factory=list)
+
+    def generate(self, calls: Sequence[Call]) -> list[Generation]:
+        spans = self.tokenizer.spans
+        self.prompts += [sum(len(spans(message.content)) for message in call.observation.messages) for call in calls]
+        return [Generation("")] * len(calls)
+
+    def describe(self) -> dict[str, str]:
+        return {"name": "silent"}
+
+
+# --- bounds
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeBound:
+    """What one episode may take; see `tables.Cost`."""
+
+    calls_low: int
+    calls_high: int
+    new_tokens_high: int
+
+
+def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> EpisodeBound:
+    """Bound the calls and new tokens of one episode of a task with so many chunks and questions."""
+    limits, budget = recipe.limits, recipe.budget
+    read_calls = chunks * agent.calls_per_chunk
+    again = agent.reads_again and OpKind.READ not in recipe.memory.drop  # a Read that is refused is not asked again
+    tries = 1 + limits.reads * again
+    low = read_calls + questions
+    most = low + getattr(agent, "spare_calls", 0)
+    high = most * tries if budget.reads is None else min(most * tries, most + budget.reads)
+    longest = ((most - questions) * limits.reply + questions * limits.answer) * tries
+    return EpisodeBound(
+        calls_low=min(low, budget.calls or low),
+        calls_high=min(high, budget.calls or high),
+        new_tokens_high=min(longest, budget.new_tokens or longest),
+    )
+
+
+def _cost(recipe: Recipe, counts: _Counts, measured: _Prompts) -> Cost:
+    module, options = recipes.plugin("agents", recipe.agent)
+    agent: Agent = module.build(options)
+    bounds = [bound_episode(recipe, agent, chunks, questions) for chunks, _, questions in counts.sizes]
+    repeats, most = recipe.eval.repeats, recipe.budget.prompt_tokens
+    episodes = len(bounds) * repeats
+    low, high, new = (
+        repeats * sum(getattr(bound, key) for bound in bounds) for key in ("calls_low", "calls_high", "new_tokens_high")
+    )
+    shown = [round(low * measured.shown), round(high * (measured.shown + measured.remembered))]
+    stored = round(episodes * measured.stored)
+    return Cost(
+        tasks=len(bounds),
+        questions=sum(questions for _, _, questions in counts.sizes),
+        episodes=episodes,
+        chunks=sum(chunks for chunks, _, _ in counts.sizes),
+        tokens=sum(tokens for _, tokens, _ in counts.sizes),
+        calls_low=low,
+        calls_high=high,
+        new_tokens_high=new,
+        prompt_tokens_low=min(shown[0], episodes * most) if most else shown[0],
+        prompt_tokens_high=min(shown[1], episodes * most) if most else shown[1],
+        embedded_low=stored,
+        embedded_high=stored + (new if OpKind.READ in {*agent.operations} - {*recipe.memory.drop} else 0),
+    )
+
+
+def _judging(recipe: Recipe, counts: _Counts) -> Cost:
+    """One verdict per answer; every one of its tries, at most. Counted in the tokens of the policy."""
+    repeats, spans = recipe.eval.repeats, counts.tokenizer.spans
+    shown = sum(
+        len(spans(message.content)) for text, golds in counts.asked for message in judge_messages(text, golds, golds[0])
+    )
+    asked = len(counts.asked) * repeats
+    blank: dict[str, Any] = dict.fromkeys(("chunks", "tokens"), 0)
+    return Cost(
+        tasks=len(counts.sizes),
+        questions=len(counts.asked),
+        episodes=len(counts.sizes) * repeats,
+        calls_low=asked,
+        calls_high=asked * TRIES,
+        new_tokens_high=asked * TRIES * TOKENS,
+        prompt_tokens_low=shown * repeats,
+        prompt_tokens_high=(shown * repeats + asked * recipe.limits.answer) * TRIES,
+        **blank,
+    )
+
+
+def total(planned: Sequence[tuple[str, Cost]]) -> Cost:
+    """All of it together."""
+    first = planned[0][1]
+    return replace(first, **{key: sum(getattr(cost, key) for _, cost in planned) for key in first.__dataclass_fields__})

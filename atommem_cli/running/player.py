@@ -1,0 +1,191 @@
+"""One episode in play: the agent's generator, its budget, and its steps as they close."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from atommem_cli.core import seeds
+from atommem_cli.core.calls import Finish, Generation, Observation
+from atommem_cli.core.episode import Apply, Ask, Call, Episode
+from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, StopReason, Trajectory, Transition, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one episode may use; None is no limit. Entries and reads are `Memory`'s."""
+
+    calls: int | None = None
+    prompt_tokens: int | None = None
+    new_tokens: int | None = None
+
+
+class Replies(Protocol):
+    """Where replies come from before the policy is asked: what an earlier run got."""
+
+    def finished(self, episode: str) -> bool:
+        """Whether an earlier run has finished this episode."""
+
+    def recorded(self, episode: str, step: int, observation: Observation) -> Generation | None:
+        """The reply that an earlier run got at this step to this very prompt, or None."""
+
+
+class Recorder(Protocol):
+    """Where steps go as they finish."""
+
+    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
+        """Operations that an agent ran before its first call."""
+
+    def step(self, episode: str, step: int, transition: Transition) -> None:
+        """One finished step."""
+
+
+@dataclass(slots=True)
+class _Step:
+    """A step that is under way: asked, answered, its operations still coming in."""
+
+    observation: Observation
+    generation: Generation
+    shown: tuple[MemoryEntry, ...]
+    results: list[OpResult] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Player:
+    """One episode in play: runs the agent's generator and enforces the budget."""
+
+    def __init__(self, episode: Episode, budget: Budget, recorder: Recorder | None) -> None:
+        self.episode = episode
+        self.request: Ask | Apply | None = None
+        """What the agent waits for; None once the episode is over."""
+        self._budget = budget
+        self._recorder = recorder
+        self._play = episode.agent.play(episode)
+        self._left_out = episode.truncated_tokens  # before the agent says what it cut itself
+        self._open: _Step | None = None
+        self._opening: list[OpResult] = []
+        self._opened = False
+        self._transitions: list[Transition] = []
+        self._usage = Usage()
+        self._stop = StopReason.ANSWERED
+        self._error = ""
+        self._advance(None)
+
+    @property
+    def call(self) -> Call:
+        """The model call that the agent waits for."""
+        assert isinstance(self.request, Ask)
+        observation = self.request.observation
+        left = self._budget.new_tokens
+        if left is not None:
+            left = max(1, left - self._usage.new_tokens)
+            observation = replace(observation, max_new_tokens=min(observation.max_new_tokens, left))
+        return Call(self.episode, observation, seeds.derive(self.episode.seed, self._usage.calls))
+
+    @property
+    def ops(self) -> tuple[MemoryOp, ...]:
+        """The operations that the agent waits for; empty when it waits for something else."""
+        return self.request.ops if isinstance(self.request, Apply) else ()
+
+    @property
+    def step(self) -> int:
+        """Index of the model call that the agent waits for."""
+        return self._usage.calls
+
+    def answer(self, call: Call, generation: Generation, seconds: float) -> None:
+        """Hand the agent its reply."""
+        usage = self._usage
+        self._usage = replace(
+            usage,
+            calls=usage.calls + 1,
+            prompt_tokens=usage.prompt_tokens + generation.prompt_tokens,
+            new_tokens=usage.new_tokens + generation.new_tokens,
+        )
+        self._open = _Step(call.observation, generation, self.episode.memory.shown, seconds=seconds)
+        match generation.finish:
+            case Finish.ERROR:
+                self._end(StopReason.ERROR, generation.error)
+            case Finish.OVERFLOW:
+                self._end(StopReason.CONTEXT_OVERFLOW, generation.error or "the prompt did not fit the window")
+            case Finish.FILTERED:
+                self._end(StopReason.FILTERED, generation.error)
+            case _:
+                self._advance(generation)
+
+    def applied(self, results: tuple[OpResult, ...]) -> None:
+        """Hand the agent what became of its operations."""
+        (self._open.results if self._open else self._opening).extend(results)
+        self._advance(results)
+
+    def trajectory(self) -> Trajectory:
+        """The finished episode."""
+        episode = self.episode
+        memory = episode.memory
+        return Trajectory(
+            episode=episode.id,
+            task=episode.task.id,
+            sample=episode.sample,
+            answers=tuple(episode.answers),
+            stop=self._stop,
+            transitions=tuple(self._transitions),
+            usage=replace(self._usage, entries=memory.peak, reads=memory.reads),
+            chunks=episode.chunks,
+            left_out=self._left_out,
+            truncated_tokens=episode.truncated_tokens,
+            error=self._error,
+            digest=memory.digest,
+            opening=tuple(self._opening),
+        )
+
+    def _advance(self, value: Generation | tuple[OpResult, ...] | None) -> None:
+        try:
+            self.request = self._play.send(value)
+        except StopIteration:
+            self._end(StopReason.ANSWERED)
+            return
+        if isinstance(self.request, Ask):
+            self._close_step()
+            exhausted = self._exhausted(self.request.observation)
+            if exhausted is not None:
+                self._end(exhausted)
+
+    def _exhausted(self, observation: Observation) -> StopReason | None:
+        budget, usage = self._budget, self._usage
+        if budget.calls is not None and usage.calls >= budget.calls:
+            return StopReason.STEP_LIMIT
+        if budget.new_tokens is not None and usage.new_tokens >= budget.new_tokens:
+            return StopReason.BUDGET
+        if budget.prompt_tokens is not None:
+            spans = self.episode.tokenizer.spans
+            prompt = sum(len(spans(message.content)) for message in observation.messages)
+            if usage.prompt_tokens + prompt > budget.prompt_tokens:
+                return StopReason.BUDGET
+        return None
+
+    def _end(self, stop: StopReason, error: str = "") -> None:
+        self._close_step()
+        self._play.close()
+        self.request = None
+        self._stop, self._error = stop, error
+
+    def _close_step(self) -> None:
+        """The step is over: nothing more can happen in it."""
+        if self._opening and not self._opened and self._recorder:
+            self._recorder.opening(self.episode.id, self._opening)
+            self._opened = True
+        done = self._open
+        if done is None:
+            return
+        transition = Transition(
+            observation=done.observation,
+            generation=done.generation,
+            results=tuple(done.results),
+            shown=done.shown,
+            entries=len(self.episode.memory.entries),
+            seconds=done.seconds,
+        )
+        if self._recorder:
+            self._recorder.step(self.episode.id, len(self._transitions), transition)
+        self._transitions.append(transition)
+        self._open = None

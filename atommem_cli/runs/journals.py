@@ -1,0 +1,117 @@
+"""The journals of a run folder as they are read: the shape of their lines, and whether they fit together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from atommem_cli.core.errors import SourceError
+from atommem_cli.core.files import whole_lines
+from atommem_cli.core.memory import EMPTY
+from atommem_cli.core.types import StopReason
+
+EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
+VERDICTS = "verdicts.jsonl"
+"""The judge's, where there is one; see `judge_pass`."""
+
+Line = dict[str, Any]
+"""One line of a run folder's files; `writer` says what is in it."""
+Offsets = dict[str, dict[int, int]]
+"""Where the last line of each step of each episode begins, in bytes; step -1 is what came before the first call."""
+
+
+class Fault(StrEnum):
+    """What is wrong with the steps of an episode whose line says that it is finished."""
+
+    MISSING = "steps are missing"
+    CHANGED = "a step is not as it was"
+
+
+_EPISODE = {
+    "episode": str, "task": str, "stop": str, "answers": list, "scores": dict, "usage": dict, "chunks": int,
+    "memory": str, "steps": str,
+}  # fmt: skip
+_OPENING = {"episode": str, "step": int, "ops": list}
+_CALL = {"finish": str, "shown": list, "reply": str, "entries": int, "prompt": str, "seconds": int | float}
+
+_VERDICT = {"episode": str, "steps": str, "correct": list}
+
+
+def shaped(path: Path) -> Iterator[tuple[int, Line]]:
+    """Lines of one of these files with their offsets, up to the last one that has its end.
+
+    Raises:
+        SourceError: a line is damaged, or lacks something that is read of it.
+    """
+    for number, (offset, line) in enumerate(whole_lines(path), start=1):
+        if path.name == EPISODES:
+            good = _has(line, _EPISODE)
+        elif path.name == VERDICTS:
+            good = _has(line, _VERDICT)
+        else:
+            good = _has(line, _OPENING) and (line["step"] < 0 or _has(line, _CALL))
+        if not good:
+            raise SourceError(f"{path}: line {number} is damaged: it is not what `atommem eval` writes")
+        yield offset, line
+
+
+def _has(line: object, shape: Mapping[str, Any]) -> bool:
+    return isinstance(line, dict) and all(isinstance(line.get(key), kind) for key, kind in shape.items())
+
+
+def offsets(path: Path) -> Offsets:
+    """Where the steps of each episode lie; of a step that was made again, the last line counts.
+
+    Raises:
+        SourceError: a line is damaged.
+    """
+    found: Offsets = {}
+    for offset, line in shaped(path):
+        found.setdefault(line["episode"], {})[line["step"]] = offset
+    return found
+
+
+def incomplete(path: Path, episodes: Sequence[Line], where: Offsets) -> dict[str, Fault]:
+    """Finished episodes whose steps are not all there, or not as they were when the episode's line was written.
+
+    Args:
+        path: `steps.jsonl`.
+        episodes: the last line of each.
+    """
+    found: dict[str, Fault] = {}
+    with path.open("rb") as file:
+        for line in episodes:
+            if line["stop"] == StopReason.ERROR:
+                continue
+            steps = []
+            for _, offset in sorted(where.get(line["episode"], {}).items()):
+                file.seek(offset)
+                steps.append(json.loads(file.readline()))
+            if (fault := _fault(line, steps)) is not None:
+                found[line["episode"]] = fault
+    return found
+
+
+def _fault(line: Line, steps: Sequence[Line]) -> Fault | None:
+    calls = [step for step in steps if step["step"] >= 0]
+    if len(calls) < line["usage"].get("calls", 0):
+        return Fault.MISSING
+    if steps_digest(calls) != line["steps"]:
+        return Fault.CHANGED
+    # A memory begins empty: where the first operation found something in it, what came before the calls is gone.
+    began = next((op.get("before") for step in steps for op in step["ops"]), line["memory"])
+    return None if began == EMPTY else Fault.MISSING
+
+
+def steps_digest(steps: Iterable[Mapping[str, Any]]) -> str:
+    """What the line of an episode says of its calls, in their order: 16 hexadecimal digits, without times."""
+    sha = hashlib.sha256()
+    for step in steps:
+        line = {**step, "episode": "", "step": 0}
+        del line["seconds"]
+        sha.update(json.dumps(line).encode())
+    return sha.hexdigest()[:16]

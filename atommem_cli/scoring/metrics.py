@@ -1,0 +1,241 @@
+"""Published answer scorers, each under a name of its own: (answer, accepted answers) -> [0, 1].
+
+Every scorer takes the best value over the accepted answers of *its own* question and gives 0 to an answer
+without text: a failed episode is wrong, whatever the gold. (The official scripts give it 1 where the gold
+normalises to nothing: "The The", "A".) For every other answer `em`, `f1`, `f1_musique` and `boxed_em` equal the
+official scripts; where the rest differ from theirs, their docstrings say so.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.types import Answer
+from atommem_cli.dialects import dialect
+
+Scorer = Callable[[Answer, tuple[str, ...]], float]
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_PUNCTUATION_TO_SPACE = str.maketrans(dict.fromkeys(string.punctuation, " "))
+_STOPS_TO_SPACE = str.maketrans(dict.fromkeys(".,!?", " "))
+_CLOSED_ANSWERS = frozenset({"yes", "no", "noanswer"})
+
+
+@lru_cache(maxsize=1024)  # em and f1 normalise the same texts
+def normalise(text: str) -> str:
+    """Lower case, no ASCII punctuation, no articles, single spaces.
+
+    One and the same in the scripts of all three data sets: hotpotqa/hotpot@4c0fa5e hotpot_evaluate_v1.py,
+    Alab-NII/2wikimultihop@209e761 2wikimultihop_evaluate_v1.1.py and StonyBrookNLP/musique@8b8d8ce
+    metrics/answer.py.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
+
+
+def em(answer: Answer, golds: tuple[str, ...]) -> float:
+    """Exact match after `normalise` (sources there; the three scripts agree)."""
+    return _best(_exact, answer.text, golds)
+
+
+def f1(answer: Answer, golds: tuple[str, ...]) -> float:
+    """F1 of word multisets with the rule of HotpotQA and 2Wiki: yes, no and noanswer match only themselves.
+
+    hotpotqa/hotpot@4c0fa5e hotpot_evaluate_v1.py `f1_score`; two texts without words score 0 there.
+    """
+    return _best(_closed_f1, answer.text, golds)
+
+
+def f1_musique(answer: Answer, golds: tuple[str, ...]) -> float:
+    """F1 of word multisets, without a rule for yes and no; two texts without words score 1.
+
+    StonyBrookNLP/musique@8b8d8ce metrics/answer.py `compute_f1`.
+    """
+    return _best(_open_f1, answer.text, golds)
+
+
+def boxed_em(answer: Answer, golds: tuple[str, ...]) -> float:
+    r"""Equality of the reply's last \boxed{} with a gold: the reward of MemAgent and AtomMem.
+
+    Reads the last 300 characters of `Answer.reply`, lower-cased; both sides pass the string cleaner of
+    hendrycks-math, which drops newlines, spaces and some LaTeX, but neither articles nor punctuation. No box,
+    no point. RUCBM/AtomMem@238d36c AtomMem/verl/utils/reward_score/hotpotqa.py `compute_score`; its caller
+    passes the golds of the whole task, ours those of one question.
+    """
+    boxed = _last_boxed(answer.reply[-300:].lower())
+    if boxed is None:
+        return 0.0
+    cleaned = _strip_latex(boxed)
+    return float(any(cleaned == _strip_latex(gold.lower()) for gold in golds))
+
+
+def sub_em(answer: Answer, golds: tuple[str, ...]) -> float:
+    """One of answer and gold contains the other after `normalise`: MemAgent's evaluation (its "sub-EM").
+
+    BytedTsinghua-SIA/MemAgent@7e63acc taskutils/memory_eval/ruler_hqa.py (`judge_sub_em`) looks at the first
+    gold alone and counts the empty string as contained in everything, so that "The." answers any question;
+    here a side without words matches only another one. It is given what it extracted, a box or what follows "the
+    answer is", and nothing else scores; ours is given the answer, which is the whole reply where that has no tags, so
+    that a rambling one gains (a run's table counts answers without tags).
+    """
+    return _best(_contained, answer.text, golds)
+
+
+def substring(answer: Answer, golds: tuple[str, ...]) -> float:
+    """A gold stands in the answer, both lower-cased and otherwise as they are: Mem-alpha's HotpotQA score.
+
+    wangyu-ustc/Mem-alpha@640ca8d evaluate_agent_results.py `_compute_score`; it looks at the first gold alone.
+    """
+    return _best(_stands_in, answer.text, golds)
+
+
+def mem1_em(answer: Answer, golds: tuple[str, ...]) -> float:
+    """Equality after lower case and punctuation -> space, articles kept: MEM1.
+
+    MIT-MI/MEM1@6f22061 Mem1/inference/eval.py `compute_score`, which sums over the questions of a task and
+    gives 0 to all of them if their number is wrong; here each question has its own score.
+    """
+    return _best(_mem1_equal, answer.text, golds)
+
+
+def amem_f1(answer: Answer, golds: tuple[str, ...]) -> float:
+    """F1 of word *sets*, of the punctuation only . , ! ? dropped: A-MEM ("new york new york" = "new york").
+
+    WujiangXu/AgenticMemory utils.py `calculate_metrics` (arXiv 2502.12110), read in a copy: no commit to pin.
+    """
+    return _best(_set_f1, answer.text, golds)
+
+
+SCORERS: dict[str, Scorer] = {
+    scorer.__name__: scorer for scorer in (em, f1, f1_musique, boxed_em, sub_em, substring, mem1_em, amem_f1)
+}
+
+
+NEED_A_BOX = ("boxed_em",)
+"""Scorers that read \\boxed{} in a reply alone: 0 for everything where the prompt asks for none."""
+
+
+def never(agent: Mapping[str, Any] | None) -> dict[str, str]:
+    r"""Scorers, and rewards of their names, that are 0 whatever an agent's answers are, and why.
+
+    Args:
+        agent: its options, or what it describes; one without a dialect of ours is not known.
+    """
+    name = (agent or {}).get("dialect")
+    try:
+        spoken = dialect.load(name) if isinstance(name, str) else None
+    except UsageError:  # the file of a run that was made elsewhere
+        spoken = None
+    if spoken is None or spoken.boxed:
+        return {}
+    reason = rf"is 0 for every answer in the dialect {name}, whose prompt asks for no \boxed{{}}"
+    return dict.fromkeys(NEED_A_BOX, reason)
+
+
+def default_scorers(source: str) -> tuple[str, ...]:
+    """Names of the official scorers of a task source (`Task.source`); `stream` takes HotpotQA's."""
+    return ("em", "f1_musique") if source == "musique" else ("em", "f1")
+
+
+def _best(score: Callable[[str, str], float], text: str, golds: tuple[str, ...]) -> float:
+    if not text or text.isspace():
+        return 0.0
+    return max([score(text, gold) for gold in golds])
+
+
+def _exact(text: str, gold: str) -> float:
+    return float(normalise(text) == normalise(gold))
+
+
+def _closed_f1(text: str, gold: str) -> float:
+    ours, theirs = normalise(text), normalise(gold)
+    if ours != theirs and (ours in _CLOSED_ANSWERS or theirs in _CLOSED_ANSWERS):
+        return 0.0
+    return _overlap_f1(ours.split(), theirs.split())
+
+
+def _open_f1(text: str, gold: str) -> float:
+    ours, theirs = normalise(text).split(), normalise(gold).split()
+    return _overlap_f1(ours, theirs) if ours or theirs else 1.0
+
+
+def _contained(text: str, gold: str) -> float:
+    ours, theirs = normalise(text), normalise(gold)
+    return float(ours in theirs or theirs in ours) if ours and theirs else float(ours == theirs)
+
+
+def _stands_in(text: str, gold: str) -> float:
+    return float(gold.lower() in text.lower())
+
+
+def _mem1_equal(text: str, gold: str) -> float:
+    return float(_mem1_words(text) == _mem1_words(gold))
+
+
+def _mem1_words(text: str) -> list[str]:
+    return text.lower().translate(_PUNCTUATION_TO_SPACE).split()
+
+
+def _set_f1(text: str, gold: str) -> float:
+    return _overlap_f1(_stopless(text), _stopless(gold))
+
+
+def _stopless(text: str) -> set[str]:
+    return set(text.lower().translate(_STOPS_TO_SPACE).split())
+
+
+def _overlap_f1(ours: Collection[str], theirs: Collection[str]) -> float:
+    """Harmonic mean of precision and recall of `ours`; 0 without a common word."""
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    if not common:
+        return 0.0
+    precision, recall = common / len(ours), common / len(theirs)
+    return 2 * precision * recall / (precision + recall)
+
+
+def _last_boxed(text: str) -> str | None:
+    r"""What the last \boxed holds; as at the source, the form "\boxed x$" goes first, wherever it stands."""
+    _, spaced, rest = text.rpartition("\\boxed ")
+    if spaced:
+        return rest.split("$")[0]
+    _, braced, rest = text.rpartition("\\boxed")
+    if not braced or not rest.startswith("{"):
+        return None
+    depth = 0
+    for at, character in enumerate(rest):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return rest[1:at]
+    return None
+
+
+# The order matters: " ." becomes " 0." before the spaces go.
+_LATEX = (
+    ("\n", ""),
+    ("\\!", ""),
+    ("\\\\", "\\"),
+    ("tfrac", "frac"),
+    ("dfrac", "frac"),
+    ("\\left", ""),
+    ("\\right", ""),
+    ("^{\\circ}", ""),
+    ("^\\circ", ""),
+    ("\\$", ""),
+    ("\\%", ""),
+    (" .", " 0."),
+    ("{.", "{0."),
+    (" ", ""),
+)
+
+
+def _strip_latex(text: str) -> str:
+    """The `strip_string` of hendrycks-math in the cut that `boxed_em`'s source uses."""
+    for old, new in _LATEX:
+        text = text.replace(old, new)
+    return text

@@ -1,0 +1,103 @@
+"""Named rewards of a whole trajectory: (task, trajectory) -> float. A recipe weighs and sums them.
+
+Every scorer of `metrics.SCORERS` is a reward under its own name: the mean over the task's questions, so
+`em` is AtomMem's terminal reward, correct answers / questions (papers.md 1.5), with official matching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from statistics import fmean
+
+from atommem_cli.core.calls import Expects
+from atommem_cli.core.errors import UsageError, did_you_mean
+from atommem_cli.core.types import Outcome, StopReason, Task, Trajectory, Transition
+from atommem_cli.scoring import metrics
+
+Reward = Callable[[Task, Trajectory], float]
+
+_DEFECTS = frozenset({Outcome.MALFORMED, Outcome.UNCLOSED, Outcome.INVALID_TARGET, Outcome.STALE_TARGET})
+_PENALTIES = {
+    StopReason.STEP_LIMIT: -1.0,  # AgeMem, papers.md 2.3: rounds exceeded
+    StopReason.BUDGET: -1.0,
+    StopReason.CONTEXT_OVERFLOW: -0.5,  # AgeMem, papers.md 2.3: context overflow
+}
+
+
+def of_scorer(name: str) -> Reward:
+    """A scorer's mean over the questions of the task, in [0, 1]; unanswered questions count 0."""
+    scorer = metrics.SCORERS[name]
+
+    def reward(task: Task, trajectory: Trajectory) -> float:
+        pairs = zip(trajectory.answers, task.questions, strict=True)
+        return fmean(scorer(answer, question.answers) for answer, question in pairs)
+
+    return reward
+
+
+def form(_: Task, trajectory: Trajectory) -> float:
+    """Share of model calls whose reply does what its step is for, without a defect, in [0, 1]; 0 without a call.
+
+    While reading that is an operation, of notes new notes, of a question an operation or an answer: a reply that is
+    empty, or a thought alone, earns nothing. Defects are operations that are malformed, unclosed, or of an entry that
+    was not shown or is gone.
+    """
+    steps = trajectory.transitions
+    if not steps:
+        return 0.0
+    return fmean(
+        _does_something(step, trajectory) and not any(result.outcome in _DEFECTS for result in step.results)
+        for step in steps
+    )
+
+
+def _does_something(step: Transition, trajectory: Trajectory) -> bool:
+    question = step.observation.question
+    answered = question is not None and bool(trajectory.answers[question].text.strip())
+    return bool(step.results) or (step.observation.expects is Expects.ANSWER and answered)
+
+
+def tagged(_: Task, trajectory: Trajectory) -> float:
+    """Share of questions whose answer stands in answer tags, in [0, 1]."""
+    return fmean(answer.tagged for answer in trajectory.answers)
+
+
+def within_budget(_: Task, trajectory: Trajectory) -> float:
+    """0 for an episode that came to its end; -1 or -0.5 for one that its budget or the window cut short."""
+    return _PENALTIES.get(trajectory.stop, 0.0)
+
+
+REWARDS: dict[str, Reward] = {
+    **{name: of_scorer(name) for name in metrics.SCORERS},
+    "format": form,
+    "tagged": tagged,
+    "budget": within_budget,
+}
+"""By name, as a recipe's `rewards` takes them."""
+
+
+def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> None:
+    """Refuse unknown names, a sum that is always 0, and what can never be anything else.
+
+    Args:
+        key: where in the recipe they stand, for the message.
+        never: rewards that are 0 whatever is answered, and why (`metrics.never`).
+
+    Raises:
+        UsageError: one sentence.
+    """
+    for name in weights:
+        if name not in REWARDS:
+            raise UsageError(
+                f"{key}: no reward {name!r}{did_you_mean(name, REWARDS)} (there are: {', '.join(REWARDS)})"
+            )
+    for name in weights.keys() & never.keys():
+        if weights[name]:
+            raise UsageError(f"{key}: {name} {never[name]}: name another one, or another agent.dialect")
+    if not any(weights.values()):
+        raise UsageError(f"{key}: name at least one reward with a weight other than 0")
+
+
+def total(weights: Mapping[str, float], task: Task, trajectory: Trajectory) -> float:
+    """The weighted sum."""
+    return sum(weight * REWARDS[name](task, trajectory) for name, weight in weights.items())

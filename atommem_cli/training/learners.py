@@ -1,0 +1,135 @@
+"""The model that learns: weights, tokenizer and the words between them and the harness."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atommem_cli.config import plugins
+from atommem_cli.config import recipe as recipes
+from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.errors import MissingExtra, RecipeError, UsageError, did_you_mean
+from atommem_cli.core.files import write_whole
+from atommem_cli.models.chat import Chat
+from atommem_cli.models.generation import Turns, end_tokens
+from atommem_cli.models.loading import context_window, digest_of_files, digest_of_tensors, load_model, weight_files
+from atommem_cli.training import trl_keywords
+
+if TYPE_CHECKING:
+    from atommem_cli.policies.hf import Options
+
+EXTRAS = {"peft": "lora", "vllm": "vllm", "deepspeed": "deepspeed"}
+"""Packages that only some recipes need, and the extras of atommem that bring them."""
+
+
+@dataclass(slots=True)
+class Learner:
+    """What a trainer needs of the model; the weights are on the CPU."""
+
+    name: str
+    """As the recipe names it: `tiny`, a folder, or a hub id."""
+    model: Any
+    tokenizer: Any
+    chat: Chat
+    turns: Turns
+    digest: str
+    """sha256 of the weights it starts from."""
+    options: Options
+    """The recipe's `policy` section."""
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a policy that has no weights here, before anything loads.
+
+    Raises:
+        UsageError: one sentence.
+    """
+    if recipe.policy.name != "hf":
+        raise UsageError(
+            f"training needs weights, and the recipe's policy is {recipe.policy.name}: "
+            "name a model folder or hub id with --policy, or set policy={name: hf, model: ...}"
+        )
+
+
+def load(recipe: Recipe) -> Learner:
+    """The model that `recipe.policy` names.
+
+    Raises:
+        UsageError: it cannot be trained, or its tokenizer has no chat template or does not fit the weights.
+        MissingExtra: it is not there.
+    """
+    check(recipe)
+    module, options = recipes.plugin("policies", recipe.policy)
+    model, tokenizer, chat = plugins.load("policies", "hf").load(options)
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known:
+        raise UsageError(
+            f"policy.model: the tokenizer of {options.model} has {len(tokenizer)} tokens and the weights know "
+            f"{known}: they do not belong together"
+        )
+    fresh = options.model == module.TINY
+    digest = digest_of_tensors(model) if fresh else digest_of_files(weight_files(options.model))
+    window = options.window or context_window(model.config)
+    turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), window)
+    return Learner(options.model, model, tokenizer, chat, turns, digest, options)
+
+
+def need(package: str, why: str) -> None:
+    """Insist on an optional package.
+
+    Raises:
+        MissingExtra: with the line that installs it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(f"{why} needs {package}: pip install 'atommem[{EXTRAS[package]}]'")
+
+
+def check_lora(lora: dict[str, Any] | None, key: str) -> None:
+    """Refuse numbers that make no adapters; peft itself is not needed for it.
+
+    Raises:
+        RecipeError: one sentence.
+    """
+    trl_keywords.finite(lora, key)
+    rank = (lora or {}).get("r", 8)
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise RecipeError(f"{key}.r: {rank} is no rank: a whole number from 1")
+
+
+def adapters(lora: dict[str, Any] | None, key: str) -> Any:
+    """peft's LoraConfig for a recipe's `lora` section; None where every weight is trained.
+
+    Raises:
+        RecipeError: peft does not know a key or refuses a value.
+        MissingExtra: peft is not installed.
+    """
+    if lora is None:
+        return None
+    check_lora(lora, key)
+    need("peft", key)
+    from peft import LoraConfig
+
+    known = LoraConfig.__dataclass_fields__
+    for name in lora:
+        if name not in known:
+            raise RecipeError(f"{key}.{name}: unknown key{did_you_mean(name, known)} (keys are peft's LoraConfig)")
+    try:
+        return LoraConfig(**{"task_type": "CAUSAL_LM", **lora})
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{key}: {' '.join(str(error).split())}") from None
+
+
+def complete(folder: Path, recipe: Recipe) -> None:
+    """Make what a trainer saved a whole model: adapters merged, the recipe beside the weights.
+
+    `atommem eval --policy FOLDER` plays it as it is, and a later training may start from it.
+    """
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle, with paths of this machine
+    if (folder / "adapter_config.json").exists():
+        merged = load_model(str(folder), "auto")
+        for file in folder.glob("adapter_*"):
+            file.unlink()
+        merged.save_pretrained(folder)
+    write_whole(folder / "recipe.yaml", recipe.dump())

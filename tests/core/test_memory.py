@@ -1,0 +1,232 @@
+"""One episode's memory: every outcome, the digest, the journal. On values, with a real store and embedder."""
+
+from __future__ import annotations
+
+import pytest
+from builders import store, vectors
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atommem_cli.core.memory import Memory, Text
+from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
+
+CREATE, READ, UPDATE, DELETE, NOTE = OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, OpKind.SCRATCHPAD
+
+
+class World:
+    """A memory and what serves it."""
+
+    def __init__(self, k: int = 3, dropped: frozenset[OpKind] = frozenset(), **limits: int) -> None:
+        self.store = store("exact")
+        self.store.begin(["e"])
+        self.memory = Memory("e", self.store, k=k, dropped=dropped, **limits)
+        self.vectors = vectors()
+
+    def apply(self, *ops: MemoryOp) -> tuple[OpResult, ...]:
+        """One step, as the driver does it."""
+        self.memory.show()
+        results = self.memory.apply(ops, self.vectors.vectors_for(self.memory.texts(ops)))
+        self.store.write(self.memory.pending)
+        self.memory.pending = []
+        return results
+
+    def outcomes(self, *ops: MemoryOp) -> list[Outcome]:
+        return [result.outcome for result in self.apply(*ops)]
+
+    def texts(self) -> list[str]:
+        assert self.store.entries("e") == list(self.memory.entries)
+        return [entry.text for entry in self.memory.entries]
+
+
+def op(kind: OpKind, text: str = "", target: int | None = None, defect: Outcome | None = None) -> MemoryOp:
+    return MemoryOp(kind, text, target, defect)
+
+
+@pytest.fixture
+def world() -> World:
+    """Three entries, shown best first for the query "Ada Velt"."""
+    made = World()
+    made.apply(op(CREATE, "Ada lives in Velt"), op(CREATE, "Bo lives in Dorn"), op(CREATE, "Cy owns a mill"))
+    made.apply(op(READ, "Ada lives"))
+    assert [entry.id for entry in made.memory.show()][:2] == [1, 2]
+    return made
+
+
+def test_the_first_steps() -> None:
+    world = World()
+    first, second, third = world.apply(op(CREATE, "  Ada lives in Velt "), op(NOTE, "plan"), op(READ, "Ada"))
+    assert (first.outcome, first.entry) == (Outcome.OK, 1)
+    assert (second.outcome, second.entry, third.outcome, third.entry) == (Outcome.OK, None, Outcome.OK, None)
+    assert world.memory.entries == (MemoryEntry(1, "Ada lives in Velt"),)
+    assert (world.memory.scratchpad, world.memory.query, world.memory.reads) == ("plan", "Ada", 1)
+
+
+def test_nothing_is_shown_before_the_first_read() -> None:
+    world = World()
+    world.apply(op(CREATE, "Ada"))
+    assert world.memory.show() == ()
+    assert world.outcomes(op(UPDATE, "Bo", 1), op(DELETE, "", 1)) == [Outcome.INVALID_TARGET] * 2
+
+
+def test_the_query_persists(world: World) -> None:
+    world.apply(op(CREATE, "Ada lives alone"))
+    assert {entry.id for entry in world.memory.show()[:2]} == {1, 4}
+
+
+def test_update_keeps_the_id_and_delete_never_gives_it_back(world: World) -> None:
+    shown = world.memory.shown
+    assert [(r.outcome, r.entry) for r in world.apply(op(UPDATE, "Ada lives in Ulm", 1), op(DELETE, "", 2))] == [
+        (Outcome.OK, shown[0].id),
+        (Outcome.OK, shown[1].id),
+    ]
+    assert world.memory.entries == (MemoryEntry(1, "Ada lives in Ulm"), MemoryEntry(3, "Cy owns a mill"))
+    assert world.apply(op(CREATE, "Bo lives in Dorn"))[0].entry == 4
+
+
+@pytest.mark.parametrize("kind", [UPDATE, DELETE])
+@pytest.mark.parametrize("target", [0, -1, 4, 99, None])
+def test_only_what_is_shown_can_be_addressed(world: World, kind: OpKind, target: int | None) -> None:
+    before = world.texts()
+    (result,) = world.apply(op(kind, "anything", target))
+    assert (result.outcome, result.entry, result.after) == (Outcome.INVALID_TARGET, None, result.before)
+    assert world.texts() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (op(DELETE, "", 1), op(UPDATE, "revived", 1)),
+        (op(DELETE, "", 1), op(DELETE, "", 1)),
+        (op(UPDATE, "once", 1), op(UPDATE, "twice", 1)),
+        (op(UPDATE, "once", 1), op(DELETE, "", 1)),
+    ],
+)
+def test_a_reply_acts_on_the_view_it_was_shown(world: World, first: MemoryOp, second: MemoryOp) -> None:
+    one, two = world.apply(first, second)
+    assert (one.outcome, two.outcome, two.entry) == (Outcome.OK, Outcome.STALE_TARGET, one.entry)
+    assert ("once" in world.texts()) is (first.kind is UPDATE)
+    assert not {"revived", "twice"} & set(world.texts())
+
+
+def test_numbers_do_not_move_within_a_reply(world: World) -> None:
+    second = world.memory.shown[1].id
+    results = world.apply(op(DELETE, "", 1), op(CREATE, "Ada lives near"), op(UPDATE, "second", 2))
+    assert [r.outcome for r in results] == [Outcome.OK] * 3
+    assert results[2].entry == second
+
+
+def test_what_has_no_effect_is_a_noop(world: World) -> None:
+    world.apply(op(NOTE, "plan"))
+    same = world.memory.shown[0].text
+    ops = [op(CREATE, " \n"), op(READ, ""), op(READ, " Ada lives "), op(NOTE, "plan ")]
+    assert world.outcomes(*ops, op(UPDATE, same, 1), op(UPDATE, "", 1)) == [Outcome.NOOP] * 6
+    assert world.memory.reads == 1
+
+
+def test_a_noop_does_not_make_its_target_stale(world: World) -> None:
+    assert world.outcomes(op(UPDATE, "", 1), op(UPDATE, "new", 1)) == [Outcome.NOOP, Outcome.OK]
+
+
+def test_the_scratchpad_can_be_emptied() -> None:
+    world = World()
+    assert world.outcomes(op(NOTE, ""), op(NOTE, "plan"), op(NOTE, "")) == [Outcome.NOOP, Outcome.OK, Outcome.OK]
+
+
+@pytest.mark.parametrize("defect", [Outcome.MALFORMED, Outcome.UNCLOSED])
+@pytest.mark.parametrize("kind", list(OpKind))
+def test_defects_are_recorded_and_run_nothing(world: World, kind: OpKind, defect: Outcome) -> None:
+    before = world.memory.digest
+    assert world.memory.texts([op(kind, "raw", 1, defect)]) == []
+    assert world.outcomes(op(kind, "raw", 1, defect)) == [defect]
+    assert world.memory.digest == before
+
+
+@pytest.mark.parametrize("kind", list(OpKind))
+def test_dropped_kinds_are_forbidden_even_when_malformed(kind: OpKind) -> None:
+    world = World(dropped=frozenset({kind}))
+    ops = [op(kind, "text", 1), op(kind, "text", 1, Outcome.UNCLOSED)]
+    assert world.memory.texts(ops) == []
+    assert world.outcomes(*ops) == [Outcome.FORBIDDEN] * 2
+
+
+def test_budgets() -> None:
+    world = World(max_entries=2, max_reads=1)
+    creates = [op(CREATE, text) for text in ("a", "b", "c")]
+    assert world.outcomes(*creates) == [Outcome.OK, Outcome.OK, Outcome.OVER_BUDGET]
+    reads = [op(READ, "a"), op(READ, "a"), op(READ, "b")]
+    assert world.outcomes(*reads) == [Outcome.OK, Outcome.NOOP, Outcome.OVER_BUDGET]
+    assert world.outcomes(op(UPDATE, "z", 1), op(DELETE, "", 2), op(CREATE, "c")) == [Outcome.OK] * 3
+    assert (world.memory.peak, world.memory.query) == (2, "a")
+
+
+def test_k_entries_are_shown() -> None:
+    world = World(k=2)
+    world.apply(*(op(CREATE, f"Ada {word}") for word in ("a", "b", "c")), op(READ, "Ada"))
+    assert len(world.memory.show()) == 2
+    assert world.outcomes(op(DELETE, "", 3), op(DELETE, "", 2)) == [Outcome.INVALID_TARGET, Outcome.OK]
+
+
+def test_texts_are_what_will_be_embedded(world: World) -> None:
+    ops = [op(CREATE, " a "), op(READ, "a"), op(UPDATE, "b", 9), op(DELETE, "c", 1), op(NOTE, "d"), op(CREATE, " ")]
+    assert world.memory.texts(ops) == [Text("a", False), Text("a", True), Text("b", False)]
+
+
+# --- the digest
+
+_texts = st.sampled_from(["", "a", "b", "a b", "\ud800", "1:a"])
+_targets = st.none() | st.integers(-1, 5)
+_defects = st.sampled_from([None, None, None, Outcome.MALFORMED, Outcome.UNCLOSED])
+_ops = st.builds(MemoryOp, st.sampled_from(list(OpKind)), _texts, _targets, _defects)
+_replies = st.lists(st.lists(_ops, max_size=5), max_size=6)
+
+
+@given(replies=_replies)
+def test_every_operation_has_its_line_and_only_ok_changes_the_digest(replies: list[list[MemoryOp]]) -> None:
+    world = World(max_entries=4)
+    digest = world.memory.digest
+    for reply in replies:
+        results = world.apply(*reply)
+        assert [result.op for result in results] == reply
+        for result in results:
+            assert result.before == digest
+            assert (result.after != result.before) is (result.outcome is Outcome.OK)
+            digest = result.after
+        assert digest == world.memory.digest
+        assert world.store.entries("e") == list(world.memory.entries)
+
+
+@given(replies=_replies, order=st.randoms(use_true_random=False))
+def test_the_digest_depends_on_the_state_alone(replies: list[list[MemoryOp]], order: object) -> None:
+    world = World()
+    for reply in replies:
+        world.apply(*reply)
+    again = Memory("another", world.store, k=9)
+    again.scratchpad, again.query = "x", world.memory.query
+    state = list(world.memory.entries)
+    order.shuffle(state)  # type: ignore[attr-defined]
+    found = vectors().vectors_for(Text(entry.text, False) for entry in state)
+    for entry in state:
+        again._put(entry.id, entry.text, found[Text(entry.text, False)])
+    again.apply([op(NOTE, world.memory.scratchpad)], {})
+    assert again.digest == world.memory.digest
+
+
+def test_the_same_text_again_is_another_entry(world: World) -> None:
+    before = world.memory.digest
+    shown = world.memory.shown[0]
+    world.apply(op(DELETE, "", 1), op(CREATE, shown.text))
+    assert sorted(world.texts()) == sorted(["Ada lives in Velt", "Bo lives in Dorn", "Cy owns a mill"])
+    assert world.memory.digest != before
+
+
+def test_undoing_gives_the_digest_back(world: World) -> None:
+    before = world.memory.digest
+    shown = world.memory.shown[0]
+    world.apply(op(UPDATE, "Ada lives here", 1))
+    number = [entry.id for entry in world.memory.show()].index(shown.id) + 1
+    world.apply(op(UPDATE, shown.text, number))
+    assert world.memory.digest == before
+    world.apply(op(CREATE, "Ada lives for a day"))
+    number = [entry.id for entry in world.memory.show()].index(4) + 1
+    world.apply(op(DELETE, "", number))
+    assert world.memory.digest == before

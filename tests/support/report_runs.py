@@ -1,0 +1,72 @@
+"""Small evaluations for tests of the report: real runs of scripted policies, and one whose every text is hostile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from atommem_cli.config import recipe as recipes
+from atommem_cli.core.files import read_json
+from atommem_cli.data import files, preparation
+from atommem_cli.running import evaluation
+
+ATTACK = (
+    "<script>window.hacked=1</script></script><!--<script><img src=x onerror=alert(1)>"
+    '"><svg onload=alert(2)> javascript:alert(3) {{ 7*7 }} ${7*7} \x1b[31mred\x00nul \u202egnp\u2066.exe &lt;b&gt;'
+)
+PAPER = ("agent.dialect=paper", "chunk={tokens: 60, overlap: 0, by: documents}")
+
+
+def tasks(home: Path, count: int = 6, **options: Any) -> Path:
+    """Prepared `stream` tasks: the folder that recipes name."""
+    folder = home / "data" / "stream"
+    preparation.prepare("stream", out=folder, split="validation", options=options, limit=count, seed=3)
+    return folder
+
+
+def run(folder: Path, out: Path, script: str = "sloppy", *changes: str) -> Path:
+    """A finished run of a scripted policy on these tasks."""
+    settings = [f"task.folder={folder}", f"policy={{name: scripted, script: {script}}}", "store.name=exact", *changes]
+    evaluation.evaluate(recipes.load("tiny", settings), out)
+    return out
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change every line of a file of JSON lines."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        change(line)
+    path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+
+
+def hostile(home: Path, long: int = 1_000_000) -> Path:
+    """A run whose documents, questions, replies, entries, answers and errors attack the page that shows them."""
+    folder = tasks(home, 2, people=2, relations=2)
+
+    def poison(task: dict[str, Any]) -> None:
+        for number, document in enumerate(task["documents"]):
+            document["text"] += f" {number} {ATTACK}"
+        for question in task["questions"]:
+            question["text"] += f" {ATTACK}"
+            question["answers"] = [ATTACK, *question["answers"]]
+            for support in question["supporting"]:
+                support["text"] = task["documents"][support["document"]]["text"]
+
+    split = folder / "validation"
+    rewrite(split / "tasks.jsonl", poison)
+    manifest = {**read_json(split / "manifest.json"), "sha256": files.sha256(split / "tasks.jsonl")}
+    (split / "manifest.json").write_text(json.dumps(manifest))
+    out = run(folder, home / "results" / "hostile", "append_only", *PAPER)
+
+    def answer(line: dict[str, Any]) -> None:
+        line["error"] = f"server said {ATTACK}"
+        line["answers"] = [{"text": f"{ATTACK} \ud800", "tagged": False} for _ in line["answers"]]
+
+    def reply(line: dict[str, Any]) -> None:
+        line["reply"] = f"{line['reply']} \udfff " + ("A" * long if line["step"] == 0 else "")
+
+    rewrite(out / "episodes.jsonl", answer)
+    rewrite(out / "steps.jsonl", reply)
+    return out
