@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keys_page
+import map_page
 import pytest
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
@@ -63,3 +64,7 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
 
 def test_the_page_of_keys_is_what_the_code_says() -> None:
     assert text(keys_page.PAGE) == keys_page.page(), "python tests/support/keys_page.py"
+
+
+def test_the_map_shows_the_house_as_it_stands() -> None:
+    assert text(map_page.PAGE) == map_page.page(), "python tests/support/map_page.py"
