@@ -11,9 +11,10 @@ ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "
 PAGE = ROOT / "docs" / "map.md"
 HEAD = """# The house
 
-This page is made from the code (`python tests/support/map_page.py`). Floors from the top down: a room imports from those
-below it alone, and rooms on one floor do not see each other (`.importlinter` says so, and `make test` checks it). A plural
-room holds plug-ins: the name of a file is its name in a recipe, and a name that begins with `_` is private to its room.
+This page is made from the code (`python tests/support/map_page.py`). Floors from the top down: a room imports from
+those below it alone, and rooms on one floor do not see each other (`.importlinter` says so, and `make test` checks it).
+A plural room holds plug-ins: the name of a file is its name in a recipe. A name that begins with `_` is private to its
+room.
 """
 
 
