@@ -29,7 +29,7 @@ def chosen(run: Run, judge: str | None, changes: Sequence[str]) -> Recipe:
     """The run's recipe with the judge that a command line means.
 
     Args:
-        judge: as `recipe.meant` takes a policy; None is the judge that has begun, or else that of the run's recipe.
+        judge: as `command_line.meant` takes a policy; None is the judge that has begun, or else the recipe's.
         changes: `eval.judge.key=value`.
 
     Raises:

@@ -20,7 +20,7 @@ from commands import ATOMMEM, atommem, complaint
 from atommem_cli.ablation import findings, published, reader, retrain, runner, variants
 from atommem_cli.ablation.reader import PlayedArm
 from atommem_cli.ablation.variants import Arm
-from atommem_cli.config import plugins
+from atommem_cli.config import command_line, plugins
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
@@ -331,7 +331,7 @@ def test_an_arm_is_trained_again_the_way_its_policy_was(tmp_path: Path) -> None:
 
     taught = demos.recipe(run=demos.shared(), max_steps=2, save_steps=1)
     sft.train(taught, tmp_path / "sft")
-    base = recipes.meant(None, str(tmp_path / "sft"), {"task.limit": 2}, [])
+    base = command_line.meant(None, str(tmp_path / "sft"), {"task.limit": 2}, [])
     assert [command for command, _ in retrain.lineage(base)] == ["sft"]
     section = "ablate={drop: [update], chunk_tokens: [], retrieve_k: [], how: train}"
     runner.play(base.changed([section]), tmp_path / "out")

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from atommem_cli.cli import commands
-from atommem_cli.config import plugins
+from atommem_cli.config import command_line, plugins
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import preparing
 
@@ -19,6 +19,10 @@ ROOT = Path(__file__).parents[2]
 GROUP = typer.main.get_command(commands.app)
 STANDS_FOR = {"SCRIPT": "oracle", "AGENT": "atommem"}
 """Words in capitals that are checked against a list; a lone D, N or S stands for a number."""
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PLAYED = ("extending.md", "reading.md")
+"""Pages whose commands are carried out by tests of their own."""
 
 
 def joined(lines: list[str]) -> Iterator[str]:
@@ -45,10 +49,10 @@ def shown(path: Path) -> Iterator[str]:
     if path.suffix == ".yaml":
         yield from joined([line[1:] for line in text.splitlines() if line.startswith("#")])
         return
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    for block in blocks:
-        yield from joined(block.splitlines())
-    for span in re.findall(r"`([^`]*)`", re.sub(r"^```\n.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)):
+    for language, block in FENCED.findall(text):
+        if not language:
+            yield from joined(block.splitlines())
+    for span in re.findall(r"`([^`]*)`", FENCED.sub("", text)):
         yield " ".join(span.split())
 
 
@@ -56,6 +60,7 @@ def found() -> Iterator[tuple[str, list[str]]]:
     """Where each command stands, and its words behind `atommem`."""
     files = [ROOT / "README.md", ROOT / "data" / "README.md", ROOT / "results" / "LOG.md"]
     files += sorted((ROOT / "recipes").rglob("*.yaml"))
+    files += [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in PLAYED]
     texts = [(str(path.relative_to(ROOT)), text) for path in files for text in shown(path)]
     for name, command in GROUP.commands.items():  # type: ignore[attr-defined]
         texts += [(f"{name} --help", line) for line in joined((command.epilog or "").splitlines())]
@@ -77,6 +82,7 @@ def test_there_are_many() -> None:
         "README.md",
         "results/LOG.md",
         "recipes/8b.yaml",
+        "docs/scale.md",
         "eval --help",
         "Makefile",
     }
@@ -106,9 +112,9 @@ def test_it_is_taken_as_it_stands(where: str, words: list[str]) -> None:
     policy = (given.get("policy") or "").replace("scripted:SCRIPT", "scripted:oracle")
     changes = [change.replace("NAME-", "data-") for change in given["change"] or []]
     if policy == "openai_server" or not policy:
-        recipes.meant(recipe, policy or None, {}, changes)
+        command_line.meant(recipe, policy or None, {}, changes)
     else:
-        recipes.meant(recipe, policy if ":" in policy else f"results/{policy}", {}, changes)
+        command_line.meant(recipe, policy if ":" in policy else f"results/{policy}", {}, changes)
 
 
 def test_a_folder_that_is_missing_is_made_by_the_recipes_own_command() -> None:

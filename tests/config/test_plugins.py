@@ -254,7 +254,7 @@ def test_a_policy_from_a_file_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     lines = ["from atommem_cli.policies.scripted import Options, build, tokenizer, window", "__all__ = ['build']"]
     (tmp_path / "one.py").write_text("\n".join(lines))
-    assert recipes.meant("smoke", "./one.py", {}, []).policy.name == "./one.py"
+    assert command_line.meant("smoke", "./one.py", {}, []).policy.name == "./one.py"
 
 
 def test_a_source_from_a_file_is_prepared_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,9 +34,8 @@ def page() -> str:
     own = {name: reward for name, reward in rewards.REWARDS.items() if name not in metrics.SCORERS}
     parts += ["## Rewards\n", "Names for `sft.rewards` and `grpo.rewards`, besides every scorer.\n", _meanings(own)]
     for room, section in keys.WHERE.items():
-        said = (
-            f"Keys of the section `{section}`, beside `name`." if section else "Keys for `atommem prepare NAME --set`."
-        )
+        of_recipes = f"Keys of the section `{section}`, beside `name`."
+        said = of_recipes if section else "Keys for the `--set` of `atommem prepare`."
         parts += [f"## {room.capitalize()}\n", f"{said}\n"]
         for name in keys.listed()[room]:
             parts += [f"### {room}: {name}\n", f"{keys.about(room, name)}\n", _table(keys.keys(room, name))]

@@ -16,7 +16,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from atommem_cli.config import recipe as recipes
+from atommem_cli.config import command_line
 from atommem_cli.core.errors import Interrupted, RecipeError, RunMismatch, UsageError
 from atommem_cli.models.loading import digest_of_files, digest_of_tensors, weight_files
 from atommem_cli.running import evaluation
@@ -296,7 +296,7 @@ def test_an_adapter_comes_out_as_a_whole_model_that_plays(tmp_path: Path) -> Non
     assert changed == {"q_proj", "v_proj"}
     assert digest_of_tensors(start) == json.loads((tmp_path / "lora/run.json").read_text())["start"]
     assert result["best_metric"] < metrics(tmp_path / "lora")[0]["loss"]
-    played = recipes.meant(None, str(tmp_path / "lora"), {"task.limit": 2}, [])
+    played = command_line.meant(None, str(tmp_path / "lora"), {"task.limit": 2}, [])
     found = evaluation.evaluate(played, tmp_path / "eval")
     assert found["policy"]["weights"] == result["weights"]
 
