@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import manual
 import pytest
 import typer
 
@@ -15,12 +16,11 @@ from atommem_cli.config import command_line, plugins
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import preparing
 
-ROOT = Path(__file__).parents[2]
+ROOT = manual.ROOT
 GROUP = typer.main.get_command(commands.app)
 STANDS_FOR = {"SCRIPT": "oracle", "AGENT": "atommem"}
 """Words in capitals that are checked against a list; a lone D, N or S stands for a number."""
 
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PLAYED = ("extending.md", "reading.md")
 """Pages whose commands are carried out by tests of their own."""
 
@@ -49,10 +49,10 @@ def shown(path: Path) -> Iterator[str]:
     if path.suffix == ".yaml":
         yield from joined([line[1:] for line in text.splitlines() if line.startswith("#")])
         return
-    for language, block in FENCED.findall(text):
+    for language, block in manual.blocks(text):
         if not language:
             yield from joined(block.splitlines())
-    for span in re.findall(r"`([^`]*)`", FENCED.sub("", text)):
+    for span in re.findall(r"`([^`]*)`", manual.prose(text)):
         yield " ".join(span.split())
 
 
@@ -60,7 +60,7 @@ def found() -> Iterator[tuple[str, list[str]]]:
     """Where each command stands, and its words behind `atommem`."""
     files = [ROOT / "README.md", ROOT / "data" / "README.md", ROOT / "results" / "LOG.md"]
     files += sorted((ROOT / "recipes").rglob("*.yaml"))
-    files += [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in PLAYED]
+    files += [path for path in sorted(manual.DOCS.glob("*.md")) if path.name not in PLAYED]
     texts = [(str(path.relative_to(ROOT)), text) for path in files for text in shown(path)]
     for name, command in GROUP.commands.items():  # type: ignore[attr-defined]
         texts += [(f"{name} --help", line) for line in joined((command.epilog or "").splitlines())]

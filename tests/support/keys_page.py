@@ -4,14 +4,15 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+
+from manual import DOCS
 
 from atommem_cli.config import keys
 from atommem_cli.config.keys import Key
 from atommem_cli.dialects.wording import FIELDS, Wording
 from atommem_cli.scoring import metrics, rewards
 
-PAGE = next(at for at in Path(__file__).resolve().parents if (at / "pyproject.toml").is_file()) / "docs/recipe-keys.md"
+PAGE = DOCS / "recipe-keys.md"
 
 HEAD = """\
 # Every key

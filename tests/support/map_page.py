@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
-PAGE = ROOT / "docs" / "map.md"
+from manual import DOCS, ROOT
+
+PAGE = DOCS / "map.md"
 HEAD = """# The house
 
 This page is made from the code (`python tests/support/map_page.py`). Floors from the top down: a room imports from

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from manual import page
 from typer.testing import CliRunner
 
 from atommem_cli.cli.commands import app
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
-PAGE = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
+PAGE = page("run-folder.md")
 FILES = {
     "played": "run.json steps.jsonl episodes.jsonl chunks.jsonl sessions.jsonl summary.json judge.json verdicts.jsonl "
     "ladder.jsonl ladder.json",

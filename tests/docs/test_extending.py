@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from manual import ROOT, blocks, page
 from typer.testing import CliRunner
 
 from atommem_cli.cli.commands import app
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
-PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+BLOCKS = blocks(page("extending.md"))
 COMMANDS = [line for language, body in BLOCKS if not language for line in body.splitlines()]
 
 

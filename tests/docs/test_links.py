@@ -9,9 +9,11 @@ from pathlib import Path
 import keys_page
 import map_page
 import pytest
+from manual import DOCS, ROOT, page, prose
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+import atommem_cli
+
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 CITED = ("papers", "findings", "peers")
 
 
@@ -30,33 +32,27 @@ def citations() -> Iterator[tuple[str, str, str]]:
                 yield str(path.relative_to(ROOT)), match[1], match[2]
 
 
-def prose(path: Path) -> str:
-    """A page without what is shown as code."""
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text(path), flags=re.DOTALL | re.MULTILINE))
-
-
 def anchors(path: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
-    bare = re.sub(r"^```.*?^```", "", text(path), flags=re.DOTALL | re.MULTILINE)
-    titles = re.findall(r"^#+ +(.*?)\s*$", bare, re.MULTILINE)
+    titles = re.findall(r"^#+ +(.*?)\s*$", prose(text(path)), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_every_section_that_is_cited_is_shipped() -> None:
     found = list(citations())
     assert len(found) > 40
-    for where, page, section in found:
+    for where, name, section in found:
         heading = rf"^#+ {re.escape(section)}[. ]"
-        assert re.search(heading, text(ROOT / "docs" / f"{page}.md"), re.MULTILINE), f"{where}: {page}.md {section}"
+        assert re.search(heading, page(f"{name}.md"), re.MULTILINE), f"{where}: {name}.md {section}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[path.name for path in PAGES])
-def test_links_lead_to_what_is_there(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+@pytest.mark.parametrize("path", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES])
+def test_links_lead_to_what_is_there(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(text(path)))):
         if "://" in target or target.startswith("mailto:"):
             continue
         name, _, anchor = target.partition("#")
-        there = (page.parent / name).resolve() if name else page
+        there = (path.parent / name).resolve() if name else path
         assert there.exists(), target
         if anchor:
             assert anchor in anchors(there), target
@@ -68,3 +64,16 @@ def test_the_page_of_keys_is_what_the_code_says() -> None:
 
 def test_the_map_shows_the_house_as_it_stands() -> None:
     assert text(map_page.PAGE) == map_page.page(), "python tests/support/map_page.py"
+
+
+def test_the_manual_names_no_module_that_may_move() -> None:
+    """`python -m atommem_cli.cli` is the command line."""
+    named = {name for path in DOCS.glob("*.md") for name in re.findall(r"\batommem_cli[./](\w+)", text(path))}
+    assert named <= {"cli", *atommem_cli.__all__}
+
+
+def test_the_index_names_every_page() -> None:
+    assert {path.name for path in DOCS.glob("*.md")} == {
+        *re.findall(r"\]\(([\w-]+\.md)\)", page("README.md")),
+        "README.md",
+    }
