@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from atommem_cli.core.episode import Agent, Call, Episode, Policy, apply, ask
     from atommem_cli.core.errors import AtommemError, BackendError, UsageError
     from atommem_cli.core.memory import Embedder, Store
-    from atommem_cli.core.types import Answer, Document, MemoryEntry, MemoryOp, OpKind, Outcome, Question, Support, Task
+    from atommem_cli.core.types import (
+        Answer,
+        Document,
+        MemoryEntry,
+        MemoryOp,
+        OpKind,
+        Outcome,
+        Question,
+        Support,
+        Task,
+        Trajectory,
+    )
     from atommem_cli.data.files import Plan as SourcePlan
     from atommem_cli.data.files import Request as SourceRequest
     from atommem_cli.data.preparation import prepare
@@ -56,6 +67,7 @@ __all__ = [
     "Store",
     "Support",
     "Task",
+    "Trajectory",
     "UsageError",
     "WordTokenizer",
     "apply",
@@ -105,6 +117,7 @@ _WHERE = {
     "Question": ("atommem_cli.core.types", "Question"),
     "Support": ("atommem_cli.core.types", "Support"),
     "Task": ("atommem_cli.core.types", "Task"),
+    "Trajectory": ("atommem_cli.core.types", "Trajectory"),
 }
 """Public name -> its module, and its name there."""
 

@@ -44,11 +44,22 @@ def load(room: str, name: str) -> ModuleType:
         UsageError: there is no such plug-in (the message lists what exists and the nearest name), it cannot be
             imported, it is none of this room, or two installed packages give it.
     """
+    shipped = _shipped(room)
+    return importlib.import_module(f"atommem_cli.{room}.{name}") if name in shipped else given(room, name, shipped)
+
+
+def given(room: str, name: str, shipped: Collection[str]) -> ModuleType:
+    """The module of a plug-in from outside, of a file or of an installed package.
+
+    Args:
+        shipped: names in the room that come with atommem.
+
+    Raises:
+        UsageError: as `load`.
+    """
     if is_file(name):
         return _whole(room, name, _of_file(Path(name).expanduser(), name))
-    if name in _shipped(room):
-        return importlib.import_module(f"atommem_cli.{room}.{name}")
-    point, module = entry(room, name, _shipped(room), ".py")
+    point, module = entry(room, name, shipped, ".py")
     return _whole(room, f"{name} of {origin(point)}", module)
 
 
@@ -96,9 +107,13 @@ def hidden(room: str) -> list[str]:
     return [f"{point.name} of {origin(point)}" for point in _points(room) if point.name in shipped]
 
 
-def distribution(room: str, name: str) -> Distribution | None:
-    """The installed package that gives a plug-in; None for one of atommem's own, and for a file."""
-    found = [point.dist for point in outside(room) if point.name == name] if not is_file(name) else []
+def distribution(room: str, name: str, shipped: Collection[str] | None = None) -> Distribution | None:
+    """The installed package that gives a plug-in; None for one of atommem's own, and for a file.
+
+    Args:
+        shipped: see `outside`.
+    """
+    found = [] if is_file(name) else [point.dist for point in outside(room, shipped) if point.name == name]
     return found[0] if found else None
 
 

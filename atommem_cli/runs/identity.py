@@ -22,6 +22,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.yaml_file import read_yaml
 from atommem_cli.data.files import Manifest
+from atommem_cli.scoring import rewards
 
 SOURCES = "sources"
 """Key of `run.json`: digests of the plug-ins' files, and versions of the packages that give them."""
@@ -49,6 +50,16 @@ def sources(recipe: Recipe) -> dict[str, str]:
             found |= {f"{room}/{name}": digest for name, digest in _digests(module)}
             if package := plugins.distribution(room, named.name):
                 found[f"{room}/{named.name} of {package.name}"] = package.version
+    return dict(sorted(found.items()))
+
+
+def reward_sources(weights: Mapping[str, float]) -> dict[str, str]:
+    """Likewise of the rewards that come from outside."""
+    found: dict[str, str] = {}
+    for name in weights.keys() - rewards.REWARDS.keys():
+        found |= {f"{rewards.ROOM}/{file}": digest for file, digest in _digests(plugins.given(rewards.ROOM, name, ()))}
+        if package := plugins.distribution(rewards.ROOM, name, ()):
+            found[f"{rewards.ROOM}/{name} of {package.name}"] = package.version
     return dict(sorted(found.items()))
 
 

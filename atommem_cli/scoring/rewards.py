@@ -1,20 +1,36 @@
-"""Named rewards of a whole trajectory: (task, trajectory) -> float. A recipe weighs and sums them.
+"""Named rewards of whole trajectories. A recipe weighs and sums them.
 
 Every scorer of `metrics.SCORERS` is a reward under its own name: the mean over the task's questions, so
 `em` is AtomMem's terminal reward, correct answers / questions (papers.md 1.5), with official matching.
+
+One of one's own is a plug-in, of a file or of an installed package (entry points `atommem.rewards`): its `Options` need
+no key, and `build(options)` gives a function from a batch of (task, trajectory) to one number each. It is called once a
+batch, so that it can ask a model about all of them at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
+from pydantic import ValidationError
+
+from atommem_cli.config import plugins
 from atommem_cli.core.calls import Expects
-from atommem_cli.core.errors import UsageError, did_you_mean
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.safe_text import cut
 from atommem_cli.core.types import Outcome, StopReason, Task, Trajectory, Transition
 from atommem_cli.scoring import metrics
 
+Pair = tuple[Task, Trajectory]
 Reward = Callable[[Task, Trajectory], float]
+"""Of one trajectory."""
+BatchReward = Callable[[Sequence[Pair]], list[float]]
+"""Of several: one finite number each, in order."""
+
+ROOM = "rewards"
+"""Of plug-ins from outside."""
 
 _DEFECTS = frozenset({Outcome.MALFORMED, Outcome.UNCLOSED, Outcome.INVALID_TARGET, Outcome.STALE_TARGET})
 _PENALTIES = {
@@ -87,10 +103,10 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
         UsageError: one sentence.
     """
     for name in weights:
-        if name not in REWARDS:
-            raise UsageError(
-                f"{key}: no reward {name!r}{did_you_mean(name, REWARDS)} (there are: {', '.join(REWARDS)})"
-            )
+        try:
+            of(name)
+        except UsageError as error:
+            raise UsageError(f"{key}: {error}") from None
     for name in weights.keys() & never.keys():
         if weights[name]:
             raise UsageError(f"{key}: {name} {never[name]}: name another one, or another agent.dialect")
@@ -98,6 +114,34 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
         raise UsageError(f"{key}: name at least one reward with a weight other than 0")
 
 
-def total(weights: Mapping[str, float], task: Task, trajectory: Trajectory) -> float:
-    """The weighted sum."""
-    return sum(weight * REWARDS[name](task, trajectory) for name, weight in weights.items())
+def of(name: str) -> BatchReward:
+    """The reward of a name.
+
+    Raises:
+        UsageError: there is none, or it cannot be built; and when it is called, it does not give a finite number for
+            each trajectory.
+    """
+    if name in REWARDS:
+        reward = REWARDS[name]
+        return lambda pairs: [reward(task, trajectory) for task, trajectory in pairs]
+    module = plugins.given(ROOM, name, REWARDS)
+    try:
+        theirs = module.build(module.Options())
+    except ValidationError:
+        raise UsageError(f"the reward {name}: its Options need a key, and a recipe gives a reward none") from None
+
+    def checked(pairs: Sequence[Pair]) -> list[float]:
+        values = list(theirs(pairs))
+        if len(values) != len(pairs) or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+            raise UsageError(f"the reward {name} gives {cut(repr(values), 200)} for {len(pairs)} trajectories")
+        return [float(value) for value in values]
+
+    return checked
+
+
+def total(weights: Mapping[str, float]) -> Callable[[Task, Trajectory], float]:
+    """The weighted sum, of one trajectory."""
+    found = {name: of(name) for name in weights}
+    return lambda task, trajectory: sum(
+        weight * found[name]([(task, trajectory)])[0] for name, weight in weights.items()
+    )

@@ -46,8 +46,9 @@ def collect(recipe: Recipe, words: Words, longest: int | None) -> Demonstrations
     """
     found = Demonstrations()
     limit = min((length for length in (longest, words.window) if length is not None), default=None)
+    worth = rewards.total(recipe.sft.rewards)
     for task, trajectory in _played(recipe):
-        reward = rewards.total(recipe.sft.rewards, task, trajectory)
+        reward = worth(task, trajectory)
         found.trajectories += 1
         found.best = max(found.best, reward)
         if reward < recipe.sft.min_reward:

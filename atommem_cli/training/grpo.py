@@ -78,7 +78,7 @@ def train(
     known = {
         "command": "grpo",
         "recipe": recipe.training("grpo"),
-        identity.SOURCES: identity.sources(recipe),
+        identity.SOURCES: {**identity.sources(recipe), **identity.reward_sources(recipe.grpo.rewards)},
         "tasks": [manifest.sha256 if manifest else "" for manifest in tasks.manifests],
         "start": learner.digest,
         "processes": distributed.count(),

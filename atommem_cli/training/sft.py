@@ -93,7 +93,7 @@ def train(
     known = {
         "command": "sft",
         "recipe": recipe.training("sft"),
-        identity.SOURCES: identity.sources(recipe),
+        identity.SOURCES: {**identity.sources(recipe), **identity.reward_sources(recipe.sft.rewards)},
         "start": learner.digest,
         "rows": sft_rows.digest(training, validation),
         "processes": distributed.count(),

@@ -24,9 +24,10 @@ from torch import Tensor
 from trl import GRPOTrainer
 from trl.trainer.utils import pad
 
+from atommem_cli.core import folders
 from atommem_cli.core.types import Task
 from atommem_cli.running.build import Parts
-from atommem_cli.scoring.rewards import REWARDS
+from atommem_cli.scoring import rewards
 from atommem_cli.training import grpo_rows, rollout_metrics
 from atommem_cli.training.distributed import gather
 from atommem_cli.training.divergence import agree
@@ -65,8 +66,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             keep: called with the update and what was played, on every rank.
             trl: what GRPOTrainer takes, but rewards and rollouts.
         """
-        self._parts = parts
-        self._policy = policy
+        self._parts, self._policy = parts, policy
         self._tasks = {"train": train, "eval": validation or train}
         self._keep = keep
         self._played: PlayedBatch | None = None
@@ -74,18 +74,18 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._playing = self._learning = 0.0  # seconds
         weights: Mapping[str, float] = parts.recipe.grpo.rewards
         trl["args"].reward_weights = list(weights.values())
-        super().__init__(reward_funcs=[self._reward(name) for name in weights], rollout_func=_rollout, **trl)
+        given = [self._reward(name, rewards.of(name)) for name in weights]
+        super().__init__(reward_funcs=given, rollout_func=_rollout, **trl)
         policy.trainer = self
 
     # --- what TRL calls
 
-    def _reward(self, name: str) -> Callable[..., list[float]]:
+    def _reward(self, name: str, of: rewards.BatchReward) -> Callable[..., list[float]]:
         def reward(**_: Any) -> list[float]:
             assert self._played is not None
-            pairs = zip(self._played.tasks, self._played.trajectories, strict=True)
-            return [REWARDS[name](task, trajectory) for task, trajectory in pairs]
+            return of(list(zip(self._played.tasks, self._played.trajectories, strict=True)))
 
-        reward.__name__ = name
+        reward.__name__ = folders.part(name)
         return reward
 
     def rollout(self, prompts: Sequence[str]) -> dict[str, Any]:

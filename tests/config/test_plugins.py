@@ -80,8 +80,13 @@ def test_every_command_works_with_a_package_from_outside(installed: Path) -> Non
     assert told["sources"]["agents/diary of atommem-example"] == "1.2"
     assert "agents/diary.py" in told["sources"]
     one = ["--set", "sft.recall=null", "--set", "sft.trainer.max_steps=1", "--set", "sft.min_reward=0"]
-    run("sft", *sets(mine), *one, "--from", "played", "--out", "sft")
-    run("grpo", *sets(mine), "--set", "grpo.trainer.max_steps=1", "--out", "grpo")
+    paid = ["--set", "sft.rewards={em: 1.0, brief: 0.1}", "--set", "grpo.rewards={em: 1.0, brief: 0.1}"]
+    run("sft", *sets(mine), *one, *paid, "--from", "played", "--out", "sft")
+    run("grpo", *sets(mine), *paid, "--set", "grpo.trainer.max_steps=1", "--out", "grpo")
+    for command in ("sft", "grpo"):
+        known = json.loads(Path(command, "run.json").read_text())["sources"]
+        assert known["rewards/brief of atommem-example"] == "1.2"
+    assert "rewards/brief/mean" in Path("grpo/metrics.jsonl").read_text()
     run("ablate", *sets(mine), *random, "--retrieve-k", "1", "--out", "ablated")
 
 

@@ -457,11 +457,11 @@ def test_what_a_step_has_many_of_is_counted_unless_all_of_it_is_asked_for(tasks:
         page, memories=((1, "x"),) * many, operations=page.operations[:1] * many, changes=page.changes[:1] * many
     )
     one = replace(shown, pages=(crowded,), answers=(answer,) * many)
-    text = "\n".join(episode_text.lines(one, episode_view.NARROW))
+    text = "\n".join(episode_text.lines(one, episode_text.NARROW))
     assert re.findall(r"^  … +(.*)", text, re.MULTILINE) == [
         f"13 more {what}: --full" for what in ("memories", "operations", "changes", "questions")
     ]
-    assert max(map(len, text.splitlines())) <= episode_view.NARROW
+    assert max(map(len, text.splitlines())) <= episode_text.NARROW
     assert f"question {many} " in text
     whole = "\n".join(episode_text.lines(one, full=True))
     assert "--full" not in whole

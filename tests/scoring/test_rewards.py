@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import builders
 import pytest
 
@@ -58,12 +60,12 @@ def test_budgets_and_windows_cost_what_agemem_charges() -> None:
 
 def test_the_total_is_the_weighted_sum() -> None:
     task, trajectory = played("", "<answer>Velt</answer>")
-    assert rewards.total({"em": 1.0, "tagged": 0.25}, task, trajectory) == 0.75
+    assert rewards.total({"em": 1.0, "tagged": 0.25})(task, trajectory) == 0.75
 
 
 @pytest.mark.parametrize(
     ("weights", "sentence"),
-    [({"exact": 1.0}, "no reward 'exact'"), ({"em": 0.0}, "at least one reward"), ({}, "at least one reward")],
+    [({"exact": 1.0}, "no 'exact' in rewards"), ({"em": 0.0}, "at least one reward"), ({}, "at least one reward")],
 )
 def test_unknown_and_empty_rewards_are_refused(weights: dict[str, float], sentence: str) -> None:
     with pytest.raises(UsageError, match=f"grpo.rewards: .*{sentence}"):
@@ -77,3 +79,40 @@ def test_a_reward_that_can_never_come_is_refused() -> None:
     rewards.check({"boxed_em": 0.0, "em": 1.0}, "grpo.rewards", never)
     rewards.check({"boxed_em": 1.0}, "grpo.rewards", metrics.never({"dialect": "released"}))
     assert metrics.never({"dialect": "./gone.yaml"}) == metrics.never({"name": "outside"}) == metrics.never(None) == {}
+
+
+MINE = """
+from pydantic import BaseModel
+
+
+class Options(BaseModel):
+    {option}
+
+
+def build(options):
+    return lambda pairs: {value}
+"""
+
+
+def mine(folder: Path, value: str, option: str = "pass") -> str:
+    (folder / "mine.py").write_text(MINE.format(value=value, option=option))
+    return str(folder / "mine.py")
+
+
+def test_a_reward_from_a_file_is_called_once_a_batch(tmp_path: Path) -> None:
+    pairs = [played("", "<answer>Velt</answer>"), played("")]
+    name = mine(tmp_path, "[len(pairs) + len(trajectory.transitions) for _, trajectory in pairs]")
+    assert rewards.of(name)(pairs) == [2.0 + len(trajectory.transitions) for _, trajectory in pairs]
+    rewards.check({name: 0.5}, "grpo.rewards", {})
+
+
+@pytest.mark.parametrize("value", ["[]", "[float('nan')] * len(pairs)", "['much'] * len(pairs)", "[None] * len(pairs)"])
+def test_a_reward_that_gives_no_number_is_one_sentence(value: str, tmp_path: Path) -> None:
+    reward = rewards.of(mine(tmp_path, value))
+    with pytest.raises(UsageError, match=r"the reward .*mine.py gives .* for 1 trajectories"):
+        reward([played("")])
+
+
+def test_a_reward_whose_options_need_a_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"grpo.rewards: the reward .*: its Options need a key"):
+        rewards.check({mine(tmp_path, "[]", "scale: float"): 1.0}, "grpo.rewards", {})

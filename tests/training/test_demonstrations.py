@@ -135,7 +135,7 @@ def _order(step: dict[str, object]) -> tuple[str, int]:
 
 def test_the_reward_is_the_recipes(tiny_words: Words) -> None:
     found = collected(demos.recipe("sft.rewards={em: 1, tagged: 0.5}", "sft.min_reward=1.5"), tiny_words)
-    totals = [rewards.total({"em": 1, "tagged": 0.5}, *pair) for pair in replay.play(Run(demos.shared()))]
+    totals = [rewards.total({"em": 1, "tagged": 0.5})(*pair) for pair in replay.play(Run(demos.shared()))]
     assert found.kept == sum(total >= 1.5 for total in totals) > 0
     assert found.best == max(totals) == 1.5
 

@@ -17,6 +17,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.types import Trajectory
 from atommem_cli.data.files import TaskFile
 from atommem_cli.running.build import assemble
+from atommem_cli.scoring import rewards
 from atommem_cli.training import grpo_rows, learners, loop, trainer, trl_config
 from atommem_cli.training.grpo_rows import TrainingRow
 from atommem_cli.training.importance import importance_ratio
@@ -130,8 +131,8 @@ def test_std_scaled_advantages_are_per_trajectory(tmp_path: Path) -> None:
     done = trained(recipe(max_steps=1, scale_rewards="group"), tmp_path)
     played, advantages = done.seen[0]
     pairs = zip(played.tasks, played.trajectories, strict=True)
-    rewards = torch.tensor([trainer.REWARDS["format"](*pair) for pair in pairs])
-    groups = rewards.view(-1, 4)
+    paid = torch.tensor([rewards.REWARDS["format"](*pair) for pair in pairs])
+    groups = paid.view(-1, 4)
     expected = (groups - groups.mean(1, keepdim=True)) / (groups.std(1, keepdim=True) + 1e-4)
     assert torch.allclose(torch.tensor(advantages), expected.flatten(), atol=1e-5)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from atommem_cli.agents import Options, Speaker
-from atommem_cli.core.calls import Expects, Observation
-from atommem_cli.core.episode import Episode, Play, apply, ask
-from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import MemoryOp, OpKind
+from collections.abc import Generator
+from typing import Any
+
+from atommem_cli import AgentOptions as Options
+from atommem_cli import Episode, Expects, MemoryOp, Observation, OpKind, Speaker, apply, ask
 
 __all__ = ["Options", "build"]
 
@@ -23,7 +23,7 @@ class Diary(Speaker):
     calls_per_chunk = 1
     operations = (OpKind.CREATE, OpKind.READ)
 
-    def play(self, episode: Episode) -> Play:
+    def play(self, episode: Episode) -> Generator[Any, Any, None]:
         for chunk in episode.chunks:
             fields = {"chunk": chunk.text, "scratchpad": "", "questions": self.questions(episode)}
             prompt = self.dialect.messages("notes", fields, episode.memory.untold)
@@ -34,6 +34,6 @@ class Diary(Speaker):
             yield from apply([MemoryOp(OpKind.READ, question.text)])
             yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
 
-    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
-        ops = super().parse(expects, reply, marks)
+    def parse(self, expects: Expects, reply: str, *marks: Any) -> tuple[MemoryOp, ...]:
+        ops = super().parse(expects, reply, *marks)
         return tuple(MemoryOp(OpKind.CREATE, op.text) for op in ops) if expects is Expects.NOTES else ops
