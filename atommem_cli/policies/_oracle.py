@@ -153,9 +153,14 @@ class Oracle:
         return list(_sentences(question))
 
     def _prompt(self) -> str:
-        """What the prompt shows, but for the query: that is the policy's own word and proves nothing."""
-        content = self._observation.messages[-1].content
-        return content.replace(self._memory.query, "", 1) if self._memory.query else content
+        """What the prompt shows, but for the query: that is the policy's own word and proves nothing.
+
+        A dialect need not show it: where it stands only within entries and scratchpad, it stays.
+        """
+        content, query = self._observation.messages[-1].content, self._memory.query
+        shown = [*(entry.text for entry in self._memory.shown), self._memory.scratchpad]
+        within = sum(text.count(query) for text in shown if text and text in content) if query else 0
+        return content.replace(query, "", 1) if content.count(query) > within else content
 
 
 def visible_answer(question: Question, prompt: str, documents: Sequence[Document]) -> str:
