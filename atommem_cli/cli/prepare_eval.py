@@ -154,7 +154,7 @@ def evaluate(
                 if ladder:
                     result["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
             results.append(result)
-            terminal.say(f"{path}: {provenance.told(path, result['evaluated'])}")
+            terminal.say(f"{path}: {provenance.told(path, result['evaluated'], len(result['failed']))}")
             for warning in replies.warnings(result):
                 terminal.say(f"{path}: {warning}")
     except AtommemError:  # and what had finished before is shown all the same

@@ -34,11 +34,12 @@ def session_start(command: Sequence[str], changed: Mapping[str, Any]) -> dict[st
     }
 
 
-def told(folder: Path, episodes: int) -> str:
+def told(folder: Path, episodes: int, failed: int = 0) -> str:
     """What the last session on a run came to, for the person who started it.
 
     Args:
-        episodes: of the whole run, all of them finished.
+        episodes: of the whole run.
+        failed: of these; they were tried.
 
     Raises:
         SourceError: a line is damaged.
@@ -48,7 +49,9 @@ def told(folder: Path, episodes: int) -> str:
     ends = [line for line in lines if "end" in line]
     busy = [line["end"] for line in ends if line.get("episodes") != 0]  # older sessions do not count them
     said = "written"
-    if ends and ends[-1].get("episodes") == 0 and begin.get("store"):
+    if failed:
+        said = f"written; {failed:,} of {episodes:,} episodes failed: the same command tries them again"
+    elif ends and ends[-1].get("episodes") == 0 and begin.get("store"):
         since = f" (since {busy[-1]})" if busy else ""
         said = f"nothing to play: all {episodes:,} episodes are here{since}"
     if again := begin.get("played_again"):

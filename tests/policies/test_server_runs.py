@@ -19,6 +19,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import BackendError
 from atommem_cli.data import preparation
 from atommem_cli.running import evaluation
+from atommem_cli.runs import provenance
 
 TASKS = 8
 
@@ -76,6 +77,8 @@ def test_an_outage_is_a_failed_episode_that_the_next_command_plays_again() -> No
         first = played(server.at("broken"))
         assert (first["stops"], len(first["failed"])) == ({"error": TASKS}, TASKS)
         assert "upstream failed" in first["failed"][0]["error"]
+        told = provenance.told(Path("run"), TASKS, len(first["failed"]))
+        assert told == f"written; {TASKS} of {TASKS} episodes failed: the same command tries them again"
 
 
 def test_what_a_filter_withholds_is_counted_by_its_own_name_and_not_played_again() -> None:
