@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import How
 from atommem_cli.core.episode import Agent
@@ -47,8 +46,7 @@ def arms(recipe: Recipe) -> list[Arm]:
     Raises:
         UsageError: an unknown component, or no arm is left.
     """
-    module, options = recipes.plugin("agents", recipe.agent)
-    agent: Agent = module.build(options)
+    agent: Agent = recipe.build("agent")
     found = {(recipe.digest, False): Arm(BASE, "base", recipe)}
     for arm in _all(recipe):
         if _touches(agent, arm):

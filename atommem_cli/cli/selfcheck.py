@@ -89,7 +89,7 @@ def _plugins() -> str:
 
 
 def _recipe(recipe: Recipe) -> str:
-    module, options = recipes.plugin("policies", recipe.policy)
+    module, options = recipe.plugin("policy")
     probe = getattr(module, "probe", None)
     return f"digest {recipe.digest[:8]}" + (f"; {probe(options)}" if probe else "")
 

@@ -1,14 +1,15 @@
-"""What a command line means: recipes."""
+"""What a command line means: recipes; and which command line makes a folder of tasks."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from atommem_cli.config import plugins
-from atommem_cli.config.recipe import DEFAULT, Recipe, load
+from atommem_cli.config.recipe import DEFAULT, Recipe, load, shipped
 
 
 def recipes_for(
@@ -99,3 +100,19 @@ def _model_folder(policy: str) -> Path:
     folder = Path(policy)
     inside = folder / "model"
     return inside if (inside / "config.json").is_file() and not (folder / "config.json").is_file() else folder
+
+
+def preparing(folder: Path) -> str:
+    """The command that makes one split of prepared tasks: as the headers of shipped recipes have it, or in general."""
+    commands: dict[str, str] = {}
+    for name, path in shipped().items():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            words = line.removeprefix("#").partition("#")[0].split() if line.startswith("#") else []
+            if words[:2] != ["atommem", "prepare"]:
+                continue
+            given = dict(itertools.pairwise(words))
+            if Path(given.get("--out", f"data/{words[2]}")) / given.get("--split", folder.name) == folder:
+                commands.setdefault(" ".join(words), name)
+    if len(commands) < 2:
+        return f"`{next(iter(commands), 'atommem prepare')}`"
+    return " or ".join(f"`{command}` (recipe {name})" for command, name in commands.items())

@@ -7,7 +7,6 @@ A section that names a plug-in (`policy: {name: hf, model: ...}`) takes that plu
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,6 +112,38 @@ class Recipe(Section):
         """The resolved recipe as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
+    def build(self, section: Literal["agent", "policy", "store", "embedder"]) -> Any:
+        """What a section names, made.
+
+        Raises:
+            UsageError, MissingExtra, BackendError: it cannot be; one sentence.
+        """
+        module, options = self.plugin(section)
+        return module.build(options)
+
+    def plugin(self, section: Literal["agent", "policy", "store", "embedder"]) -> tuple[ModuleType, Any]:
+        """The module that a section names, and its checked options."""
+        return plugin(ROOMS[section,], getattr(self, section))
+
+    def tokenizer(self) -> Any:
+        """What counts the policy's tokens, a `chunking.Tokenizer`; without weights.
+
+        Raises:
+            MissingExtra: the model is not there.
+        """
+        module, options = self.plugin("policy")
+        return module.tokenizer(options)
+
+    def window(self) -> int | None:
+        """Tokens of prompt and reply together that the policy can take, without weights; None where it is not known.
+
+        Raises:
+            MissingExtra: the model is not there.
+        """
+        module, options = self.plugin("policy")
+        window: int | None = module.window(options)
+        return window
+
     def changed(self, changes: Sequence[str]) -> Recipe:
         """This recipe with `section.key=value` overrides."""
         return resolve(self.model_dump(mode="json"), changes, origin=self.name)
@@ -141,22 +172,6 @@ def shipped() -> dict[str, Path]:
     inside = Path(__file__).parents[1] / "recipes"
     folder = inside if inside.is_dir() else inside.parents[1] / "recipes"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def preparing(folder: Path) -> str:
-    """The command that makes one split of prepared tasks: as the headers of shipped recipes have it, or in general."""
-    commands: dict[str, str] = {}
-    for name, path in shipped().items():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            words = line.removeprefix("#").partition("#")[0].split() if line.startswith("#") else []
-            if words[:2] != ["atommem", "prepare"]:
-                continue
-            given = dict(itertools.pairwise(words))
-            if Path(given.get("--out", f"data/{words[2]}")) / given.get("--split", folder.name) == folder:
-                commands.setdefault(" ".join(words), name)
-    if len(commands) < 2:
-        return f"`{next(iter(commands), 'atommem prepare')}`"
-    return " or ".join(f"`{command}` (recipe {name})" for command, name in commands.items())
 
 
 def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> Recipe:

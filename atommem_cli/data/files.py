@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
-from atommem_cli.config.recipe import preparing
+from atommem_cli.config.command_line import preparing
 from atommem_cli.core.errors import SourceError
 from atommem_cli.core.types import Question, Task
 

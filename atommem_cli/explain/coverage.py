@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Collection, Sequence
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.core.chunking import Span, chunks_at, render
 from atommem_cli.core.episode import shows_of
 from atommem_cli.core.types import Chunk, Shows, Task
@@ -22,9 +21,8 @@ def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:
     if shows is not Shows.WHOLE:
         return () if shows is Shows.NOTHING else run.chunks(task)
     whole, _ = render(task.documents)
-    module, options = recipes.plugin("policies", run.recipe.policy)
     pieces = [(0, len(whole))]
-    if line["truncated_tokens"] and module.window(options) is not None:
+    if line["truncated_tokens"] and run.recipe.window() is not None:
         tokens = run.tokenizer.spans(whole)
         room = max(0, len(tokens) - line["truncated_tokens"])
         head, tail = room - room // 2, room // 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.core.calls import Generation, Observation
 from atommem_cli.core.episode import Episode
 from atommem_cli.core.files import read_json
@@ -50,14 +49,13 @@ def identity(run: Run) -> Iterator[Finding]:
     if manifest.sha256 != known["tasks"]:
         yield Finding(RUN, f"it is not the digest of the tasks that are in {run.folder} now", field="tasks")
         return
-    agents, options = recipes.plugin("agents", run.recipe.agent)
     scorers = run.recipe.eval.scorers or metrics.default_scorers(manifest.source)
     whole = known["command"] == "eval"  # kept rollouts are of a few tasks
     expected = {
         **({"episodes": planned(run.recipe, manifest)} if whole else {}),
         **({SOURCES: sources(run.recipe)} if SOURCES in known else {}),
         "scorers": list(scorers),
-        "agent": agents.build(options).describe(),
+        "agent": run.recipe.build("agent").describe(),
         **({"judge": llm_judge.prompt_digest()} if llm_judge.NAME in scorers else {}),
     }
     for path, was, now in differences({key: known.get(key) for key in expected}, expected):

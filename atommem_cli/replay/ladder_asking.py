@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.core import seeds, thoughts
 from atommem_cli.core.calls import Finish, Generation, Observation
 from atommem_cli.core.clock import Clock
@@ -136,15 +135,13 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
         RunMismatch: they are others now.
     """
     recipe = run.recipe
-    agents, options = recipes.plugin("agents", recipe.agent)
-    closed, closed_options = recipes.plugin("agents", recipe.changed(["agent.name=closed_book"]).agent)
-    policies, policy_options = recipes.plugin("policies", recipe.policy)
-    parts = (recipe, agents.build(options), policies.build(policy_options), Given(), CachedEmbedder(Blind()))
+    closed_book = recipe.changed(["agent.name=closed_book"]).build("agent")
+    parts = (recipe, recipe.build("agent"), recipe.build("policy"), Given(), CachedEmbedder(Blind()))
     gold = {
         task.id: frozenset(n for n, question in enumerate(task.questions) if has_gold(task, question))
         for task in planned_tasks(recipe)
     }
-    climbing = Climbing(*parts, run, sheet, closed.build(closed_options), frozenset(), gold)
+    climbing = Climbing(*parts, run, sheet, closed_book, frozenset(), gold)
     for what, now in (("policy", climbing.policy.describe()), ("agent", climbing.agent.describe())):
         then = run.identity[what]
         if keys := sorted(key for key in {**then, **now} if then.get(key) != now.get(key)):

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Span, Tokenizer
@@ -64,9 +63,8 @@ def silent(run: Run) -> Silent:
     Raises:
         MissingExtra: the model's folder is not there any more, and the agent showed what its window has room for.
     """
-    policies, options = recipes.plugin("policies", run.recipe.policy)
     try:
-        window = policies.window(options)
+        window = run.recipe.window()
     except MissingExtra:
         if needs_tokenizer(run):
             raise

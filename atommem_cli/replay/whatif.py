@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.core.episode import Episode, Policy, ServerPolicy
 from atommem_cli.core.errors import RunMismatch, UsageError
 from atommem_cli.core.types import OpResult, Outcome, Progress, StopReason, Trajectory
@@ -192,8 +191,7 @@ def _as_it_was(run: Run, name: str, episode: Episode, parts: Parts) -> tuple[Epi
 
 def _variants(run: Run, parts: Parts, episodes: Sequence[Episode], replies: Recorded) -> Parts:
     """The parts with the policy of the run, weights loaded, and these episodes to play."""
-    module, options = recipes.plugin("policies", run.recipe.policy)
-    policy: Policy | ServerPolicy = module.build(options)
+    policy: Policy | ServerPolicy = run.recipe.build("policy")
     _insist(run, "policy", policy.describe())
     heard = policy if isinstance(policy, ServerPolicy) else Needed(policy, replies.open)
     return Variants(parts.recipe, parts.agent, heard, parts.store, parts.vectors, tuple(episodes))

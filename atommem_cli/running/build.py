@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core import seeds, thoughts
@@ -136,9 +135,7 @@ def assemble(
     Raises:
         UsageError, MissingExtra, BackendError: a part cannot be built; one sentence.
     """
-    agent, agent_options = recipes.plugin("agents", recipe.agent)
-    store, store_options = recipes.plugin("stores", recipe.store)
-    embedder, embedder_options = recipes.plugin("embedders", recipe.embedder)
+    store, store_options = recipe.plugin("store")
     if "run" in type(store_options).model_fields:
         place = (platform.node(), str(where.resolve())) if where else (recipe.digest, os.getpid())
         store_options = store_options.model_copy(update={"run": f"{seeds.derive(0, *place):016x}"})
@@ -146,14 +143,8 @@ def assemble(
     shared = lent if lent and (lent.recipe.store, lent.recipe.embedder) == (recipe.store, recipe.embedder) else None
     return Parts(
         recipe,
-        agent.build(agent_options),
-        playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else _policy(recipe)),
+        recipe.build("agent"),
+        playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else recipe.build("policy")),
         shared.store if shared else store.build(store_options),
-        shared.vectors if shared else CachedEmbedder(embedder.build(embedder_options)),
+        shared.vectors if shared else CachedEmbedder(recipe.build("embedder")),
     )
-
-
-def _policy(recipe: Recipe) -> Policy | ServerPolicy:
-    module, options = recipes.plugin("policies", recipe.policy)
-    policy: Policy | ServerPolicy = module.build(options)
-    return policy

@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.calls import Generation
@@ -108,8 +107,7 @@ def _count(every: Sequence[_Counts], progress: Progress | None) -> None:
             Path(recipe.task.folder) / recipe.task.split
         )  # what is wrong with the tasks is found before anything loads
         tasks = planned_tasks(recipe)
-        module, options = recipes.plugin("policies", recipe.policy)
-        inner = module.tokenizer(options)
+        inner = recipe.tokenizer()
         tokenizer = _Once(inner, inner.name)
         for number, task in enumerate(tasks, start=1):
             for one in group:
@@ -219,8 +217,7 @@ def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> 
 
 
 def _cost(recipe: Recipe, counts: _Counts, measured: _Prompts) -> Cost:
-    module, options = recipes.plugin("agents", recipe.agent)
-    agent: Agent = module.build(options)
+    agent: Agent = recipe.build("agent")
     bounds = [bound_episode(recipe, agent, chunks, questions) for chunks, _, questions in counts.sizes]
     repeats, most = recipe.eval.repeats, recipe.budget.prompt_tokens
     episodes = len(bounds) * repeats

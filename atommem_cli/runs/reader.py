@@ -175,8 +175,7 @@ class Run:
     @functools.cached_property
     def agent(self) -> Agent:
         """What played it, as it is now."""
-        module, options = recipes.plugin("agents", self.recipe.agent)
-        agent: Agent = module.build(options)
+        agent: Agent = self.recipe.build("agent")
         return agent
 
     @functools.cached_property
@@ -186,8 +185,7 @@ class Run:
         Raises:
             MissingExtra: the model's folder is not there any more.
         """
-        module, options = recipes.plugin("policies", self.recipe.policy)
-        tokenizer: Tokenizer = module.tokenizer(options)
+        tokenizer: Tokenizer = self.recipe.tokenizer()
         return tokenizer
 
     @functools.cached_property

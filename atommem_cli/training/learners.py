@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli.config import plugins
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import MissingExtra, RecipeError, UsageError, did_you_mean
 from atommem_cli.core.files import write_whole
@@ -61,7 +60,7 @@ def load(recipe: Recipe) -> Learner:
         MissingExtra: it is not there.
     """
     check(recipe)
-    module, options = recipes.plugin("policies", recipe.policy)
+    module, options = recipe.plugin("policy")
     model, tokenizer, chat = plugins.load("policies", "hf").load(options)
     known = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > known:

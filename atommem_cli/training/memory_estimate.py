@@ -26,7 +26,6 @@ from __future__ import annotations
 from typing import Any
 
 from atommem_cli.config import plugins
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import MissingExtra
 from atommem_cli.models.loading import load_config
@@ -124,7 +123,7 @@ def _outline(recipe: Recipe) -> Any:
     from transformers import AutoModelForCausalLM
 
     hf = plugins.load("policies", "hf")
-    _, options = recipes.plugin("policies", recipe.policy)
+    _, options = recipe.plugin("policy")
     if options.model == hf.TINY:
         return hf.load(options)[0]
     with torch.device("meta"):

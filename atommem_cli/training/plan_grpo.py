@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.episode import Agent
@@ -104,10 +103,8 @@ def _given(trainer: Mapping[str, Any], name: str) -> Any:
 
 def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound, float]:
     """Rows per trajectory, prompt tokens per row, and the most new tokens of a trajectory."""
-    module, options = recipes.plugin("policies", recipe.policy)
-    tokenizer = module.tokenizer(options)
-    agents, agent_options = recipes.plugin("agents", recipe.agent)
-    agent: Agent = agents.build(agent_options)
+    tokenizer = recipe.tokenizer()
+    agent: Agent = recipe.build("agent")
     bounds: list[EpisodeBound] = []
     first: list[tuple[Task, tuple[Chunk, ...], int]] = []
     for task in read_tasks(folder, sampled):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import RecipeError
 from atommem_cli.core.files import read_json
@@ -56,7 +55,7 @@ def plan(recipe: Recipe, processes: int | None = None, *, sharded: bool = False)
     """
     count = distributed.count() if processes is None else trl_config.together(processes)
     config = _check(recipe, Path())
-    _, options = recipes.plugin("policies", recipe.policy)
+    _, options = recipe.plugin("policy")
     found = demonstrations.collect(recipe, step_tokens.outline(options), config.max_length)
     training, validation = _split(recipe, found)
     return plan_sft.count(recipe, found, training, validation, config, count, sharded=sharded)

@@ -14,7 +14,7 @@ import typer
 from atommem_cli.cli import commands
 from atommem_cli.config import command_line, plugins
 from atommem_cli.config import recipe as recipes
-from atommem_cli.config.recipe import preparing
+from atommem_cli.config.command_line import preparing
 
 ROOT = manual.ROOT
 GROUP = typer.main.get_command(commands.app)
