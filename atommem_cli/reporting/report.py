@@ -16,7 +16,6 @@ from atommem_cli.reporting import (
     run_page,
     run_statistics,
     run_tables,
-    summary_so_far,
     training_figures,
     training_page,
     training_summary,
@@ -24,6 +23,7 @@ from atommem_cli.reporting import (
 from atommem_cli.reporting.episodes import EPISODES
 from atommem_cli.reporting.training_history import read_all
 from atommem_cli.reporting.training_summary import TrainingSummary
+from atommem_cli.runs import summary
 from atommem_cli.runs.names import labels
 from atommem_cli.runs.reader import EPISODES as LINES
 from atommem_cli.runs.reader import STEPS, Run, open_all
@@ -111,7 +111,7 @@ def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
 def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int, extra: Sequence[Table]) -> Report:
     target = _target([run.path for run in runs], out)
     surveys = [run_statistics.take(run, label, episodes) for run, label in zip(runs, labels(runs), strict=True)]
-    results = [summary_so_far.standing(one.run, one.scorers, one.questions) for one in surveys]
+    results = [summary.summarize(one.run.path, one.questions, one.scorers) for one in surveys]
     drawn = {
         name: {theme: figure for theme in THEMES if (figure := draw(surveys, theme))}
         for name, draw in run_figures.FIGURES.items()

@@ -68,7 +68,7 @@ def page(
     """The page.
 
     Args:
-        results: `summary_so_far.standing` of each run.
+        results: `summary.summarize` of each run.
         images: name, whether it is wide, and SVG in base64 as light and dark.
         extra: more tables, drawn beside the scores.
 

@@ -1,4 +1,5 @@
-"""From the lines of a run folder to its numbers. Works on what is on disk, whichever session wrote it."""
+"""From the lines of a run folder to its numbers. Works on what is on disk, whichever session wrote it, and whether the
+run is finished, was cut off, or still goes on."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from atommem_cli.core import files
+from atommem_cli.core.errors import SourceError
 from atommem_cli.core.thoughts import Marks, marks_of
 from atommem_cli.core.types import Question, StopReason
 from atommem_cli.runs import judges, replies, writer
@@ -20,19 +22,27 @@ from atommem_cli.scoring.intervals import Interval, mean_interval
 _BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
 
 
-def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[str, Any]:
-    """The content of `summary.json`, given the questions of each task by the task's name.
+def summarize(
+    folder: Path, questions: Mapping[str, Sequence[Question]], scorers: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The content of `summary.json`, or what it would be now.
 
     Scores are means over questions, in [0, 1]; failed episodes count as wrong, and so does every question
     that was not answered. Intervals are 95 %, clustered by task (see `intervals.mean_interval`).
+
+    Args:
+        questions: of each task, by its name; groups by kind are left out where there are none.
+        scorers: those that every episode has a score of; None is the run's.
 
     Raises:
         SourceError: the folder is not that of a run, or one of its files is damaged.
     """
     run = files.read_json(folder / "run.json")
-    episodes = writer.latest(line for _, line in files.read_lines(folder / "episodes.jsonl"))
+    if scorers is not None:
+        run["scorers"] = list(scorers)
+    episodes = writer.latest(line for _, line in files.whole_lines(folder / "episodes.jsonl"))
     judge, verdicts = judges.of(folder, run), judges.verdicts(folder, episodes)
-    scorers = judges.scorers(folder, run, whole=len(verdicts) == len(episodes))
+    named = judges.scorers(folder, run, whole=len(verdicts) == len(episodes))
     scored = [
         {**line, "scores": {**line["scores"], llm_judge.NAME: verdicts[name]}}
         if (name := line["episode"]) in verdicts
@@ -42,7 +52,7 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
     failed = [line for line in episodes if line["stop"] == StopReason.ERROR]
     return {
         "schema": writer.SCHEMA,
-        "recipe": folder.name,
+        "recipe": folder.resolve().name,
         "agent": run["agent"],
         "policy": run["policy"],
         "store": run["recipe"]["store"]["name"],
@@ -56,8 +66,8 @@ def summarize(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict
         "stops": dict(Counter(line["stop"] for line in episodes)),
         "untagged_answers": sum(not a["tagged"] for line in episodes for a in line["answers"]),
         "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
-        "scores": {name: _interval(scored, name) for name in scorers},
-        "by_kind": _by_kind(scored, questions, llm_judge.leading(scorers)),
+        "scores": {name: _interval(scored, name) for name in named},
+        "by_kind": _by_kind(scored, questions, llm_judge.leading(named)),
         "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
         "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
         **_steps(folder, {line["episode"] for line in episodes}, marks_of(run["recipe"]["policy"])),
@@ -125,7 +135,7 @@ def _by_kind(
 def _steps(folder: Path, finished: set[str], marks: Marks) -> dict[str, Any]:
     """Operations by kind and outcome, reading steps and how replies came, over the finished episodes."""
     steps: dict[tuple[str, int], dict[str, Any]] = {}
-    for _, line in files.read_lines(folder / "steps.jsonl"):
+    for _, line in files.whole_lines(folder / "steps.jsonl"):
         if line["episode"] in finished:
             counts = Counter((op["kind"], op["outcome"]) for op in line["ops"])
             told = replies.tally([line] if line["step"] >= 0 else [], marks)
@@ -147,7 +157,10 @@ def _steps(folder: Path, finished: set[str], marks: Marks) -> dict[str, Any]:
 
 def _time(folder: Path) -> dict[str, Any]:
     """Seconds by part, over the sessions that came to an end; a killed one leaves no end line."""
-    lines = [line for _, line in files.read_lines(folder / "sessions.jsonl")]
+    path = folder / "sessions.jsonl"
+    if not path.is_file():
+        raise SourceError(f"{path}: not there; is this the folder of a run?")
+    lines = [line for _, line in files.whole_lines(path)]
     ended = [line["seconds"] for line in lines if "seconds" in line]
     parts = ("wall", "model", "embedder", "store", "rest")
     return {
@@ -165,7 +178,7 @@ def _never(run: Mapping[str, Any]) -> dict[str, str]:
 
 def _judge_replies(folder: Path) -> dict[str, int]:
     """How the judge's replies came, the unreadable ones too; `all`: verdicts."""
-    lines = [line for _, line in files.read_lines(folder / VERDICTS)]
+    lines = [line for _, line in files.whole_lines(folder / VERDICTS)]
     counts = Counter(name for line in lines for name in line.get("replies", ()))
     return {"all": sum(len(line["correct"]) for line in lines), **{k: counts[k] for k in replies.HOW}}
 

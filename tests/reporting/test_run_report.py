@@ -20,9 +20,10 @@ from atommem_cli.core.safe_text import cut, visible
 from atommem_cli.core.types import OpKind
 from atommem_cli.explain import cause_counts, memory_quality
 from atommem_cli.explain.miss_causes import MISSED_BELOW, Cause
-from atommem_cli.reporting import episodes, run_figures, run_statistics, summary_so_far
+from atommem_cli.reporting import episodes, run_figures, run_statistics
 from atommem_cli.reporting.episodes import Prose, choose, pack, script_json
 from atommem_cli.reporting.report import report
+from atommem_cli.runs import summary
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
 
@@ -268,7 +269,7 @@ def test_a_run_that_was_never_judged_is_scored_by_the_others(home: Path, tmp_pat
     run = Run(folder)
     taken = run_statistics.take(run, "judged")
     assert taken.scorers == ("em", "f1")
-    assert list(summary_so_far.standing(run, taken.scorers, taken.questions)["scores"]) == ["em", "f1"]
+    assert list(summary.summarize(run.path, taken.questions, taken.scorers)["scores"]) == ["em", "f1"]
     verdicts = [{"episode": name, "steps": line["steps"], "correct": [1.0]} for name, line in run.episodes.items()]
     (folder / "verdicts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in verdicts))
     taken = run_statistics.take(Run(folder), "judged")
