@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; without it the tests are skipped, but for a machine that promises one by ATOMMEM_BROWSER."""
+    """Chromium, for one file: its event loop must not outlive it. Without it the tests are skipped, but for a machine
+    that promises one by ATOMMEM_BROWSER."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

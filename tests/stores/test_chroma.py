@@ -97,7 +97,7 @@ def test_what_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from stores._worlds import chroma, put, unit
+from store_episodes import chroma, put, unit
 store = chroma(path=sys.argv[1], run="r1", keep=sys.argv[2] == "keep")
 store.begin(["e", "f"])
 store.write([put(e, i, v) for e in ("e", "f") for i, v in enumerate(unit(40))])
@@ -107,7 +107,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("keep", ["keep", "drop"])
 def test_leftovers_of_a_killed_run_are_invisible(tmp_path: Path, keep: str) -> None:
-    done = run("import sys; sys.path.insert(0, 'tests')" + KILLED, str(tmp_path), keep)
+    done = run("import sys; sys.path.insert(0, 'tests/support')" + KILLED, str(tmp_path), keep)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert inside(tmp_path) == {"atommem-r1": 80}
     other = chroma(path=str(tmp_path), run="r2")
@@ -125,7 +125,7 @@ def test_leftovers_of_a_killed_run_are_invisible(tmp_path: Path, keep: str) -> N
 
 
 def test_a_store_that_never_begins_touches_nothing(tmp_path: Path) -> None:
-    run("import sys; sys.path.insert(0, 'tests')" + KILLED, str(tmp_path), "drop")
+    run("import sys; sys.path.insert(0, 'tests/support')" + KILLED, str(tmp_path), "drop")
     chroma(path=str(tmp_path), run="r1").close()
     assert inside(tmp_path) == {"atommem-r1": 80}
 
@@ -253,8 +253,8 @@ def test_a_path_that_is_a_file(tmp_path: Path) -> None:
 
 
 FULL = """
-import sys; sys.path.insert(0, "tests")
-from stores._worlds import chroma, put, unit
+import sys; sys.path.insert(0, "tests/support")
+from store_episodes import chroma, put, unit
 store = chroma(path=sys.argv[1])
 store.begin(["e"])
 try:
@@ -277,8 +277,8 @@ OFFLINE = """
 import socket, sys
 def refuse(*_): raise SystemExit("the network was asked")
 socket.socket.connect = socket.getaddrinfo = refuse
-sys.path.insert(0, "tests")
-from stores._worlds import chroma, put, unit
+sys.path.insert(0, "tests/support")
+from store_episodes import chroma, put, unit
 store = chroma()
 store.begin(["e"])
 store.write([put("e", i, v) for i, v in enumerate(unit(20))])

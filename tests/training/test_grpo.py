@@ -207,7 +207,7 @@ def test_rewards_without_spread_are_warned_about_with_their_share(tmp_path: Path
     ("changes", "trainer", "sentence"),
     [
         (["policy={name: scripted, script: oracle}"], {}, r"training needs weights"),
-        (["grpo.rewards={exact_match: 1}"], {}, r"no reward 'exact_match'"),
+        (["grpo.rewards={exact_match: 1}"], {}, r"no 'exact_match' in rewards"),
         (["grpo.rewards={em: 0}"], {}, r"at least one reward"),
         ([], {"learing_rate": 1.0}, r"grpo\.trainer\.learing_rate: unknown key; did you mean 'learning_rate'"),
         ([], {"seed": 1}, r"grpo\.trainer\.seed: atommem takes it from the recipe's seed"),

@@ -308,7 +308,7 @@ def test_an_adapter_comes_out_as_a_whole_model_that_plays(tmp_path: Path) -> Non
     ("kind", "changes", "trainer", "told"),
     [
         (UsageError, ("policy={name: scripted, script: mute}",), {}, "training needs weights"),
-        (UsageError, ("sft.rewards={en: 1}",), {}, "sft.rewards: no reward 'en'; did you mean 'em'?"),
+        (UsageError, ("sft.rewards={en: 1}",), {}, "sft.rewards: no 'en' in rewards; did you mean 'em'?"),
         (RecipeError, (), {"learning_rat": 1}, "sft.trainer.learning_rat: unknown key; did you mean"),
         (RecipeError, (), {"completion_only_loss": False}, "sft.trainer.completion_only_loss: atommem takes it from"),
         (RecipeError, ("sft.lora={rank: 4}",), {}, "sft.lora.rank: unknown key"),

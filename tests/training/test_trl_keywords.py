@@ -98,7 +98,7 @@ def test_somebody_has_to_train(processes: int) -> None:
 
 
 def test_the_plan_refuses_what_the_training_would() -> None:
-    refused(lambda: plan_grpo.grpo(training_recipes.recipe("grpo.rewards={en: 1}")), "grpo.rewards: no reward 'en'")
+    refused(lambda: plan_grpo.grpo(training_recipes.recipe("grpo.rewards={en: 1}")), "grpo.rewards: no 'en' in rewards")
     refused(lambda: plan_grpo.grpo(training_recipes.recipe(learing_rate=1)), "grpo.trainer.learing_rate: unknown key")
     refused(
         lambda: plan_grpo.grpo(training_recipes.recipe(num_generations=3)), "grpo.trainer.num_generations: groups of 3"
