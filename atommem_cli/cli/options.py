@@ -191,7 +191,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 
 
 def tell_replaced(name: str | None, chosen: Recipe) -> None:
-    """Say what `--policy` did not keep of the sampling of the recipe that was asked for; see `recipe.replaced`."""
+    """Say what `--policy` did not keep of the sampling of the named recipe; see `command_line.replaced`."""
     from atommem_cli.config import command_line
 
     if remark := command_line.replaced(name, chosen):

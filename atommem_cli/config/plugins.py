@@ -113,8 +113,10 @@ def distribution(room: str, name: str, shipped: Collection[str] | None = None) -
     Args:
         shipped: see `outside`.
     """
-    found = [] if is_file(name) else [point.dist for point in outside(room, shipped) if point.name == name]
-    return found[0] if found else None
+    own = _shipped(room) if shipped is None else shipped
+    if is_file(name) or name in own:  # to look at everything that is installed takes time
+        return None
+    return next((point.dist for point in outside(room, own) if point.name == name), None)
 
 
 def origin(point: EntryPoint) -> str:
@@ -124,8 +126,6 @@ def origin(point: EntryPoint) -> str:
 
 def keys(room: str, name: str) -> tuple[str, ...]:
     """The recipe keys of one plug-in; none where there is no such plug-in."""
-    if name not in available(room) and not is_file(name):
-        return ()
     try:
         options: type[BaseModel] = load(room, name).Options
     except UsageError:

@@ -105,7 +105,7 @@ class Audit:
         """Whether nothing has differed in this attempt."""
 
     def begin(self, episode: str) -> None:
-        """See `tape.View`; `begin_attempt` has done it."""
+        """See `recorded.Listener`; `begin_attempt` has done it."""
 
     def begin_attempt(self, attempt: Attempt, episode: Episode) -> None:
         """An attempt starts to play."""

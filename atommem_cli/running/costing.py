@@ -103,9 +103,7 @@ def _count(every: Sequence[_Counts], progress: Progress | None) -> None:
         alike.setdefault(_whose(one.recipe), []).append(one)
     for group in alike.values():
         recipe = group[0].recipe
-        verify(
-            Path(recipe.task.folder) / recipe.task.split
-        )  # what is wrong with the tasks is found before anything loads
+        verify(Path(recipe.task.folder) / recipe.task.split)  # before anything loads
         tasks = planned_tasks(recipe)
         inner = recipe.tokenizer()
         tokenizer = _Once(inner, inner.name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,10 +46,7 @@ def sources(recipe: Recipe) -> dict[str, str]:
         for key in path:
             section = getattr(section, key)
         if (named := getattr(section, last)) is not None:
-            module = plugins.load(room, named.name)
-            found |= {f"{room}/{name}": digest for name, digest in _digests(module)}
-            if package := plugins.distribution(room, named.name):
-                found[f"{room}/{named.name} of {package.name}"] = package.version
+            found |= _made_of(room, named.name, plugins.load(room, named.name))
     return dict(sorted(found.items()))
 
 
@@ -57,10 +54,16 @@ def reward_sources(weights: Mapping[str, float]) -> dict[str, str]:
     """Likewise of the rewards that come from outside."""
     found: dict[str, str] = {}
     for name in weights.keys() - rewards.REWARDS.keys():
-        found |= {f"{rewards.ROOM}/{file}": digest for file, digest in _digests(plugins.given(rewards.ROOM, name, ()))}
-        if package := plugins.distribution(rewards.ROOM, name, ()):
-            found[f"{rewards.ROOM}/{name} of {package.name}"] = package.version
+        found |= _made_of(rewards.ROOM, name, plugins.given(rewards.ROOM, name, ()), shipped=())
     return dict(sorted(found.items()))
+
+
+def _made_of(room: str, name: str, module: ModuleType, shipped: Collection[str] | None = None) -> dict[str, str]:
+    """The files of a plug-in, and the package that gives it; `shipped` is `plugins.distribution`'s."""
+    found = {f"{room}/{file}": digest for file, digest in _digests(module)}
+    if package := plugins.distribution(room, name, shipped):
+        found[f"{room}/{name} of {package.name}"] = package.version
+    return found
 
 
 def refusal(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
