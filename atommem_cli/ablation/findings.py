@@ -8,14 +8,13 @@ from pathlib import Path
 
 from atommem_cli.ablation import pool, published, reader
 from atommem_cli.ablation.reader import Ablation, PlayedArm
-from atommem_cli.ablation.variants import COMPONENTS
 from atommem_cli.core.errors import RunMismatch, UsageError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Outcome
 from atommem_cli.data.files import read_manifest
 from atommem_cli.reporting.publish import Findings, findings
 from atommem_cli.runs.names import differing, labels, names_of
-from atommem_cli.runs.reader import STEPS, open_all
+from atommem_cli.runs.reader import STEPS, Run, open_all
 from atommem_cli.runs.tables import Table
 
 PER_SEED = ("seed", "task.folder", "policy.model", "policy.init_seed")
@@ -39,7 +38,7 @@ def worth(ablation: Ablation, scorer: str | None = None) -> Findings:
         [arm.name for arm in played],
         scorer,
         what=[_what(arm) for arm in played],
-        caveats=[_caveat(arm, used) for arm in played],
+        caveats=[_caveat(arm, ablation.base, used) for arm in played],
         theirs={name: f"{points:+.1f} ({score:.1f})" for name, (score, points) in printed.items()},
     )
     found = replace(found, theirs={name: points for name, (_, points) in printed.items()})
@@ -116,13 +115,13 @@ def _what(arm: PlayedArm) -> str:
     return f"The embedder {arm.name.removeprefix('embedder-')}"
 
 
-def _caveat(arm: PlayedArm, used: Mapping[str, Mapping[str, int]]) -> str:
+def _caveat(arm: PlayedArm, base: Run, used: Mapping[str, Mapping[str, int]]) -> str:
     """What an arm cannot say: the policy's own share in it."""
     if arm.kind != "component":
         return "The policy was not trained for the change."
     if arm.how == "train":
         return "One training per arm: how much trainings differ by their seed is not in the interval."
-    kinds = sorted({kind for component in arm.component for kind in COMPONENTS[component]})
+    kinds = sorted({*arm.run.recipe.memory.drop} - {*base.recipe.memory.drop})
     counts = {kind: used.get(kind, {}).get(Outcome.OK, 0) for kind in kinds}
     if not any(counts.values()):
         return "The base never used it with effect, so this says nothing about its worth."

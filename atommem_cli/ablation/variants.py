@@ -11,16 +11,11 @@ from typing import Any, Literal
 
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import How
+from atommem_cli.core import components as declared
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.types import OpKind
 
-STORAGE = "storage"
-COMPONENTS: dict[str, tuple[OpKind, ...]] = {
-    **{kind.value: (kind,) for kind in OpKind},
-    STORAGE: (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE),
-}
-"""What can be dropped, and the operations that it takes along."""
 BASE = "base"
 
 
@@ -48,13 +43,13 @@ def arms(recipe: Recipe) -> list[Arm]:
     """
     agent: Agent = recipe.build("agent")
     found = {(recipe.digest, False): Arm(BASE, "base", recipe)}
-    for arm in _all(recipe):
+    for arm in _all(recipe, agent):
         if _touches(agent, arm):
             found.setdefault((arm.recipe.digest, arm.how == "train"), arm)
     if len(found) == 1:
         raise UsageError(
             f"nothing to ablate: every arm that is asked for is the base itself, or something that the agent "
-            f"{recipe.agent.name} makes no use of"
+            f"{recipe.agent.name} makes no use of (it has: {_listed(agent)})"
         )
     return list(found.values())
 
@@ -79,24 +74,54 @@ def asked(
     return keys
 
 
-def components(names: str) -> tuple[str, ...]:
+def remarks(recipe: Recipe) -> list[str]:
+    """What a user must know of components that are asked for and left out, in one sentence at most.
+
+    Raises:
+        UsageError: an unknown component.
+    """
+    agent: Agent = recipe.build("agent")
+    asked_for = [components(names, agent) for names in recipe.ablate.drop]
+    idle = [",".join(names) for names in asked_for if not _uses(agent, names)]
+    if not idle:
+        return []
+    return [
+        f"left out: {' '.join(idle)}: the agent {recipe.agent.name} has no such component (it has: {_listed(agent)})"
+    ]
+
+
+def components(names: str, agent: Agent) -> tuple[str, ...]:
     """Components joined by commas, sorted, each once.
 
     Raises:
-        UsageError: an unknown one.
+        UsageError: one that neither this agent nor, as far as is known, any other has.
     """
+    known = {**declared.WORDS, **declared.of(agent)}
     wanted = {name.strip() for name in names.split(",")}
-    for name in sorted(wanted - COMPONENTS.keys()):
-        hint = did_you_mean(name, COMPONENTS)
-        raise UsageError(f"no memory component {name!r}{hint} (there are: {', '.join(COMPONENTS)})")
+    for name in sorted(wanted - known.keys()):
+        raise UsageError(f"no memory component {name!r}{did_you_mean(name, known)} (there are: {_listed(agent)})")
     return tuple(sorted(wanted))
 
 
-def _all(recipe: Recipe) -> Iterator[Arm]:
+def _listed(agent: Agent) -> str:
+    return ", ".join(declared.of(agent)) or "none"
+
+
+def _operations(agent: Agent, names: Sequence[str]) -> set[OpKind]:
+    """What goes with these components; with one that this agent does not have, what goes in others."""
+    known = {**declared.WORDS, **declared.of(agent)}
+    return {kind for name in names for kind in known[name]}
+
+
+def _uses(agent: Agent, names: Sequence[str]) -> bool:
+    return any(name in declared.of(agent) for name in names)
+
+
+def _all(recipe: Recipe, agent: Agent) -> Iterator[Arm]:
     section = recipe.ablate
     for names in section.drop:
-        gone = components(names)
-        kinds = sorted({kind for name in gone for kind in COMPONENTS[name]} | set(recipe.memory.drop))
+        gone = components(names, agent)
+        kinds = sorted(_operations(agent, gone) | set(recipe.memory.drop))
         way = "noop" if section.how == "noop" else "prompt"
         changed = recipe.changed([f"memory.drop={json.dumps(kinds)}", f"memory.how={way}"])
         ending = {"prompt": "", "noop": "-noop", "train": "-retrained"}[section.how]
@@ -114,5 +139,5 @@ def _all(recipe: Recipe) -> Iterator[Arm]:
 def _touches(agent: Agent, arm: Arm) -> bool:
     """Whether the agent may notice."""
     if arm.kind == "component":
-        return any(kind in agent.operations for name in arm.component for kind in COMPONENTS[name])
+        return _uses(agent, arm.component)
     return OpKind.READ in agent.operations or (arm.kind == "size" and agent.calls_per_chunk > 0)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from atommem_cli.config.schema import Section
+from atommem_cli.core import components
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode, Request, ask
 from atommem_cli.core.thoughts import MARKS, Marks
@@ -33,6 +34,11 @@ class Speaker:
 
     def __init__(self, options: Options) -> None:
         self.dialect = dialect.load(options.dialect)
+
+    @property
+    def components(self) -> components.Components:
+        """What `ablate` can take from it, and the operations that go along."""
+        return components.of_operations(self.operations)
 
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         return self.dialect.write(expects, ops, answer)

@@ -47,7 +47,8 @@ def ablate(
         list[str] | None,
         typer.Option(
             metavar="PART",
-            help="create, read, update, delete, scratchpad or storage; joined by commas they go together.",
+            help="A component of the agent: create, read, update, delete, scratchpad or storage, or its own; joined "
+            "by commas they go together.",
         ),
     ] = None,
     chunk_size: Annotated[
@@ -76,7 +77,7 @@ def ablate(
 ) -> None:
     """What each memory component, chunk size, k and embedder is worth."""
     from atommem_cli.ablation import findings, reader, retrain, runner
-    from atommem_cli.ablation.variants import asked
+    from atommem_cli.ablation.variants import asked, remarks
     from atommem_cli.config import command_line
     from atommem_cli.reporting import publish
 
@@ -88,6 +89,8 @@ def ablate(
         terminal.say(retrain.remark(chosen, trained))
         chosen = command_line.meant(recipe, str(trained), given, change or []) if trained else chosen
     tell_replaced(recipe, chosen)
+    for remark in remarks(chosen):
+        terminal.say(remark)
     if plan:
         with terminal.patience("tasks cut") as tell:
             costs = runner.plan(chosen, tell)

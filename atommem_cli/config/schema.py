@@ -198,8 +198,8 @@ class AblateSection(Section):
     """The arms of `atommem ablate`; the defaults are AtomMem v3's Tables 2 and 3 (papers.md 1.8)."""
 
     drop: tuple[str, ...] = ("update", "delete", "scratchpad", "storage", "storage,scratchpad")
-    """Memory components, one arm each; several joined by commas go together. An operation, or `storage`: all
-    operations of the store."""
+    """Components of the agent, one arm each; several joined by commas go together. An operation, or `storage`: all
+    operations of the store; or what the agent itself declares. Those that it does not have are left out."""
     chunk_tokens: tuple[PositiveInt, ...] = (2048, 4096, 8192)
     """Each with each `retrieve_k`; empty: the recipe's own `chunk.tokens`."""
     retrieve_k: tuple[PositiveInt, ...] = (3, 6, 12)

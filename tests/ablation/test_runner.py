@@ -183,6 +183,44 @@ def test_arms_that_an_agent_cannot_notice_are_left_out(home: Path) -> None:
     assert "nothing to ablate" in said
 
 
+def test_what_is_left_out_is_one_sentence(home: Path) -> None:
+    chosen = recipe(home, "oracle", "agent.name=rag", "ablate.drop=[update, storage, 'storage,scratchpad', scratchpad]")
+    assert variants.remarks(chosen) == [
+        "left out: update scratchpad: the agent rag has no such component (it has: create, read, storage)"
+    ]
+    assert variants.remarks(recipe(home, "oracle")) == []
+    with pytest.raises(UsageError, match=r"no memory component 'notebook' \(there are: create, read, storage\)"):
+        variants.remarks(recipe(home, "oracle", "agent.name=rag", "ablate.drop=[notebook]"))
+    words = ("--policy", "scripted:oracle", "--set", "agent.name=rag", "--drop", "update", "storage", "--plan")
+    assert "left out: update: the agent rag" in atommem("ablate", *words, cwd=home).stderr
+
+
+OWN = """
+from atommem_cli import AgentOptions as Options, OpKind, Speaker
+
+
+class Mine(Speaker):
+    name = "mine"
+    operations = tuple(OpKind)
+    components = {"notebook": (OpKind.SCRATCHPAD, OpKind.CREATE)}
+
+    def play(self, episode):
+        yield from ()
+
+
+build = Mine
+"""
+
+
+def test_an_agent_says_itself_what_can_be_taken_from_it(home: Path) -> None:
+    (home / "own.py").write_text(OWN)
+    named = f"agent={{name: {home / 'own.py'}, dialect: tiny}}"
+    found = variants.arms(recipe(home, "oracle", named, "ablate={drop: [notebook, update], chunk_tokens: []}"))
+    (arm,) = (arm for arm in found if arm.kind == "component")
+    assert arm.name == "without-notebook"
+    assert arm.recipe.memory.drop == (OpKind.CREATE, OpKind.SCRATCHPAD)
+
+
 def test_what_is_not_finished_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     words = ("--policy", "scripted:oracle", "--limit", "4", *EXACT, "--out", "cut")
