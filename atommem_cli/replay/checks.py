@@ -104,9 +104,6 @@ class Audit:
         self._sound = True
         """Whether nothing has differed in this attempt."""
 
-    def begin(self, episode: str) -> None:
-        """See `recorded.Listener`; `begin_attempt` has done it."""
-
     def begin_attempt(self, attempt: Attempt, episode: Episode) -> None:
         """An attempt starts to play."""
         self._attempt, self._memory = attempt, episode.memory

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atommem_cli.core.calls import Expects, Generation, Observation
-from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.episode import Agent, Apply, Ask, Call, Episode, Play, Policy, Request, shows_of
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.types import Chunk, MemoryOp, OpKind, OpResult, Task
 from atommem_cli.running.build import Parts
+from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.runs.reader import Line
 from atommem_cli.runs.writer import prompt_hash, recorded_reply
 
@@ -222,23 +222,15 @@ class Recorded:
         return None
 
 
-class Needed:
-    """A local policy that is asked only what is not known; a rollout asks about the whole batch."""
+def asked_only(policy: Policy, needed: set[str]) -> StubPolicy:
+    """A local policy that is asked about these episodes alone; a rollout asks about the whole batch."""
 
-    def __init__(self, policy: Policy, needed: set[str]) -> None:
-        self.tokenizer: Tokenizer = policy.tokenizer
-        self.window = policy.window
-        self.batch = policy.batch
-        self._policy = policy
-        self._needed = needed
+    def reply(calls: Sequence[Call]) -> list[Generation]:
+        asked = [call.episode is not None and call.episode.id in needed for call in calls]
+        replies = iter(policy.generate([call for call, wanted in zip(calls, asked, strict=True) if wanted]))
+        return [next(replies) if wanted else Generation("") for wanted in asked]
 
-    def generate(self, calls: Sequence[Call]) -> list[Generation]:
-        asked = [call.episode is not None and call.episode.id in self._needed for call in calls]
-        replies = iter(self._policy.generate([call for call, needed in zip(calls, asked, strict=True) if needed]))
-        return [next(replies) if needed else Generation("") for needed in asked]
-
-    def describe(self) -> dict[str, str]:
-        return self._policy.describe()
+    return StubPolicy(policy.tokenizer, policy.window, reply, policy.batch)
 
 
 def alone(*given: object) -> None:

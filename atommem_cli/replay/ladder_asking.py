@@ -13,13 +13,12 @@ from atommem_cli.core.errors import RunMismatch
 from atommem_cli.core.files import Lines
 from atommem_cli.core.types import Progress, Question, Task, Trajectory
 from atommem_cli.explain.fact_trails import has_gold
-from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.replay.ladder_rungs import FROM_GOLD, Given, MemoryView, Rung, give, held, left_out, probe, seen, view
-from atommem_cli.replay.recorded import Blind
 from atommem_cli.running.build import Parts
 from atommem_cli.running.evaluation import planned_tasks, score
 from atommem_cli.running.player import Budget, Recorder, Replies
 from atommem_cli.running.rollout import Rollout
+from atommem_cli.running.stubs import blind
 from atommem_cli.runs.reader import Line, Run, failed
 from atommem_cli.runs.writer import prompt_hash, recorded_reply
 
@@ -136,7 +135,7 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
     """
     recipe = run.recipe
     closed_book = recipe.changed(["agent.name=closed_book"]).build("agent")
-    parts = (recipe, recipe.build("agent"), recipe.build("policy"), Given(), CachedEmbedder(Blind()))
+    parts = (recipe, recipe.build("agent"), recipe.build("policy"), Given(), blind())
     gold = {
         task.id: frozenset(n for n, question in enumerate(task.questions) if has_gold(task, question))
         for task in planned_tasks(recipe)

@@ -14,12 +14,11 @@ from enum import StrEnum
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Apply, Ask, Episode
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.memory import Change, Memory
+from atommem_cli.core.memory import Memory
 from atommem_cli.core.types import Document, MemoryEntry, MemoryOp, OpKind, Question, Support, Task
 from atommem_cli.explain.fact_trails import trails
-from atommem_cli.models.embedding_cache import CachedEmbedder
-from atommem_cli.replay.recorded import Blind
 from atommem_cli.running.player import Budget, Player
+from atommem_cli.running.stubs import StubStore, blind
 from atommem_cli.runs.memory_states import moments
 from atommem_cli.runs.reader import Line
 
@@ -125,29 +124,11 @@ def retrieved(task: Task, number: int, entries: Mapping[int, str], k: int) -> tu
 # --- as episodes
 
 
-class Given:
+class Given(StubStore):
     """A store that finds whatever an episode's memory was given, in that order."""
-
-    def begin(self, episodes: Sequence[str]) -> None:
-        pass
-
-    def write(self, changes: Sequence[Change]) -> None:
-        pass
 
     def nearest(self, episode: str, query: object, k: int) -> list[int]:
         return list(range(1, k + 1))  # `give` has made k entries
-
-    def entries(self, episode: str) -> list[MemoryEntry]:
-        return []
-
-    def end(self, episodes: Sequence[str]) -> None:
-        pass
-
-    def describe(self) -> dict[str, str]:
-        return {"name": "given"}
-
-    def close(self) -> None:
-        pass
 
 
 def give(name: str, shown: MemoryView, dropped: frozenset[OpKind], untold: frozenset[OpKind]) -> Memory:
@@ -155,7 +136,7 @@ def give(name: str, shown: MemoryView, dropped: frozenset[OpKind], untold: froze
     memory = Memory(name, Given(), k=max(1, len(shown.entries)), untold=untold)
     ops = [MemoryOp(OpKind.SCRATCHPAD, shown.scratchpad), MemoryOp(OpKind.READ, shown.query)]
     ops += [MemoryOp(OpKind.CREATE, entry.text) for entry in shown.entries]
-    memory.apply(ops, CachedEmbedder(Blind()).vectors_for(memory.texts(ops)))
+    memory.apply(ops, blind().vectors_for(memory.texts(ops)))
     memory.dropped, memory.pending = dropped, []
     return memory
 
@@ -172,7 +153,7 @@ def seen(episode: Episode) -> frozenset[str]:
     player = Player(episode, Budget(), None)
     while isinstance(player.request, Apply):
         texts = episode.memory.texts(player.ops)
-        player.applied(episode.memory.apply(player.ops, CachedEmbedder(Blind()).vectors_for(texts)))
+        player.applied(episode.memory.apply(player.ops, blind().vectors_for(texts)))
     if not isinstance(player.request, Ask) or player.request.observation.expects is not Expects.ANSWER:
         raise UsageError(
             f"the agent {episode.agent.describe()['name']} does not ask its question at once when there is nothing "

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
 
 from atommem_cli.core.calls import Finish, Generation, Observation
 from atommem_cli.core.errors import RunMismatch
 from atommem_cli.core.memory import Change
-from atommem_cli.core.types import MemoryEntry, StopReason, Trajectory
+from atommem_cli.core.types import StopReason, Trajectory
+from atommem_cli.running.stubs import StubStore
 from atommem_cli.runs.reader import Line, Run, failed
 from atommem_cli.runs.writer import prompt_hash, recorded_reply
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from atommem_cli.core.memory import Vector
 
 
@@ -101,57 +99,31 @@ def without_end(trajectory: Trajectory) -> Trajectory:
     return replace(trajectory, stop=StopReason.BUDGET, error="", usage=usage, transitions=kept)
 
 
-class Listener(Protocol):
-    """Who knows what was found."""
-
-    shown: list[int]
-    """Ids of the entries that the coming prompt of the episode in play shows, best first."""
-
-    def begin(self, episode: str) -> None:
-        """An episode starts to play."""
-
-
-@dataclass
-class Shown:
+class Shown(StubStore):
     """A store that finds what was found."""
 
-    tape: Listener
-    ids: set[int] = field(default_factory=set)
-    """Entries of the one episode in play."""
+    def __init__(self, shown: Callable[[], Sequence[int]], begin: Callable[[str], None] | None = None) -> None:
+        """
+        Args:
+            shown: ids of the entries that the coming prompt of the episode in play shows, best first.
+            begin: called when an episode starts to play.
+        """
+        self._shown = shown
+        self._begin = begin
+        self._ids: set[int] = set()
+        """Entries of the one episode in play."""
 
     def begin(self, episodes: Sequence[str]) -> None:
-        self.ids = set()
-        self.tape.begin(*episodes)
+        self._ids = set()
+        if self._begin:
+            self._begin(*episodes)
 
     def write(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            (self.ids.discard if change.vector is None else self.ids.add)(change.entry.id)
+            (self._ids.discard if change.vector is None else self._ids.add)(change.entry.id)
 
     def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
-        return [entry for entry in self.tape.shown if entry in self.ids]  # one that is missing shows in the prompt
-
-    def entries(self, episode: str) -> list[MemoryEntry]:
-        return []
+        return [entry for entry in self._shown() if entry in self._ids]  # one that is missing shows in the prompt
 
     def end(self, episodes: Sequence[str]) -> None:
-        self.ids = set()
-
-    def describe(self) -> dict[str, str]:
-        return {"name": "replay"}
-
-    def close(self) -> None:
-        pass
-
-
-class Blind:
-    """An embedder for a store that does not look at vectors."""
-
-    dimension = 1
-
-    def embed(self, texts: Sequence[str], *, is_query: bool) -> NDArray[np.float32]:
-        import numpy as np
-
-        return np.zeros((len(texts), 1), np.float32)
-
-    def describe(self) -> dict[str, str]:
-        return {"name": "replay"}
+        self._ids = set()

@@ -12,19 +12,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from atommem_cli.config.schema import chunks_of
-from atommem_cli.core.calls import Generation
-from atommem_cli.core.chunking import Span, Tokenizer
-from atommem_cli.core.episode import Call
+from atommem_cli.core.chunking import Span
 from atommem_cli.core.errors import MissingExtra
 from atommem_cli.core.memory import Store
 from atommem_cli.core.types import Chunk, Progress, Question, Task, Trajectory
 from atommem_cli.explain.coverage import needs_tokenizer
-from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.replay import checks
 from atommem_cli.replay.checks import Audit
-from atommem_cli.replay.recorded import Blind, Shown, Tape, without_end
+from atommem_cli.replay.recorded import Shown, Tape, without_end
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.evaluation import planned_tasks
+from atommem_cli.running.stubs import StubPolicy, blind
 from atommem_cli.runs.chunk_bounds import CHUNKS
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.strict_reader import Finding, Journal
@@ -42,23 +40,10 @@ class _TokenizerOf:
         return self.run.tokenizer.spans(text)
 
 
-@dataclass
-class Silent:
-    """A policy that is never asked: the tape has every reply, or refuses."""
+def silent(run: Run) -> StubPolicy:
+    """In place of the policy of a run: it is never asked, since the tape has every reply, or refuses.
 
-    tokenizer: Tokenizer
-    window: int | None
-    batch: int = 1
-
-    def generate(self, calls: Sequence[Call]) -> list[Generation]:
-        raise AssertionError("a replay asks no policy")
-
-    def describe(self) -> dict[str, str]:
-        return {"name": "replay"}
-
-
-def silent(run: Run) -> Silent:
-    """In place of the policy of a run; loads no weights, and its tokenizer where something counts with it.
+    Loads no weights, and a tokenizer only where something counts with it.
 
     Raises:
         MissingExtra: the model's folder is not there any more, and the agent showed what its window has room for.
@@ -69,10 +54,10 @@ def silent(run: Run) -> Silent:
         if needs_tokenizer(run):
             raise
         window = None  # nothing was cut to fit it
-    return Silent(_TokenizerOf(run), window)
+    return StubPolicy(_TokenizerOf(run), window)
 
 
-def retrieving(run: Run, policy: Silent) -> Parts:
+def retrieving(run: Run, policy: StubPolicy) -> Parts:
     """The parts of a run with its embedder and its kind of store, in memory: nothing of it stays anywhere.
 
     Raises:
@@ -91,8 +76,8 @@ class _Blind(Parts):
         return self.run.cut(task)
 
 
-def _blind(run: Run, policy: Silent, store: Store) -> Parts:
-    return _Blind(run.recipe, run.agent, policy, store, CachedEmbedder(Blind()), run)
+def _blind(run: Run, policy: StubPolicy, store: Store) -> Parts:
+    return _Blind(run.recipe, run.agent, policy, store, blind(), run)
 
 
 def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:
@@ -102,7 +87,7 @@ def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:
         RunMismatch: the run cannot be played again as it was.
     """
     tape = Tape(run)
-    parts = _blind(run, silent(run), Shown(tape))
+    parts = _blind(run, silent(run), Shown(lambda: tape.shown, tape.begin))
     drawn: list[Task] = []
 
     def tasks() -> Iterator[Task]:
@@ -204,7 +189,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
         return Replayed(tuple(found), retrieve)
     recut = _can_cut(run)
     journal, checked, policy = Journal(run.path), Audit(run, blind=not retrieve), silent(run)
-    parts = retrieving(run, policy) if retrieve else _blind(run, policy, Shown(checked))
+    parts = retrieving(run, policy) if retrieve else _blind(run, policy, Shown(lambda: checked.shown))
     rollout = parts.rollout(checked, checked)
     questions: dict[str, tuple[Question, ...]] = {}
     kept = run.identity["command"] == "grpo"

@@ -25,17 +25,18 @@ from atommem_cli.replay.interventions import (
     Drop,
     Edited,
     Intervention,
-    Needed,
     Recorded,
     Replace,
     Start,
     Variants,
+    asked_only,
     edit,
 )
 from atommem_cli.replay.recorded import Tape
-from atommem_cli.replay.replay import Silent, retrieving, silent
+from atommem_cli.replay.replay import retrieving, silent
 from atommem_cli.running import evaluation
 from atommem_cli.running.build import Parts
+from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.runs.reader import Run, failed
 from atommem_cli.runs.strict_reader import differences
 from atommem_cli.scoring import metrics
@@ -183,7 +184,7 @@ def _as_it_was(run: Run, name: str, episode: Episode, parts: Parts) -> tuple[Epi
     """Play the episode unchanged, without its policy: what follows would else be compared with something else."""
     tape = Tape(run)
     tape.begin(name)
-    assert isinstance(parts.policy, Silent)
+    assert isinstance(parts.policy, StubPolicy)
     (trajectory,) = parts.rollout(tape).play(parts.policy, [episode])
     tape.compare(trajectory)
     return episode, trajectory
@@ -193,7 +194,7 @@ def _variants(run: Run, parts: Parts, episodes: Sequence[Episode], replies: Reco
     """The parts with the policy of the run, weights loaded, and these episodes to play."""
     policy: Policy | ServerPolicy = run.recipe.build("policy")
     _insist(run, "policy", policy.describe())
-    heard = policy if isinstance(policy, ServerPolicy) else Needed(policy, replies.open)
+    heard = policy if isinstance(policy, ServerPolicy) else asked_only(policy, replies.open)
     return Variants(parts.recipe, parts.agent, heard, parts.store, parts.vectors, tuple(episodes))
 
 

@@ -24,6 +24,7 @@ from atommem_cli.data.files import verify
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import check_scorers, planned_tasks
 from atommem_cli.running.judge_pass import TOKENS, TRIES
+from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.runs.tables import Cost
 from atommem_cli.scoring.llm_judge import NAME, judge_messages
 
@@ -154,7 +155,14 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
     Args:
         tasks: each with its chunks, and the tokens that none of them shows.
     """
-    silent = _Silent(tokenizer)
+    shown: list[int] = []
+
+    def measured(calls: Sequence[Call]) -> list[Generation]:
+        # The few tokens of the chat template are not in it.
+        shown.extend(sum(len(tokenizer.spans(m.content)) for m in call.observation.messages) for call in calls)
+        return [Generation("")] * len(calls)
+
+    silent = StubPolicy(tokenizer, on_calls=measured)
     parts = assemble(recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"]), playing=silent)
     stored = []
     try:
@@ -164,25 +172,7 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
     finally:
         parts.close()
     remembered = 2 * recipe.limits.reply if parts.agent.calls_per_chunk else 0
-    return _Prompts(fmean(silent.prompts or [0]), remembered, fmean(stored or [0]))
-
-
-@dataclass(slots=True)
-class _Silent:
-    """Says nothing, and counts what it is shown; the few tokens of the chat template are not in it."""
-
-    tokenizer: Tokenizer
-    window: int | None = None
-    batch: int = 1
-    prompts: list[int] = field(default_factory=list)
-
-    def generate(self, calls: Sequence[Call]) -> list[Generation]:
-        spans = self.tokenizer.spans
-        self.prompts += [sum(len(spans(message.content)) for message in call.observation.messages) for call in calls]
-        return [Generation("")] * len(calls)
-
-    def describe(self) -> dict[str, str]:
-        return {"name": "silent"}
+    return _Prompts(fmean(shown or [0]), remembered, fmean(stored or [0]))
 
 
 # --- bounds
