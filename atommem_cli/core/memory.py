@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from atommem_cli.core.effects import EFFECTS, Done, Edit, State
 from atommem_cli.core.errors import BackendError
 from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
 
@@ -126,9 +127,6 @@ class Memory:
         self.k = k
         self.dropped = dropped
         self.untold = untold
-        self.scratchpad = ""
-        self.query = ""
-        """The persistent query; empty before the first Read, and then nothing is retrieved."""
         self.shown: tuple[MemoryEntry, ...] = ()
         """The view the next reply acts on: Memory 1..k."""
         self.reads = 0
@@ -138,16 +136,26 @@ class Memory:
         self._store = store
         self._max_entries = max_entries
         self._max_reads = max_reads
-        self._entries: dict[int, str] = {}
+        self._state = State()
         self._query_vector: Vector | None = None
         self._created = 0
         self._sum = 0
         self._notes = _hash("")
 
     @property
+    def scratchpad(self) -> str:
+        """The notes that every prompt shows."""
+        return self._state.scratchpad
+
+    @property
+    def query(self) -> str:
+        """The persistent query; empty before the first Read, and then nothing is retrieved."""
+        return self._state.query
+
+    @property
     def entries(self) -> tuple[MemoryEntry, ...]:
         """All entries, oldest first."""
-        return tuple(MemoryEntry(i, text) for i, text in self._entries.items())
+        return tuple(MemoryEntry(i, text) for i, text in self._state.entries.items())
 
     @property
     def digest(self) -> str:
@@ -161,9 +169,10 @@ class Memory:
     def show(self) -> tuple[MemoryEntry, ...]:
         """Retrieve with the persistent query; the result is the view of the next reply."""
         self.shown = ()
-        if self._query_vector is not None and self._entries:
+        entries = self._state.entries
+        if self._query_vector is not None and entries:
             ids = self._store.nearest(self.episode, self._query_vector, self.k)
-            self.shown = tuple(MemoryEntry(i, self._entries[i]) for i in ids)
+            self.shown = tuple(MemoryEntry(i, entries[i]) for i in ids)
         return self.shown
 
     def texts(self, ops: Sequence[MemoryOp]) -> list[Text]:
@@ -179,71 +188,71 @@ class Memory:
         """Run the operations of one reply, in order of appearance; refused ones are results too."""
         touched: set[int] = set()
         results = []
+        after = self.digest
         for op in ops:
-            before = self.digest
-            outcome, entry = self._run(op, vectors, touched)
-            after = self.digest if outcome is Outcome.OK else before
+            before, text = after, op.text.strip()
+            outcome, entry = self._judge(op, text, touched)
+            if outcome is Outcome.OK:
+                for edit in EFFECTS[op.kind](Done(text, entry)):
+                    self._edit(edit, vectors)
+                after = self.digest
             results.append(OpResult(op, outcome, entry, before, after))
         return tuple(results)
 
-    def _run(self, op: MemoryOp, vectors: Mapping[Text, Vector], touched: set[int]) -> tuple[Outcome, int | None]:
-        text = op.text.strip()
+    def _judge(self, op: MemoryOp, text: str, touched: set[int]) -> tuple[Outcome, int | None]:
+        """What becomes of an operation, and the entry it is about. `touched`: those that this reply has changed."""
         if op.kind in self.dropped:
             return Outcome.FORBIDDEN, None
         if op.defect is not None:
             return op.defect, None
         match op.kind:
             case OpKind.SCRATCHPAD:
-                if text == self.scratchpad:
-                    return Outcome.NOOP, None
-                self.scratchpad, self._notes = text, _hash(text)
-                return Outcome.OK, None
+                return Outcome.NOOP if text == self.scratchpad else Outcome.OK, None
             case OpKind.READ:
-                return self._read(text, vectors), None
+                if not text or text == self.query:
+                    return Outcome.NOOP, None
+                full = self._max_reads is not None and self.reads >= self._max_reads
+                return Outcome.OVER_BUDGET if full else Outcome.OK, None
             case OpKind.CREATE:
                 if not text:
                     return Outcome.NOOP, None
-                if self._max_entries is not None and len(self._entries) >= self._max_entries:
+                if self._max_entries is not None and len(self._state.entries) >= self._max_entries:
                     return Outcome.OVER_BUDGET, None
-                self._created += 1
-                self._put(self._created, text, vectors[Text(text, False)])
-                return Outcome.OK, self._created
+                return Outcome.OK, self._created + 1
             case OpKind.UPDATE | OpKind.DELETE:
-                return self._change(op, text, vectors, touched)
+                return self._address(op, text, touched)
 
-    def _read(self, text: str, vectors: Mapping[Text, Vector]) -> Outcome:
-        if not text or text == self.query:
-            return Outcome.NOOP
-        if self._max_reads is not None and self.reads >= self._max_reads:
-            return Outcome.OVER_BUDGET
-        self.query, self._query_vector = text, vectors[Text(text, True)]
-        self.reads += 1
-        return Outcome.OK
-
-    def _change(
-        self, op: MemoryOp, text: str, vectors: Mapping[Text, Vector], touched: set[int]
-    ) -> tuple[Outcome, int | None]:
+    def _address(self, op: MemoryOp, text: str, touched: set[int]) -> tuple[Outcome, int | None]:
         if op.target is None or not 1 <= op.target <= len(self.shown):
             return Outcome.INVALID_TARGET, None
         entry = self.shown[op.target - 1].id
         if entry in touched:
             return Outcome.STALE_TARGET, entry
-        if op.kind is OpKind.UPDATE and text in ("", self._entries[entry]):
+        if op.kind is OpKind.UPDATE and text in ("", self._state.entries[entry]):
             return Outcome.NOOP, entry
         touched.add(entry)
-        self._sum -= _hash(f"{entry}:{self._entries[entry]}")
-        if op.kind is OpKind.UPDATE:
-            self._put(entry, text, vectors[Text(text, False)])
-        else:
-            self._sum %= _MODULUS
-            self.pending.append(Change(self.episode, MemoryEntry(entry, self._entries.pop(entry)), None))
         return Outcome.OK, entry
 
-    def _put(self, entry: int, text: str, vector: Vector) -> None:
-        self._entries[entry] = text
-        self._sum = (self._sum + _hash(f"{entry}:{text}")) % _MODULUS
-        self.peak = max(self.peak, len(self._entries))
-        self.pending.append(Change(self.episode, MemoryEntry(entry, text), vector))
+    def _edit(self, edit: Edit, vectors: Mapping[Text, Vector]) -> None:
+        """Carry out one edit, and keep up what follows from the state: digest, vectors, counts, the store's share."""
+        old, text = self._state.edit(edit), edit.text
+        match edit.part:
+            case "scratchpad":
+                self._notes = _hash(text)
+            case "query":
+                self._query_vector = vectors[Text(text, True)]
+                self.reads += 1
+            case "entries":
+                assert edit.id is not None
+                if edit.verb != "add":
+                    self._sum -= _hash(f"{edit.id}:{old}")
+                if edit.verb != "remove":
+                    self._sum += _hash(f"{edit.id}:{text}")
+                self._sum %= _MODULUS
+                vector = None if edit.verb == "remove" else vectors[Text(text, False)]
+                self.pending.append(Change(self.episode, MemoryEntry(edit.id, text or old), vector))
+                self._created = max(self._created, edit.id)
+                self.peak = max(self.peak, len(self._state.entries))
 
 
 _MODULUS = 2**256

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atommem_cli.core.effects import EFFECTS, Done, Edit, State
 from atommem_cli.core.types import OpKind, Outcome
+
+_KINDS: dict[str, OpKind] = {kind: kind for kind in OpKind}
+_OUTCOMES: dict[str, Outcome] = {outcome: outcome for outcome in Outcome}
+"""By their names in a journal: to ask an enumeration takes longer than to carry an operation out."""
 
 Versions = tuple[list[int], list[str | None]]
 """Of one entry: the numbers of the changes that touched it, ascending, and its text after each; None: deleted."""
@@ -42,6 +47,39 @@ class Entries(Mapping[int, str]):
         return self.count
 
 
+class _Current(MutableMapping[int, str]):
+    """The entries as they are now, which keep what they were."""
+
+    def __init__(self) -> None:
+        self._history: dict[int, Versions] = {}
+        self.now = Entries(self._history, 0, 0)
+
+    def __getitem__(self, entry: int) -> str:
+        text = self._history[entry][1][-1]
+        if text is None:
+            raise KeyError(entry)
+        return text
+
+    def __setitem__(self, entry: int, text: str) -> None:
+        old = self._history.get(entry)
+        self._note(entry, text, 1 if old is None or old[1][-1] is None else 0)
+
+    def __delitem__(self, entry: int) -> None:
+        self._note(entry, None, -1)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.now)
+
+    def __len__(self) -> int:
+        return len(self.now)
+
+    def _note(self, entry: int, text: str | None, more: int) -> None:
+        numbers, texts = self._history.setdefault(entry, ([], []))
+        self.now = Entries(self._history, self.now.at + 1, self.now.count + more)
+        numbers.append(self.now.at)
+        texts.append(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One operation and the memory after it."""
@@ -60,6 +98,8 @@ class Moment:
     """Id of the entry that was created, changed or deleted."""
     old: str
     """What an Update or a Delete replaced, or the scratchpad or query before; else empty."""
+    edits: tuple[Edit, ...]
+    """What it did to the state; nothing where it was refused or without effect."""
     entries: Entries
     """Text by id, after the operation."""
     scratchpad: str
@@ -72,32 +112,26 @@ def moments(steps: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
     Args:
         steps: lines of `steps.jsonl` of one episode, by step.
     """
-    history: dict[int, Versions] = {}
-    entries = Entries(history, 0, 0)
-    scratchpad = query = ""
+    entries = _Current()
+    state = State(entries)
     for line in steps:
         for number, op in enumerate(line["ops"]):
-            kind, outcome = OpKind(op["kind"]), Outcome(op["outcome"])
+            kind, outcome = _KINDS[op["kind"]], _OUTCOMES[op["outcome"]]
             text, entry, old = op["text"].strip(), op["entry"], ""
-            if outcome is Outcome.OK:
-                match kind:
-                    case OpKind.CREATE:
-                        entries = _changed(entries, history, entry, text, 1)
-                    case OpKind.UPDATE:
-                        old, entries = entries[entry], _changed(entries, history, entry, text, 0)
-                    case OpKind.DELETE:
-                        old, entries = entries[entry], _changed(entries, history, entry, None, -1)
-                    case OpKind.READ:
-                        old, query = query, text
-                    case OpKind.SCRATCHPAD:
-                        old, scratchpad = scratchpad, text
+            edits = EFFECTS[kind](Done(text, entry)) if outcome is Outcome.OK else ()
+            for edit in edits:
+                old = state.edit(edit)
             yield Moment(
-                line["step"], number, kind, outcome, text, op.get("target"), entry, old, entries, scratchpad, query
+                line["step"],
+                number,
+                kind,
+                outcome,
+                text,
+                op.get("target"),
+                entry,
+                old,
+                edits,
+                entries.now,
+                state.scratchpad,
+                state.query,
             )
-
-
-def _changed(before: Entries, history: dict[int, Versions], entry: int, text: str | None, more: int) -> Entries:
-    numbers, texts = history.setdefault(entry, ([], []))
-    numbers.append(before.at + 1)
-    texts.append(text)
-    return Entries(history, before.at + 1, before.count + more)

@@ -7,6 +7,7 @@ from builders import store, vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atommem_cli.core.effects import Edit
 from atommem_cli.core.memory import Memory, Text
 from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
 
@@ -201,13 +202,13 @@ def test_the_digest_depends_on_the_state_alone(replies: list[list[MemoryOp]], or
     for reply in replies:
         world.apply(*reply)
     again = Memory("another", world.store, k=9)
-    again.scratchpad, again.query = "x", world.memory.query
     state = list(world.memory.entries)
     order.shuffle(state)  # type: ignore[attr-defined]
-    found = vectors().vectors_for(Text(entry.text, False) for entry in state)
+    notes = [op(READ, world.memory.query), op(NOTE, world.memory.scratchpad)]
+    found = vectors().vectors_for([*(Text(entry.text, False) for entry in state), *again.texts(notes)])
     for entry in state:
-        again._put(entry.id, entry.text, found[Text(entry.text, False)])
-    again.apply([op(NOTE, world.memory.scratchpad)], {})
+        again._edit(Edit("add", "entries", entry.id, entry.text), found)
+    again.apply(notes, found)
     assert again.digest == world.memory.digest
 
 

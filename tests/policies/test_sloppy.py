@@ -12,7 +12,7 @@ import pytest
 
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Call, Episode, Limits
-from atommem_cli.core.types import Document, Event, MemoryEntry, Outcome, Question, Task, Trajectory
+from atommem_cli.core.types import Document, Event, MemoryOp, OpKind, Outcome, Question, Task, Trajectory
 from atommem_cli.policies import scripted
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator, Rates
 from atommem_cli.tasks import stream
@@ -48,9 +48,9 @@ def says(
     """One reply, to the first chunk (which holds everything) or to the question."""
     episode = builders.episode(about, builders.store(), by=builders.agent(dialect="tiny"), size=1000)
     memory = episode.memory
-    memory.query = query
-    memory.shown = tuple(MemoryEntry(i, text) for i, text in enumerate(shown, start=1))
-    memory._entries = dict(enumerate([*shown, *hidden], start=1))
+    ops = [*(MemoryOp(OpKind.CREATE, text) for text in [*shown, *hidden]), MemoryOp(OpKind.READ, query)]
+    memory.apply(ops, builders.vectors().vectors_for(memory.texts(ops)))
+    memory.shown = memory.entries[: len(shown)]
     place = {"question": 0} if answering else {"chunk": 0}
     expects = Expects.ANSWER if answering else Expects.OPERATIONS
     return Demonstrator(episode, Observation((), 20, expects, **place), rates, Random(seed)).reply()
