@@ -1,5 +1,5 @@
 """Plug-ins: agents, policies, stores, embedders, task sources. A plug-in is a module with a pydantic model `Options`
-(the keys a recipe may set) and a function `build`.
+(the keys a recipe may set) and a function `build`, some with more: `modules` says what.
 
 One comes from a room of this package, under the name of its file (those that begin with `_` are shared helpers); from
 an installed package, by an entry point of the group `atommem.ROOM`, as `atommem.agents`; or from a file, by its path,
@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from atommem_cli.config import modules
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.safe_text import visible
 
@@ -206,14 +207,10 @@ def _of_file(path: Path, named: str) -> ModuleType:
 
 def _whole(room: str, said: str, module: Any) -> ModuleType:
     options = getattr(module, "Options", None)
-    lacking = [
-        what
-        for what, there in (
-            ("a pydantic model Options", inspect.isclass(options) and issubclass(options, BaseModel)),
-            ("a function build", callable(getattr(module, "build", None))),
-        )
-        if not there
-    ]
+    whole = inspect.isclass(options) and issubclass(options, BaseModel)
+    functions = modules.FUNCTIONS.get(room, ("build",))
+    lacking = [] if whole else ["a pydantic model Options"]
+    lacking += [f"a function {name}" for name in functions if not callable(getattr(module, name, None))]
     if not isinstance(module, ModuleType) or lacking:
         missing = " and ".join(lacking) or "being a module"
         raise UsageError(f"{said}: is no plug-in of {room}: it lacks {missing}")

@@ -11,14 +11,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, overload
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator
 
 from atommem_cli.config import plugins
-from atommem_cli.config.credentials import WITHHELD
+from atommem_cli.config.modules import AgentModule, EmbedderModule, PolicyModule, StoreModule
 from atommem_cli.config.overrides import ROOMS, Overrides
 from atommem_cli.config.schema import (
     TRAINERS_OPERATIONAL,
@@ -34,9 +33,10 @@ from atommem_cli.config.schema import (
     SftSection,
     TaskSection,
 )
+from atommem_cli.config.validation import checked
 from atommem_cli.core import folders
+from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.errors import RecipeError, UsageError, did_you_mean
-from atommem_cli.core.safe_text import cut
 from atommem_cli.core.yaml_file import read_yaml
 
 DEFAULT = "tiny"
@@ -121,12 +121,20 @@ class Recipe(Section):
         module, options = self.plugin(section)
         return module.build(options)
 
-    def plugin(self, section: Literal["agent", "policy", "store", "embedder"]) -> tuple[ModuleType, Any]:
+    @overload
+    def plugin(self, section: Literal["agent"]) -> tuple[AgentModule, Any]: ...
+    @overload
+    def plugin(self, section: Literal["policy"]) -> tuple[PolicyModule, Any]: ...
+    @overload
+    def plugin(self, section: Literal["store"]) -> tuple[StoreModule, Any]: ...
+    @overload
+    def plugin(self, section: Literal["embedder"]) -> tuple[EmbedderModule, Any]: ...
+    def plugin(self, section: str) -> Any:
         """The module that a section names, and its checked options."""
-        return plugin(ROOMS[section,], getattr(self, section))
+        return plugin(ROOMS[(section,)], getattr(self, section))
 
-    def tokenizer(self) -> Any:
-        """What counts the policy's tokens, a `chunking.Tokenizer`; without weights.
+    def tokenizer(self) -> Tokenizer:
+        """What counts the policy's tokens; without weights.
 
         Raises:
             MissingExtra: the model is not there.
@@ -141,8 +149,7 @@ class Recipe(Section):
             MissingExtra: the model is not there.
         """
         module, options = self.plugin("policy")
-        window: int | None = module.window(options)
-        return window
+        return module.window(options)
 
     def changed(self, changes: Sequence[str]) -> Recipe:
         """This recipe with `section.key=value` overrides."""
@@ -185,7 +192,7 @@ def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> 
     for change in changes:
         overrides.apply(change)
     overrides.insist_plain()
-    recipe = _checked(Recipe, content, overrides, (), "")
+    recipe = checked(Recipe, content, overrides, (), "")
     filled = recipe.model_dump(mode="json")
     for where, room in ROOMS.items():
         *path, last = where
@@ -230,7 +237,7 @@ def _filled(room: str, section: dict[str, Any], overrides: Overrides, where: tup
         module = plugins.load(room, name)
     except UsageError as error:
         raise RecipeError(f"{overrides.told((*where, 'name'))}: {error}") from None
-    options = _checked(module.Options, {k: v for k, v in section.items() if k != "name"}, overrides, where, name)
+    options = checked(module.Options, {k: v for k, v in section.items() if k != "name"}, overrides, where, name)
     return {"name": name, **options.model_dump(mode="json")}
 
 
@@ -244,46 +251,3 @@ def _find(name: str) -> Path:
         return known[stem]
     suggestion = did_you_mean(stem, known)
     raise RecipeError(f"{name}: no such recipe{suggestion} (shipped: {', '.join(known)})")
-
-
-def _checked(
-    model: type[Any], content: dict[str, Any], overrides: Overrides, where: tuple[str, ...], plugin: str
-) -> Any:
-    """
-    Args:
-        plugin: whose options the content is; empty for the recipe itself.
-    """
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        unknown = (e for e in error.errors() if e["type"] == "extra_forbidden")
-        first = next(unknown, error.errors()[0])  # a mistyped key may be the one that is missing
-        location = [part for part in first["loc"] if isinstance(part, str)]
-        told = overrides.told((*where, *first["loc"]))
-        if first["type"] == "extra_forbidden":
-            of = f" of {plugin}" if plugin else ""
-            known = _keys(model, location[:-1])
-            there = f" (there are: {', '.join(known)})" if known else " (it has none)"
-            hint = did_you_mean(str(first["loc"][-1]), known)
-            raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
-        if first["type"] == "missing":
-            raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None
-        if first["type"] == "model_type":
-            wanted = "the name of a plug-in and its keys, as {name: ...}" if _names_plugin(first) else "keys and values"
-            raise RecipeError(f"{told}: {wanted}, is wanted here (given: {cut(repr(first['input']), 200)})") from None
-        given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
-        raise RecipeError(f"{told}: {first['msg']}{given}") from None
-
-
-def _names_plugin(error: ErrorDetails) -> bool:
-    return error.get("ctx", {}).get("class_name") == Plugin.__name__
-
-
-def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        kind = field.annotation if field else None
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return []
-        model = kind
-    return list(model.model_fields)

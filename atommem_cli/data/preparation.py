@@ -12,8 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -37,6 +36,7 @@ from atommem_cli.data.files import (
     verify,
 )
 from atommem_cli.data.making import CountProgress, write
+from atommem_cli.data.sources import SourceModule
 
 __all__ = ["SPLITS", "Manifest", "canonical", "check", "prepare", "read_manifest", "read_tasks", "verify"]
 
@@ -142,7 +142,7 @@ def prepare(
         "tokenizer": counter.name,
         "local": source is not None,
     }
-    inputs = module.inputs(source, split, validation)
+    inputs = dict(module.inputs(source, split, validation))
     with _alone(folder):
         if (folder / MANIFEST).exists() and not force:
             same = _same(folder, described, inputs)
@@ -193,8 +193,8 @@ def prepare(
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _module(name: str) -> ModuleType:
-    return plugins.load("tasks", MODULES.get(canonical(name), canonical(name)))
+def _module(name: str) -> SourceModule:
+    return cast("SourceModule", plugins.load("tasks", MODULES.get(canonical(name), canonical(name))))
 
 
 def _split(word: str) -> str:
@@ -228,7 +228,7 @@ def _silent(stage: str, done: int, total: int | None) -> None:
     pass
 
 
-def _options(module: ModuleType, name: str, options: Mapping[str, Any]) -> Any:
+def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any:
     try:
         return module.Options(**options)
     except ValidationError as error:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
+from typing import Any, Protocol, cast
 
 from pydantic import ValidationError
 
 from atommem_cli.config import plugins
+from atommem_cli.config.modules import PluginModule
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.safe_text import cut
@@ -28,6 +30,18 @@ Reward = Callable[[Task, Trajectory], float]
 """Of one trajectory."""
 BatchReward = Callable[[Sequence[Pair]], list[float]]
 """Of several: one finite number each, in order."""
+
+
+class RewardModule(PluginModule, Protocol):
+    """The module of a reward of one's own. Its `Options` need no key: a recipe gives a reward its weight alone."""
+
+    def build(self, options: Any, /) -> BatchReward:
+        """The reward; it may ask a model, about all of a batch at once.
+
+        Raises:
+            UsageError, MissingExtra, BackendError: it cannot be built; one sentence.
+        """
+
 
 ROOM = "rewards"
 """Of plug-ins from outside."""
@@ -124,7 +138,7 @@ def of(name: str) -> BatchReward:
     if name in REWARDS:
         reward = REWARDS[name]
         return lambda pairs: [reward(task, trajectory) for task, trajectory in pairs]
-    module = plugins.given(ROOM, name, REWARDS)
+    module = cast("RewardModule", plugins.given(ROOM, name, REWARDS))
     try:
         theirs = module.build(module.Options())
     except ValidationError:

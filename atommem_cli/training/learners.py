@@ -60,15 +60,16 @@ def load(recipe: Recipe) -> Learner:
         MissingExtra: it is not there.
     """
     check(recipe)
-    module, options = recipe.plugin("policy")
-    model, tokenizer, chat = plugins.load("policies", "hf").load(options)
+    _, options = recipe.plugin("policy")
+    hf = plugins.load("policies", "hf")
+    model, tokenizer, chat = hf.load(options)
     known = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > known:
         raise UsageError(
             f"policy.model: the tokenizer of {options.model} has {len(tokenizer)} tokens and the weights know "
             f"{known}: they do not belong together"
         )
-    fresh = options.model == module.TINY
+    fresh = options.model == hf.TINY
     digest = digest_of_tensors(model) if fresh else digest_of_files(weight_files(options.model))
     window = options.window or context_window(model.config)
     turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), window)

@@ -220,7 +220,10 @@ def test_an_agent_from_a_file_plays_under_its_file_s_name(mine: str, tmp_path: P
 @pytest.mark.parametrize("room", plugins.ROOMS)
 def test_every_room_takes_a_file(room: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "one.py").write_text("from pydantic import BaseModel as Options\ndef build(*_): return 'mine'\n")
+    whole = (
+        "from pydantic import BaseModel as Options\ndef build(*_): return 'mine'\ntokenizer = window = inputs = build\n"
+    )
+    (tmp_path / "one.py").write_text(whole)
     assert plugins.load(room, "one.py").build() == "mine"
     assert keys.keys(room, "./one.py") == []
 
@@ -232,6 +235,10 @@ def test_every_room_takes_a_file(room: str, tmp_path: Path, monkeypatch: pytest.
         ("1 +", r"one.py: cannot be imported: SyntaxError"),
         ("raise RuntimeError('\\x1b[31mno')", r"one.py: cannot be imported: RuntimeError: .*31mno"),
         ("import no_such", r"one.py: cannot be imported: ModuleNotFoundError"),
+        (
+            "from pydantic import BaseModel as Options\nbuild = 3\n",
+            r"one.py: is no plug-in of agents: it lacks a function b",
+        ),
         ("Options = 3\n", r"one.py: is no plug-in of agents: it lacks a pydantic model Options and a function build"),
     ],
 )
@@ -244,6 +251,17 @@ def test_a_file_that_is_no_plug_in_is_one_sentence(
     with pytest.raises(AtommemError, match=told) as caught:
         recipes.load("smoke", ["agent.name=one.py"])
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("room", "told"),
+    [("policies", "a function tokenizer and a function window"), ("tasks", "a function inputs")],
+)
+def test_what_a_room_needs_besides_is_missed_before_anything_runs(room: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "one.py"
+    file.write_text("from pydantic import BaseModel as Options\ndef build(*_): return 'mine'\n")
+    with pytest.raises(UsageError, match=rf"one.py: is no plug-in of {room}: it lacks {told}$"):
+        plugins.load(room, str(file))
 
 
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:

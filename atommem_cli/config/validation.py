@@ -1,0 +1,63 @@
+"""What is wrong with the keys of a recipe, in one sentence that names what was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from atommem_cli.config.credentials import WITHHELD
+from atommem_cli.config.overrides import Overrides
+from atommem_cli.config.schema import Plugin
+from atommem_cli.core.errors import RecipeError, did_you_mean
+from atommem_cli.core.safe_text import cut
+
+
+def checked(
+    model: type[Any], content: dict[str, Any], overrides: Overrides, where: tuple[str, ...], plugin: str
+) -> Any:
+    """The content of a model, with every default.
+
+    Args:
+        where: the keys below which it stands in the recipe.
+        plugin: whose options the content is; empty for the recipe itself.
+
+    Raises:
+        RecipeError: a key is unknown, missing or wrong.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        unknown = (e for e in error.errors() if e["type"] == "extra_forbidden")
+        first = next(unknown, error.errors()[0])  # a mistyped key may be the one that is missing
+        location = [part for part in first["loc"] if isinstance(part, str)]
+        told = overrides.told((*where, *first["loc"]))
+        if first["type"] == "extra_forbidden":
+            of = f" of {plugin}" if plugin else ""
+            known = _keys(model, location[:-1])
+            there = f" (there are: {', '.join(known)})" if known else " (it has none)"
+            hint = did_you_mean(str(first["loc"][-1]), known)
+            raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
+        if first["type"] == "missing":
+            raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None
+        if first["type"] == "model_type":
+            wanted = "the name of a plug-in and its keys, as {name: ...}" if _names_plugin(first) else "keys and values"
+            raise RecipeError(f"{told}: {wanted}, is wanted here (given: {cut(repr(first['input']), 200)})") from None
+        given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
+        raise RecipeError(f"{told}: {first['msg']}{given}") from None
+
+
+def _names_plugin(error: ErrorDetails) -> bool:
+    return error.get("ctx", {}).get("class_name") == Plugin.__name__
+
+
+def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)
