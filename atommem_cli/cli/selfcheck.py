@@ -175,7 +175,7 @@ def _play(tasks: list[Task], script: str, batch: int = 64) -> list[Trajectory]:
     changes = [f"policy={{name: scripted, script: {script}, batch: {batch}}}"]
     parts = assemble(recipes.load(recipes.DEFAULT, changes))
     try:
-        return list(parts.play(tasks))
+        return list(parts.play(parts.episodes(tasks)))
     finally:
         parts.close()
 

@@ -4,7 +4,7 @@ that has the run's replies as long as they fit."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,16 +181,6 @@ class Start:
     def episode(self, parts: Parts) -> Episode:
         """The episode, ready to play."""
         return parts.episode(self.task, self.sample, self.chunks, self.cut)
-
-
-@dataclass(frozen=True, slots=True)
-class Variants(Parts):
-    """Parts that play given episodes."""
-
-    given: tuple[Episode, ...]
-
-    def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
-        return iter(self.given)
 
 
 @dataclass

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from atommem_cli.core import seeds, thoughts
 from atommem_cli.core.calls import Finish, Generation, Observation
-from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Agent, Episode, Limits
 from atommem_cli.core.errors import RunMismatch
 from atommem_cli.core.files import Lines
@@ -16,8 +15,6 @@ from atommem_cli.explain.fact_trails import has_gold
 from atommem_cli.replay.ladder_rungs import FROM_GOLD, Given, MemoryView, Rung, give, held, left_out, probe, seen, view
 from atommem_cli.running.build import Parts
 from atommem_cli.running.evaluation import planned_tasks, score
-from atommem_cli.running.player import Budget, Recorder, Replies
-from atommem_cli.running.rollout import Rollout
 from atommem_cli.running.stubs import blind
 from atommem_cli.runs.reader import Line, Run, failed
 from atommem_cli.runs.writer import prompt_hash, recorded_reply
@@ -60,10 +57,12 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Climbing(Parts):
-    """The run's parts, with a memory that is given."""
+class Climbing:
+    """A run whose questions are asked again."""
 
     run: Run
+    parts: Parts
+    """The run's, with a memory that is given; without its budget, which was for a whole episode."""
     sheet: Sheet
     closed_book: Agent
     sees: frozenset[str]
@@ -85,17 +84,11 @@ class Climbing(Parts):
         why = self.left_out
         return [rung for rung in Rung if rung is not Rung.OWN_MEMORY and rung not in why]
 
-    def rollout(
-        self, replies: Replies | None = None, recorder: Recorder | None = None, clock: Clock | None = None
-    ) -> Rollout:
-        """Without the run's budget: it was for a whole episode."""
-        return Rollout(self.vectors, self.store, Budget(), replies, recorder, clock or Clock())
-
-    def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
+    def episodes(self) -> Iterator[Episode]:
         """One for each question and rung."""
         asked = self.asked
-        for task in tasks:
-            for sample in range(self.recipe.eval.repeats):
+        for task in planned_tasks(self.run.recipe):
+            for sample in range(self.run.recipe.eval.repeats):
                 line = self.run.episodes[f"{task.id}#{sample}"]
                 if not failed(line):
                     steps = self.run.steps(line["episode"])
@@ -105,10 +98,10 @@ class Climbing(Parts):
 
     def asking(self, line: Line, task: Task, number: int, rung: Rung, steps: Sequence[Line]) -> Episode:
         """The episode that asks one question on one rung."""
-        question, k = task.questions[number], self.recipe.memory.retrieve_k
+        question, k = task.questions[number], self.run.recipe.memory.retrieve_k
         shown = view(rung, task, number, held(steps, number), k, self.sees)
-        agent = self.closed_book if rung is Rung.CLOSED_BOOK else self.agent
-        seed = seeds.derive(self.recipe.seed, task.id, line["sample"], "ladder", rung, number)
+        agent = self.closed_book if rung is Rung.CLOSED_BOOK else self.parts.agent
+        seed = seeds.derive(self.run.recipe.seed, task.id, line["sample"], "ladder", rung, number)
         name = name_of(line["episode"], number, rung)
         episode = self.posed(name, replace(task, questions=(question,)), shown, agent, line["sample"], seed)
         self.sheet.asked[name] = _Asked(line["episode"], number, rung, question, shown, episode.memory.digest)
@@ -116,7 +109,7 @@ class Climbing(Parts):
 
     def posed(self, name: str, task: Task, shown: MemoryView, agent: Agent, sample: int = 0, seed: int = 0) -> Episode:
         """An episode without chunks."""
-        recipe, policy = self.recipe, self.policy
+        recipe, policy = self.run.recipe, self.parts.policy
         memory = give(name, shown, frozenset(recipe.memory.drop), frozenset(recipe.memory.untold))
         limits = Limits(recipe.limits.reply, recipe.limits.answer, reads=0, window=policy.window)
         marks = thoughts.marks_of(recipe.policy.model_extra)
@@ -135,17 +128,18 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
     """
     recipe = run.recipe
     closed_book = recipe.changed(["agent.name=closed_book"]).build("agent")
-    parts = (recipe, recipe.build("agent"), recipe.build("policy"), Given(), blind())
+    unlimited = recipe.changed(["budget={}"])
+    parts = Parts(unlimited, recipe.build("agent"), recipe.build("policy"), Given(), blind())
     gold = {
         task.id: frozenset(n for n, question in enumerate(task.questions) if has_gold(task, question))
         for task in planned_tasks(recipe)
     }
-    climbing = Climbing(*parts, run, sheet, closed_book, frozenset(), gold)
-    for what, now in (("policy", climbing.policy.describe()), ("agent", climbing.agent.describe())):
+    climbing = Climbing(run, parts, sheet, closed_book, frozenset(), gold)
+    for what, now in (("policy", parts.policy.describe()), ("agent", parts.agent.describe())):
         then = run.identity[what]
         if keys := sorted(key for key in {**then, **now} if then.get(key) != now.get(key)):
             raise RunMismatch(f"{run.path}: its {what} is another one now ({', '.join(keys)} differ): run it again")
-    return replace(climbing, sees=seen(climbing.posed("probe", *probe(), climbing.agent)))
+    return replace(climbing, sees=seen(climbing.posed("probe", *probe(), parts.agent)))
 
 
 def ask(climbing: Climbing, scorers: Sequence[str], progress: Progress | None) -> None:
@@ -153,7 +147,7 @@ def ask(climbing: Climbing, scorers: Sequence[str], progress: Progress | None) -
     sheet, lines = climbing.sheet, [line for line in climbing.run.episodes.values() if not failed(line)]
     numbers = [(line["task"], number) for line in lines for number in range(len(line["answers"]))]
     planned, wrong = sum(climbing.has(rung, *each) for rung in climbing.asked for each in numbers), 0
-    for trajectory in climbing.play(planned_tasks(climbing.recipe), sheet):
+    for trajectory in climbing.parts.play(climbing.episodes(), sheet):
         asked = sheet.asked[trajectory.episode]
         if not sheet.finished(trajectory.episode):
             line = _line(asked, trajectory, scorers)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.chunking import Span
 from atommem_cli.core.errors import MissingExtra
-from atommem_cli.core.memory import Store
-from atommem_cli.core.types import Chunk, Progress, Question, Task, Trajectory
+from atommem_cli.core.types import Progress, Question, Task, Trajectory
 from atommem_cli.explain.coverage import needs_tokenizer
 from atommem_cli.replay import checks
 from atommem_cli.replay.checks import Audit
@@ -66,18 +65,9 @@ def retrieving(run: Run, policy: StubPolicy) -> Parts:
     return assemble(run.recipe.changed([f"store={{name: {run.recipe.store.name}}}"]), playing=policy)
 
 
-@dataclass(frozen=True, slots=True)
-class _Blind(Parts):
-    """Parts that read what the run read, and retrieve what it retrieved."""
-
-    run: Run
-
-    def cut(self, task: Task) -> tuple[tuple[Chunk, ...], int]:
-        return self.run.cut(task)
-
-
-def _blind(run: Run, policy: StubPolicy, store: Store) -> Parts:
-    return _Blind(run.recipe, run.agent, policy, store, blind(), run)
+def _showing(run: Run, policy: StubPolicy, store: Shown) -> Parts:
+    """The parts of a run that retrieve what it retrieved."""
+    return Parts(run.recipe, run.agent, policy, store, blind())
 
 
 def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:
@@ -87,7 +77,7 @@ def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:
         RunMismatch: the run cannot be played again as it was.
     """
     tape = Tape(run)
-    parts = _blind(run, silent(run), Shown(lambda: tape.shown, tape.begin))
+    parts = _showing(run, silent(run), Shown(lambda: tape.shown, tape.begin))
     drawn: list[Task] = []
 
     def tasks() -> Iterator[Task]:
@@ -96,7 +86,7 @@ def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:
                 drawn[:] = [task]  # the others need not stay in memory
                 yield task
 
-    for played in parts.play(tasks(), tape):
+    for played in parts.play(parts.episodes(tasks(), run.cut), tape):
         trajectory = without_end(played) if played.episode in tape.cut else played
         tape.compare(trajectory)
         yield drawn[0], trajectory
@@ -189,8 +179,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
         return Replayed(tuple(found), retrieve)
     recut = _can_cut(run)
     journal, checked, policy = Journal(run.path), Audit(run, blind=not retrieve), silent(run)
-    parts = retrieving(run, policy) if retrieve else _blind(run, policy, Shown(lambda: checked.shown))
-    rollout = parts.rollout(checked, checked)
+    parts = retrieving(run, policy) if retrieve else _showing(run, policy, Shown(lambda: checked.shown))
     questions: dict[str, tuple[Question, ...]] = {}
     kept = run.identity["command"] == "grpo"
     names, missing, ended, done = journal.names, 0, Counter[str](), 0
@@ -211,7 +200,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
                     checked.begin_attempt(attempt, episode)
                     if retrieve:
                         parts.vectors.vectors_for(checked.texts())  # in one batch
-                    for trajectory in rollout.play(policy, [episode]):
+                    for trajectory in parts.play([episode], checked, checked):
                         checked.end_attempt(trajectory, task)
                 found += checks.verdicts(attempts, journal.verdicts.get(name, ()))
                 ended.update(attempt.end for attempt in attempts)

@@ -28,7 +28,6 @@ from atommem_cli.replay.interventions import (
     Recorded,
     Replace,
     Start,
-    Variants,
     asked_only,
     edit,
 )
@@ -36,7 +35,6 @@ from atommem_cli.replay.recorded import Tape
 from atommem_cli.replay.replay import retrieving, silent
 from atommem_cli.running import evaluation
 from atommem_cli.running.build import Parts
-from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.runs.reader import Run, failed
 from atommem_cli.runs.strict_reader import differences
 from atommem_cli.scoring import metrics
@@ -156,7 +154,7 @@ def _play(
         for number, episode in enumerate(episodes):
             episode.id = episode.memory.episode = f"{name}~{number}"  # of its own in the store; seeds stay
         replies, ends = Recorded(steps), dict[str, Trajectory]()
-        for played in _variants(run, parts, episodes, replies).play([task], replies):
+        for played in replace(parts, policy=_heard(run, replies)).play(episodes, replies):
             ends[played.episode] = played
             if progress:
                 progress(len(ends), len(episodes), "")
@@ -184,18 +182,16 @@ def _as_it_was(run: Run, name: str, episode: Episode, parts: Parts) -> tuple[Epi
     """Play the episode unchanged, without its policy: what follows would else be compared with something else."""
     tape = Tape(run)
     tape.begin(name)
-    assert isinstance(parts.policy, StubPolicy)
-    (trajectory,) = parts.rollout(tape).play(parts.policy, [episode])
+    (trajectory,) = parts.play([episode], tape)
     tape.compare(trajectory)
     return episode, trajectory
 
 
-def _variants(run: Run, parts: Parts, episodes: Sequence[Episode], replies: Recorded) -> Parts:
-    """The parts with the policy of the run, weights loaded, and these episodes to play."""
+def _heard(run: Run, replies: Recorded) -> Policy | ServerPolicy:
+    """The policy of the run, weights loaded, for what has no recorded reply."""
     policy: Policy | ServerPolicy = run.recipe.build("policy")
     _insist(run, "policy", policy.describe())
-    heard = policy if isinstance(policy, ServerPolicy) else asked_only(policy, replies.open)
-    return Variants(parts.recipe, parts.agent, heard, parts.store, parts.vectors, tuple(episodes))
+    return policy if isinstance(policy, ServerPolicy) else asked_only(policy, replies.open)
 
 
 def _insist(run: Run, what: str, described: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,17 +47,18 @@ class Parts:
 
     def play(
         self,
-        tasks: Iterable[Task],
+        episodes: Iterable[Episode],
         replies: Replies | None = None,
         recorder: Recorder | None = None,
         clock: Clock | None = None,
     ) -> Iterator[Trajectory]:
-        """Play some tasks with whichever kind of policy this is; yields trajectories as they finish.
+        """Play episodes, those of some tasks or others, with whichever kind of policy this is; yields trajectories as
+        they finish.
 
         Raises:
             BackendError: see `Rollout.play` and `ServerPolicy.reply`.
         """
-        rollout, episodes = self.rollout(replies, recorder, clock), self.episodes(tasks)
+        rollout = self.rollout(replies, recorder, clock)
         if not isinstance(self.policy, ServerPolicy):
             yield from rollout.play(self.policy, episodes)
             return
@@ -73,10 +74,16 @@ class Parts:
             finally:
                 runner.run(stream.aclose())
 
-    def episodes(self, tasks: Iterable[Task]) -> Iterator[Episode]:
-        """The episodes of some tasks, `eval.repeats` each, made one by one as they are asked for."""
+    def episodes(
+        self, tasks: Iterable[Task], cut: Callable[[Task], tuple[tuple[Chunk, ...], int]] | None = None
+    ) -> Iterator[Episode]:
+        """The episodes of some tasks, `eval.repeats` each, made one by one as they are asked for.
+
+        Args:
+            cut: where chunks come from, if not from the method of that name.
+        """
         for task in tasks:
-            chunks, left_out = self.cut(task)
+            chunks, left_out = (cut or self.cut)(task)
             for sample in range(self.recipe.eval.repeats):
                 yield self.episode(task, sample, chunks, left_out)
 

@@ -45,7 +45,7 @@ class ClosedBookFilter:
         golds = {question.id: question.answers for question in questions}
         known: set[str] = set()
         withheld: set[str] = set()
-        for played in parts.play(tasks):
+        for played in parts.play(parts.episodes(tasks)):
             if played.stop is StopReason.FILTERED:
                 withheld.add(played.task)
                 continue

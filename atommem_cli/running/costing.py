@@ -162,12 +162,12 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
         shown.extend(sum(len(tokenizer.spans(m.content)) for m in call.observation.messages) for call in calls)
         return [Generation("")] * len(calls)
 
-    silent = StubPolicy(tokenizer, on_calls=measured)
-    parts = assemble(recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"]), playing=silent)
+    plain = recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"])
+    parts = assemble(plain, playing=StubPolicy(tokenizer, on_calls=measured))
     stored = []
     try:
         for task, chunks, cut in tasks:
-            (played,) = parts.rollout().play(silent, [parts.episode(task, 0, chunks, cut)])
+            (played,) = parts.play([parts.episode(task, 0, chunks, cut)])
             stored.append(sum(len(tokenizer.spans(result.op.text)) for result in played.opening))
     finally:
         parts.close()

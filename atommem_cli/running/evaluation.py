@@ -134,7 +134,7 @@ def _play(
     failed: set[str] = set()
     if progress:
         progress(run.count, planned, "")
-    for trajectory in parts.play(drawn(), run, run, clock):
+    for trajectory in parts.play(parts.episodes(drawn()), run, run, clock):
         run.episode(trajectory, score(questions[trajectory.task], trajectory.answers, scorers))
         if trajectory.stop is StopReason.ERROR:
             failed.add(trajectory.episode)

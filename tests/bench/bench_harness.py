@@ -49,9 +49,9 @@ def call_cost(script: str) -> None:
     parts = assemble(recipe)
     wave = tasks(EPISODES)
     with tempfile.TemporaryDirectory() as folder, RunFolder(Path(folder), {}, recipe.dump()) as run:
-        list(parts.play(tasks(2)))
+        list(parts.play(parts.episodes(tasks(2))))
         wall, cpu, calls = time.perf_counter(), time.process_time(), 0
-        for played in parts.play(wave, run, run):
+        for played in parts.play(parts.episodes(wave), run, run):
             run.episode(played, {"em": [0.0]})
             calls += played.usage.calls
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -73,7 +73,7 @@ def memory(count: int = 10_000, step: int = 1_000) -> None:
     process, seen = psutil.Process(), []
     with tempfile.TemporaryDirectory() as folder, RunFolder(Path(folder), {}, recipe.dump()) as run:
         lazily = (stream.generate(options, 0, "validation", index) for index in range(count))
-        for number, played in enumerate(parts.play(lazily, run, run), start=1):
+        for number, played in enumerate(parts.play(parts.episodes(lazily), run, run), start=1):
             run.episode(played, {"em": [0.0]})
             if number in (256, step) or number % (2 * step) == 0:
                 seen.append(f"{number}: {process.memory_info().rss / 2**20:.0f}")

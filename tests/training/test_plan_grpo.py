@@ -151,7 +151,7 @@ def test_the_plan_bounds_what_is_really_played() -> None:
     assert (plan.tasks, plan.sampled, plan.rollouts, plan.trajectories) == (12, 12, 4, 8)
     parts = assemble(given)
     try:
-        played = list(parts.play(read_tasks(data() / "train")))
+        played = list(parts.play(parts.episodes(read_tasks(data() / "train"))))
     finally:
         parts.close()
     rows = sum(len(trajectory.transitions) for trajectory in played) / len(played)
