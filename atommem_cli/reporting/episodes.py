@@ -6,15 +6,17 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from atommem_cli.core.errors import AtommemError
 from atommem_cli.core.safe_text import cut, visible
-from atommem_cli.core.types import Chunk, Question, Task
+from atommem_cli.core.types import Chunk, OpKind, Question, Task
 from atommem_cli.explain.miss_causes import MISSED_BELOW, Explanation
 from atommem_cli.replay import replay
 from atommem_cli.runs import summary
+from atommem_cli.runs.memory_states import Moment, moments
 from atommem_cli.runs.reader import Line, Run
 
 EPISODES = 50
@@ -69,6 +71,7 @@ def case(
         }
         for number, answer in enumerate(line["answers"])
     ]
+    told = moments(steps)
     return {
         "name": line["episode"],
         "stop": line["stop"],
@@ -76,7 +79,7 @@ def case(
         "chunks": None if chunks is None else [Prose(chunk.text) for chunk in chunks],
         "count": line["chunks"],
         "questions": questions,
-        "steps": [_step(step) for step in steps],
+        "steps": [_step(step, list(islice(told, len(step["ops"])))) for step in steps],
     }
 
 
@@ -192,24 +195,51 @@ def _why(explained: Explanation) -> Case:
     }
 
 
-def _step(line: Line) -> Case:
+def _step(line: Line, told: Sequence[Moment]) -> Case:
+    ops, changed = [_op(moment) for moment in told], _changed(told)
+    state = {"changed": changed} if changed else {}
     if line["step"] < 0:
-        return {"step": line["step"], "shown": [], "ops": [_op(op) for op in line["ops"]]}
+        return {"step": line["step"], "shown": [], "ops": ops, **state}
     kept = ("step", "expects", "chunk", "question", "finish", "prompt_tokens", "new_tokens", "seconds")
     return {
         **{key: line[key] for key in kept},
         **({"error": Prose(line["error"])} if line.get("error") else {}),
         "shown": [[entry, Prose(text)] for entry, text in line["shown"]],
         "reply": Prose(line["reply"]),
-        "ops": [_op(op) for op in line["ops"]],
+        "ops": ops,
+        **state,
     }
 
 
-def _op(op: Line) -> Case:
+def _op(moment: Moment) -> Case:
+    rewritten = moment.old and any(edit.part == "scratchpad" for edit in moment.edits)
     return {
-        "kind": op["kind"],
-        "outcome": op["outcome"],
-        "text": Prose(op["text"].strip()),
-        "entry": op["entry"],
-        **({"target": op["target"]} if "target" in op else {}),
+        "kind": moment.kind.value,
+        "outcome": moment.outcome.value,
+        "text": Prose(moment.text),
+        "entry": moment.entry,
+        **({"target": moment.target} if moment.target is not None else {}),
+        **({"old": Prose(moment.old)} if rewritten else {}),
     }
+
+
+def _changed(told: Iterable[Moment]) -> Case:
+    """What a step made of the parts of the state: the new text of one that is a single text, else texts by id.
+
+    None is a text that was removed.
+    """
+    changed: Case = {}
+    for edit in (edit for moment in told for edit in moment.edits):
+        if edit.verb == "set":
+            changed[edit.part] = Prose(edit.text)
+        else:
+            changed.setdefault(edit.part, {})[edit.id] = None if edit.verb == "remove" else Prose(edit.text)
+    return changed
+
+
+def marks() -> dict[str, str]:
+    """A letter for each kind of operation: the first of its name that no earlier one has."""
+    found: dict[str, str] = {}
+    for kind in OpKind:
+        found[kind.value] = next(letter for letter in kind.upper() if letter not in found.values())
+    return found

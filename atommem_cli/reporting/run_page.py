@@ -116,7 +116,7 @@ def page(
         style_hash=_digest(style),
         script=Markup(script),
         script_hash=_digest(script),
-        data=Markup(episodes.script_json({"runs": runs, **packed})),
+        data=Markup(episodes.script_json({"runs": runs, "marks": episodes.marks(), **packed})),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,54 @@ def test_scrubbing_shows_each_step_as_the_journal_has_it(home: Path, opened: Any
         assert f"MEMORIES SHOWN ({len(step['shown'])})" in page.text("#steps").upper()
         for _, text in step["shown"]:
             assert text in page.text(".panes > div:nth-child(1)")
+
+
+def test_the_page_comes_to_the_memory_of_the_journal_by_what_each_step_changed(home: Path, opened: Any) -> None:
+    run = Run(home / "random")
+    page = opened(home / "both" / "report.html")
+    effective = Counter()
+    for name in sorted(run.episodes)[:6]:
+        expected, entries, texts = [], {}, {"scratchpad": "", "read": ""}
+        for step in run.steps(name):
+            for op in (op for op in step["ops"] if op["outcome"] == "ok"):
+                effective[op["kind"]] += 1
+                if op["kind"] in texts:
+                    texts[op["kind"]] = op["text"].strip()
+                elif op["kind"] == "delete":
+                    del entries[op["entry"]]
+                else:
+                    entries[op["entry"]] = op["text"].strip()
+            expected.append([[[*pair] for pair in entries.items()], texts["scratchpad"], texts["read"]])
+        page.tab.goto(page.tab.url.split("#")[0] + f"#{name.replace('#', '%23')}/0/1")
+        assert (page.text("#name"), page.text("#about .chip >> nth=0")) == (name, "random")
+        states = "current.ledger.map(({ after }) => [[...after.entries], after.scratchpad, after.query])"
+        assert page.tab.evaluate(states) == expected
+    assert set(effective) == {"create", "read", "update", "delete", "scratchpad"}
+
+
+def test_the_scratchpad_is_shown_against_what_it_replaced(home: Path, opened: Any) -> None:
+    run = Run(home / "random")
+    rewritten = (
+        (name, step["step"], before, op["text"].strip())
+        for name in run.episodes
+        for before, step, op in _scratchpads(run.steps(name))
+        if before
+    )
+    name, number, before, after = next(rewritten)
+    page = opened(home / "both" / "report.html", f"#{name.replace('#', '%23')}/{number}/1")
+    row = page.tab.locator(".panes > div:nth-child(2) li", has_text="scratchpad").locator(".t").first
+    without = "(row, tag) => [...row.childNodes].filter((n) => n.nodeName !== tag).map((n) => n.textContent).join('')"
+    assert (row.evaluate(without, "INS"), row.evaluate(without, "DEL")) == (before, after)
+
+
+def _scratchpads(steps: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Of the first operation of a step that set the scratchpad: what was there, step and operation."""
+    before = ""
+    for step in steps:
+        done = [op for op in step["ops"] if (op["kind"], op["outcome"]) == ("scratchpad", "ok")]
+        if done:
+            yield before, step, done[0]
+            before = done[-1]["text"].strip()
 
 
 def test_the_keys_buttons_and_marks_move_through_steps_and_the_address_follows(home: Path, opened: Any) -> None:

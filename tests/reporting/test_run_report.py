@@ -139,6 +139,20 @@ def test_what_cannot_be_seen_is_spelled_out() -> None:
     assert visible("Grüße 東京 שלום 👍🏽 x²") == "Grüße 東京 שלום 👍🏽 x²"
 
 
+def test_the_page_names_no_kind_of_operation() -> None:
+    programs = Path(episodes.__file__).parent.joinpath("templates").glob("*.js")
+    quoted = [word for path in programs for word in re.findall(r"""["'`](\w+)["'`]""", path.read_text())]
+    assert "answered" in quoted
+    assert not set(quoted) & set(OpKind)
+
+
+def test_every_kind_of_operation_has_a_letter_of_its_own() -> None:
+    letters = episodes.marks()
+    assert letters.keys() == set(OpKind)
+    assert len(set(letters.values())) == len(letters)
+    assert [letters[kind] for kind in ("create", "read", "update", "delete", "scratchpad")] == [*"CRUDS"]
+
+
 # --- numbers
 
 

@@ -4,7 +4,6 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const WAYS = ["shown", "written", "lost", "retrieved"];
-const MARKS = { create: "C", read: "R", update: "U", delete: "D", scratchpad: "S" };
 
 let current = null; // the episode in view
 let at = 0; // index of its step in view
@@ -68,21 +67,26 @@ function difference(before, after) {
   return node;
 }
 
-// --- the memory, from the operations alone
+// --- the state, from what each step changed
 
-/** Before and after each step: entries by id, scratchpad, query. */
+/** Before and after each step: every part of the state, a text or texts by id. */
 function ledger(episode) {
-  let memory = { entries: new Map(), scratchpad: "", query: "" };
+  let state = { entries: new Map(), scratchpad: "", query: "" };
   return episode.steps.map((step) => {
-    const before = memory;
-    memory = { ...before, entries: new Map(before.entries) };
-    for (const op of step.ops.filter((one) => one.outcome === "ok")) {
-      if (op.kind === "create" || op.kind === "update") memory.entries.set(op.entry, text(op.text));
-      if (op.kind === "delete") memory.entries.delete(op.entry);
-      if (op.kind === "scratchpad") memory.scratchpad = text(op.text);
-      if (op.kind === "read") memory.query = text(op.text);
+    const before = state;
+    state = { ...before };
+    for (const [part, change] of Object.entries(step.changed || {})) {
+      if (Array.isArray(change)) {
+        state[part] = text(change);
+        continue;
+      }
+      state[part] = new Map(before[part]);
+      for (const [id, ref] of Object.entries(change)) {
+        if (ref) state[part].set(Number(id), text(ref));
+        else state[part].delete(Number(id));
+      }
     }
-    return { before, after: memory };
+    return { before, after: state };
   });
 }
 
@@ -133,11 +137,10 @@ function shownTo(episode, step, before) {
   return pane;
 }
 
-function operation(op, before) {
+function operation(op) {
   const name = `${op.kind}${op.target === undefined ? "" : ` Memory ${op.target}`}${op.entry === null ? "" : ` (#${op.entry})`}`;
   const content = make("span", {}, chip(op.outcome.replaceAll("_", " "), op.outcome === "ok" ? "ok" : "no"));
-  const old = op.kind === "scratchpad" && op.outcome === "ok" ? before.scratchpad : "";
-  content.append(old ? difference(old, text(op.text)) : prose(text(op.text)));
+  content.append(op.old ? difference(text(op.old), text(op.text)) : prose(text(op.text)));
   return [name, content];
 }
 
@@ -150,7 +153,7 @@ function replied(step, before, after, whole) {
     if (step.error !== undefined) pane.append(prose(text(step.error), "p"));
   }
   pane.append(heading(`Operations (${step.ops.length})`));
-  pane.append(step.ops.length ? framed(rows(step.ops.map((op) => operation(op, before)))) : none("none"));
+  pane.append(step.ops.length ? framed(rows(step.ops.map(operation))) : none("none"));
   const ids = [...new Set([...before.entries.keys(), ...after.entries.keys()])].sort((a, b) => a - b);
   const store = ids.map((id) => {
     const was = before.entries.get(id), is = after.entries.get(id);
@@ -224,7 +227,7 @@ function drawQuestion(episode, question, number) {
 
 /** Operations in short: C3 R. */
 function tally(ops) {
-  const counts = Object.entries(MARKS).map(([kind, mark]) => [mark, ops.filter((op) => op.kind === kind).length]);
+  const counts = Object.entries(data.marks).map(([kind, mark]) => [mark, ops.filter((op) => op.kind === kind).length]);
   return counts.filter(([, count]) => count).map(([mark, count]) => (count > 1 ? mark + count : mark)).join(" ");
 }
 
@@ -243,7 +246,7 @@ function open(episode) {
   slider.max = Math.max(0, episode.steps.length - 1);
   $("strip").replaceChildren(...episode.steps.map((step, index) => {
     const refused = step.ops.some((op) => op.outcome !== "ok" && op.outcome !== "noop");
-    const wrote = step.ops.some((op) => op.outcome === "ok" && op.kind !== "read");
+    const wrote = Object.keys(step.changed || {}).some((part) => part !== "query");
     const letters = typeof step.question === "number" ? "?" : tally(step.ops);
     const tick = make("span", { className: refused ? "refused" : wrote ? "write" : "", title: title(episode, step) }, letters);
     tick.addEventListener("click", () => go(index));
