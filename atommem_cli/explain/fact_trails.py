@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.episode import shows_of
-from atommem_cli.core.types import Chunk, Event, OpKind, Outcome, Question, Shows, Support, Task
+from atommem_cli.core.types import Chunk, Event, Question, Shows, Support, Task
 from atommem_cli.explain.coverage import Coverage, material
 from atommem_cli.explain.fact_matcher import Passage
 from atommem_cli.explain.stream_reader import Statements, key_of, statements
@@ -185,13 +185,11 @@ def _prompt(
 
 
 def _write(found: Sequence[Trail], moment: Moment) -> None:
-    if moment.outcome is not Outcome.OK or moment.kind is OpKind.READ:
-        return
-    holder = NOTES if moment.kind is OpKind.SCRATCHPAD else moment.entry or NOTES
-    text = "" if moment.kind is OpKind.DELETE else moment.text
-    for trail in found:
-        trail.put(holder, text)
-        trail.settle(moment.step)
+    for edit in moment.edits:
+        if edit.part in ("entries", "scratchpad"):
+            for trail in found:
+                trail.put(edit.id or NOTES, edit.text)
+                trail.settle(moment.step)
 
 
 def _at_once(view: Coverage, found: Sequence[Trail], steps: Sequence[Line]) -> None:
