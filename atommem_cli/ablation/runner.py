@@ -7,8 +7,9 @@ recipe without its `ablate` section: arms of a later command join those that are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from atommem_cli.ablation.reader import ARMS
 from atommem_cli.ablation.retrain import lineage, retrain
@@ -20,9 +21,11 @@ from atommem_cli.core.files import Lines
 from atommem_cli.core.types import Progress
 from atommem_cli.data.files import verify
 from atommem_cli.running import costing
-from atommem_cli.running.build import assemble
-from atommem_cli.running.evaluation import evaluate
-from atommem_cli.runs import identity, provenance
+from atommem_cli.running.build import Parts, assemble
+from atommem_cli.running.evaluation import Share, evaluate
+from atommem_cli.running.evaluation import play_shard as play_one
+from atommem_cli.runs import identity, provenance, shards
+from atommem_cli.runs.shards import WHOLE, Shard
 from atommem_cli.runs.tables import Cost
 from atommem_cli.runs.writer import Folder
 
@@ -38,34 +41,36 @@ def run_path(recipe: Recipe, out: Path | None) -> Path:
     return out or Path("results") / f"ablate-{recipe.name}-{recipe.digest[:8]}"
 
 
-def plan(recipe: Recipe, progress: Progress | None = None) -> list[tuple[str, Cost]]:
-    """What playing every arm would take; no weights. Training is not in it (`ablate.how: train`).
+def plan(recipe: Recipe, progress: Progress | None = None, shard: Shard = WHOLE) -> list[tuple[str, Cost]]:
+    """What playing every arm, or a share of each, would take; no weights. Training is not in it (`ablate.how: train`).
 
     Raises:
         UsageError: as `play`.
     """
-    return costing.plans([(arm.name, arm.recipe) for arm in _checked(recipe)], progress)
+    return costing.plans([(arm.name, arm.recipe) for arm in _checked(recipe)], progress, shard)
 
 
 def play(recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Progress | None = None) -> None:
-    """Play every arm that the recipe asks for; continues an ablation that was begun in the same folder.
+    """Play every arm that the recipe asks for; continues an ablation that was begun in the same folder, and joins its
+    shards.
 
     Raises:
         UsageError: an unknown component, no arm, a policy that cannot be trained again, tasks that are not there,
-            or a folder of something else.
+            a folder of something else, or a shard that is still played.
         BackendError: something outside failed; what had finished is saved.
         Interrupted: the user stopped it; likewise.
     """
-    wanted = _checked(recipe)
-    manifest = verify(Path(recipe.task.folder) / recipe.task.split)
-    known = {
-        "command": "ablate",
-        "recipe": recipe.content,
-        "tasks": manifest.sha256,
-        "episodes": identity.planned(recipe, manifest),
-        identity.SOURCES: identity.sources(recipe),
-    }
+    wanted, known, given = _checked(recipe), _known(recipe), shards.found(out)
+    shards.insist_stopped(given)
+    shards.insist_same(given, known)
+
+    def arm_played(arm: Arm, recipe: Recipe, where: Path, parts: Parts, tell: Progress) -> None:
+        joined = [_place(part, arm) for part in given]
+        evaluate(recipe, where, command=command, progress=tell, parts=parts, joined=joined)
+
     with Folder(out, known, recipe.dump()) as folder:
+        for part in given:
+            shards.take_sessions(folder.sessions, part)
         folder.sessions.append(provenance.session_start(command, folder.changed))
         register = Lines(out / ARMS)
         try:
@@ -76,7 +81,39 @@ def play(recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Pr
                     register.append(line)
         finally:
             register.close()
-        _play(wanted, out, command, progress)
+        _play(wanted, out, command, progress, arm_played)
+
+
+def play_shard(
+    recipe: Recipe, out: Path, shard: Shard, *, command: Sequence[str] = (), progress: Progress | None = None
+) -> list[tuple[str, Share]]:
+    """Play one share of every arm; `play` joins it to the others.
+
+    Args:
+        out: the ablation's folder; the shard's own is in it.
+
+    Returns:
+        The name of each arm, and how far its share is.
+
+    Raises:
+        UsageError: arms are to be trained; else as `play`.
+        BackendError, Interrupted: as `play`.
+    """
+    if recipe.ablate.how == "train":
+        raise UsageError("--shard: arms that learn anew (ablate.how: train) are one process's: leave --shard away")
+    wanted, known = _checked(recipe), _known(recipe)
+    folders.claim(out)
+    shards.insist_same([out, *shards.found(out)], known)
+    shares: list[tuple[str, Share]] = []
+
+    def arm_played(arm: Arm, recipe: Recipe, where: Path, parts: Parts, tell: Progress) -> None:
+        shares.append((arm.name, play_one(recipe, where, shard, command=command, progress=tell, parts=parts)))
+
+    own = shard.folder(out)
+    with Folder(own, {**known, shards.KEY: str(shard)}, recipe.dump()) as folder:
+        folder.sessions.append(provenance.session_start(command, folder.changed))
+        _play(wanted, own, command, progress, arm_played)
+    return shares
 
 
 def _checked(recipe: Recipe) -> list[Arm]:
@@ -89,12 +126,35 @@ def _checked(recipe: Recipe) -> list[Arm]:
     return wanted
 
 
-def _play(wanted: Sequence[Arm], out: Path, command: Sequence[str], progress: Progress | None) -> None:
+def _known(recipe: Recipe) -> dict[str, Any]:
+    """What an ablation is."""
+    manifest = verify(Path(recipe.task.folder) / recipe.task.split)
+    return {
+        "command": "ablate",
+        "recipe": recipe.content,
+        "tasks": manifest.sha256,
+        "episodes": identity.planned(recipe, manifest),
+        identity.SOURCES: identity.sources(recipe),
+    }
+
+
+def _place(out: Path, arm: Arm) -> Path:
+    return out / "arms" / arm.name
+
+
+def _play(
+    wanted: Sequence[Arm],
+    out: Path,
+    command: Sequence[str],
+    progress: Progress | None,
+    play_arm: Callable[[Arm, Recipe, Path, Parts, Progress], None],
+) -> None:
+    """Play arms one after another, with one policy and store as long as they share them."""
     open_stores = []
     lent = None
     try:
         for arm in wanted:
-            where, recipe = out / "arms" / arm.name, arm.recipe
+            where, recipe = _place(out, arm), arm.recipe
             if arm.how == "train":
                 recipe = retrain(recipe, out / "training" / arm.name, command, progress)
             # What arms share is stamped with the ablation's folder; each embedder has a store of its own.
@@ -107,7 +167,7 @@ def _play(wanted: Sequence[Arm], out: Path, command: Sequence[str], progress: Pr
                 if progress:
                     progress(done, planned, f"{name} {remark}".rstrip())
 
-            evaluate(recipe, where, command=command, progress=tell, parts=lent)
+            play_arm(arm, recipe, where, lent, tell)
     finally:
         for store in open_stores:
             store.close()

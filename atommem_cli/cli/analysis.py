@@ -21,11 +21,13 @@ from atommem_cli.cli.options import (
     RecipeName,
     Repeats,
     RunOut,
+    ShardOf,
     Speed,
     Spread,
     command,
     show,
     show_costs,
+    show_shares,
     tell_replaced,
 )
 
@@ -70,6 +72,7 @@ def ablate(
     repeats: Repeats = None,
     change: Changes = None,
     out: RunOut = None,
+    shard: ShardOf = None,
     plan: Planned = False,
     tokens_per_second: Speed = None,
     price: Price = None,
@@ -80,7 +83,9 @@ def ablate(
     from atommem_cli.ablation.variants import asked, remarks
     from atommem_cli.config import command_line
     from atommem_cli.reporting import publish
+    from atommem_cli.runs import shards
 
+    mine = shards.parse(shard) if shard else None
     given = {"task.limit": limit, "eval.repeats": repeats}
     given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
     chosen = command_line.meant(recipe, policy, given, change or [])
@@ -93,7 +98,7 @@ def ablate(
         terminal.say(remark)
     if plan:
         with terminal.patience("tasks cut") as tell:
-            costs = runner.plan(chosen, tell)
+            costs = runner.plan(chosen, tell, mine or shards.WHOLE)
         if chosen.ablate.how == "train":
             terminal.say(
                 "training is not in it; `atommem sft --plan` and `atommem grpo --plan` say what one arm's takes"
@@ -101,6 +106,11 @@ def ablate(
         show_costs([chosen], costs, "arm", tokens_per_second, price, as_json)
         return
     path = runner.run_path(chosen, out)
+    if mine:
+        with terminal.progress(f"episodes of shard {mine}") as tell:
+            shares = runner.play_shard(chosen, path, mine, command=sys.argv, progress=tell)
+        show_shares(shares, "arm", as_json)
+        raise typer.Exit(int(any(share.failed > chosen.eval.max_failed for _, share in shares)))
     with terminal.progress("episodes") as tell:
         runner.play(chosen, path, command=sys.argv, progress=tell)
     found = findings.worth(reader.read(path))

@@ -16,6 +16,7 @@ from atommem_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
     from atommem_cli.config.recipe import Recipe
+    from atommem_cli.running.evaluation import Share
     from atommem_cli.runs import tables
 
 ORDER = (
@@ -136,6 +137,14 @@ RunOut = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="First tasks only.")]
 Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Episodes per task.")]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only this share, from 1/N; the same command without it joins what N have played.",
+    ),
+]
 Planned = Annotated[bool, typer.Option("--plan", help="Say what it would cost; touch no model.")]
 
 
@@ -232,5 +241,22 @@ def show_costs(
     show(
         [drawn.costs(rows, what, drawn.Rates(speed, price))],
         [{what: name, **asdict(cost)} for name, cost in costs],
+        as_json,
+    )
+
+
+def show_shares(shares: Sequence[tuple[str, Share]], what: str, as_json: bool) -> None:
+    """Print how far a shard is, a row for each run that it has a share of."""
+    from dataclasses import asdict
+
+    from atommem_cli.runs import tables as drawn
+
+    rows = tuple(
+        (name, f"{share.evaluated:,} of {share.planned:,}", f"{share.failed:,}", share.folder) for name, share in shares
+    )
+    title = f"Shard {shares[0][1].shard}; the same command without --shard joins what the shards have played"
+    show(
+        [drawn.Table(title, (what, "episodes", "failed", "folder"), rows)],
+        [{what: name, **asdict(share)} for name, share in shares],
         as_json,
     )

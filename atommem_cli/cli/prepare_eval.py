@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,14 +22,20 @@ from atommem_cli.cli.options import (
     RecipeName,
     Repeats,
     RunOut,
+    ShardOf,
     Speed,
     command,
     show,
     show_costs,
+    show_shares,
     tell_replaced,
 )
 from atommem_cli.core import folders
 from atommem_cli.core.errors import AtommemError, UsageError
+
+if TYPE_CHECKING:
+    from atommem_cli.config.recipe import Recipe
+    from atommem_cli.runs.shards import Shard
 
 
 @command(
@@ -125,6 +132,7 @@ def evaluate(
     ladder: Annotated[
         bool, typer.Option("--ladder", help="Then ask again from other memories, from none to the gold facts.")
     ] = False,
+    shard: ShardOf = None,
     plan: Planned = False,
     tokens_per_second: Speed = None,
     price: Price = None,
@@ -134,16 +142,22 @@ def evaluate(
     from atommem_cli.config import command_line
     from atommem_cli.replay import ladder as ladders
     from atommem_cli.running import costing, evaluation
-    from atommem_cli.runs import provenance, replies, score_tables
+    from atommem_cli.runs import provenance, replies, score_tables, shards
     from atommem_cli.runs.reader import Run
 
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
     chosen = command_line.recipes_for(recipe, agent or [], policy, given, change or [])
+    mine = shards.parse(shard) if shard else None
+    if mine and ladder:
+        raise UsageError("--ladder: it is asked of the whole run, by the command that joins the shards")
     tell_replaced(recipe, chosen[0])
     if plan:
         with terminal.patience("tasks cut") as tell:
-            costs = costing.plans([(one.agent.name, one) for one in chosen], tell)
+            costs = costing.plans([(one.agent.name, one) for one in chosen], tell, mine or shards.WHOLE)
         show_costs(chosen, costs, "agent", tokens_per_second, price, as_json)
+        return
+    if mine:
+        _play_shards(chosen, out, mine, as_json)
         return
     results: list[dict[str, Any]] = []
     try:
@@ -165,6 +179,25 @@ def evaluate(
     shown += [table for result in results if "ladder" in result for table in ladders.tables(result["ladder"])]
     show(shown, results, as_json)
     raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))
+
+
+def _play_shards(chosen: Sequence[Recipe], out: Path | None, shard: Shard, as_json: bool) -> None:
+    from atommem_cli.running import evaluation
+    from atommem_cli.runs import shards
+
+    shares, good = [], True
+    for one in chosen:
+        path = evaluation.run_path(one, out, several=len(chosen) > 1)
+        folders.claim(path)
+        with terminal.progress(f"{one.agent.name} episodes of shard {shard}") as tell:
+            beside = [path, *shards.found(path)]
+            share = evaluation.play_shard(
+                one, shard.folder(path), shard, command=sys.argv, progress=tell, beside=beside
+            )
+        shares.append((one.agent.name, share))
+        good = good and share.failed <= one.eval.max_failed
+    show_shares(shares, "agent", as_json)
+    raise typer.Exit(int(not good))
 
 
 @command("check", "atommem check", "atommem check --recipe 8b")

@@ -12,8 +12,10 @@ from atommem_cli.core.safe_text import visible
 
 RUN = "run.json"
 """The mark of a run's folder, whichever command it is of."""
-_OURS = re.compile(r"\.lock|\.scratch|\..+\.draft")
-"""What a command that was killed before its first file may have left."""
+SHARDS = "shards"
+"""In a run's folder, the folders of the processes that play it together; see `runs.shards`."""
+_OURS = re.compile(rf"\.lock|\.scratch|\..+\.draft|{SHARDS}")
+"""What a command that was killed before its first file may have left, and what a run that is not joined consists of."""
 _APART = re.compile(r"[/\\\n\t]")
 LONGEST_NAME = 150
 """Bytes of a name that becomes part of a folder's."""
@@ -67,12 +69,18 @@ def insist_apart(folder: Path) -> None:
 
 
 def of_command(folder: Path) -> str | None:
-    """The command whose run a folder holds; None where it holds none."""
+    """The command whose run a folder holds, whole or as shards; None where it holds none."""
+    marks = folder / RUN, *shards_of(folder)
     try:
-        command = json.loads((folder / RUN).read_bytes())["command"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        command = json.loads(next(mark for mark in marks if mark.is_file()).read_bytes())["command"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, StopIteration):
         return None
     return command if isinstance(command, str) else None
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """The marks of the shards in a run's folder, by their names."""
+    return sorted(folder.glob(f"{SHARDS}/*/{RUN}"))
 
 
 def fault_of_name(name: str) -> str | None:

@@ -23,7 +23,7 @@ from atommem_cli.reporting import (
 from atommem_cli.reporting.episodes import EPISODES
 from atommem_cli.reporting.training_history import read_all
 from atommem_cli.reporting.training_summary import TrainingSummary
-from atommem_cli.runs import summary
+from atommem_cli.runs import shards, summary
 from atommem_cli.runs.names import labels
 from atommem_cli.runs.reader import EPISODES as LINES
 from atommem_cli.runs.reader import STEPS, Run, open_all
@@ -84,6 +84,7 @@ def report(
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder")
+        shards.insist_joined(folder)
         if not any((folder / name).is_file() for name in ("run.json", "metrics.jsonl")):
             raise UsageError(f"{folder}: neither a run of eval, nor a training, nor an ablation")
     commands = [_evaluation(folder) for folder in folders]

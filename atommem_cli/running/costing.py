@@ -25,6 +25,7 @@ from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import check_scorers, planned_tasks
 from atommem_cli.running.judge_pass import TOKENS, TRIES
 from atommem_cli.running.stubs import StubPolicy
+from atommem_cli.runs.shards import WHOLE, Shard
 from atommem_cli.runs.tables import Cost
 from atommem_cli.scoring.llm_judge import NAME, judge_messages
 
@@ -42,11 +43,14 @@ def plan(recipe: Recipe) -> Cost:
     return plans([("", recipe)])[0][1]
 
 
-def plans(named: Sequence[tuple[str, Recipe]], progress: Progress | None = None) -> list[tuple[str, Cost]]:
+def plans(
+    named: Sequence[tuple[str, Recipe]], progress: Progress | None = None, shard: Shard = WHOLE
+) -> list[tuple[str, Cost]]:
     """What several evaluations would take; each way to cut the tasks is counted once.
 
     Args:
         progress: called with tasks done, planned, and a remark.
+        shard: whose share of each is meant.
 
     Raises:
         SourceError, MissingExtra: as `plan`.
@@ -56,7 +60,7 @@ def plans(named: Sequence[tuple[str, Recipe]], progress: Progress | None = None)
     for _, recipe in named:
         check_scorers(recipe, recipe.eval.scorers)
         counted.setdefault(_cut(recipe), _Counts(recipe))
-    _count(list(counted.values()), progress)
+    _count(list(counted.values()), progress, shard)
     found = []
     for name, recipe in named:
         counts, key = counted[_cut(recipe)], f"{_cut(recipe)} {recipe.agent!r} {recipe.memory.untold}"
@@ -97,7 +101,7 @@ def _whose(recipe: Recipe) -> str:
     return f"{recipe.task!r} {recipe.policy!r}"
 
 
-def _count(every: Sequence[_Counts], progress: Progress | None) -> None:
+def _count(every: Sequence[_Counts], progress: Progress | None, shard: Shard) -> None:
     """Cut every task, each text only once into tokens."""
     alike: dict[str, list[_Counts]] = {}
     for one in every:
@@ -105,19 +109,21 @@ def _count(every: Sequence[_Counts], progress: Progress | None) -> None:
     for group in alike.values():
         recipe = group[0].recipe
         verify(Path(recipe.task.folder) / recipe.task.split)  # before anything loads
-        tasks = planned_tasks(recipe)
+        tasks = shard.deal(planned_tasks(recipe))
         inner = recipe.tokenizer()
         tokenizer = _Once(inner, inner.name)
+        for one in group:
+            one.tokenizer = tokenizer
+        planned = recipe.task.limit and shard.share(recipe.task.limit)
         for number, task in enumerate(tasks, start=1):
             for one in group:
-                one.tokenizer = tokenizer
                 chunks, cut = chunks_of(one.recipe.chunk, task.documents, tokenizer)
                 one.sizes.append((len(chunks), sum(chunk.tokens for chunk in chunks), len(task.questions)))
                 one.asked += [(question.text, question.answers) for question in task.questions]
                 if len(one.first) < PLAYED:
                     one.first.append((task, chunks, cut))
             if progress:
-                progress(number, recipe.task.limit or number, "")
+                progress(number, planned or number, "")
 
 
 @dataclass(slots=True)

@@ -1,8 +1,10 @@
-"""Evaluation: play every planned episode, score it, write it down, sum it up."""
+"""Evaluation: play every planned episode, or a share of them, score it, write it down, sum it up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from atommem_cli.data.preparation import read_tasks, verify
 from atommem_cli.running import judge_pass
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.session import session
-from atommem_cli.runs import identity, score_tables, summary
+from atommem_cli.runs import identity, score_tables, shards, summary
 from atommem_cli.runs.labels import telling
-from atommem_cli.runs.writer import RunFolder, latest
+from atommem_cli.runs.shards import Shard
+from atommem_cli.runs.writer import Folder, RunFolder, latest
 from atommem_cli.scoring import llm_judge, metrics
 
 
@@ -59,52 +62,124 @@ def evaluate(
     command: Sequence[str] = (),
     progress: Progress | None = None,
     parts: Parts | None = None,
+    joined: Sequence[Path] | None = None,
 ) -> dict[str, Any]:
-    """Play, score and sum up; continues a run that was begun in the same folder.
+    """Play, score and sum up; continues a run that was begun in the same folder, and joins its shards.
 
     Args:
         out: the run folder.
         command: the command line, for the record.
         parts: what the recipe names, where it is there already; left open.
+        joined: folders of its shards, which nobody plays any more; None is those in it.
 
     Returns:
         The content of `summary.json` (see `summary.summarize`).
 
     Raises:
-        UsageError: unknown scorer, tasks missing, or a folder of another run.
+        UsageError: unknown scorer, tasks missing, a folder of another run, or a shard that is still played.
         BackendError: something outside failed; what had finished is saved.
         Interrupted: the user stopped it; likewise.
     """
+    given = shards.found(out) if joined is None else [part for part in joined if (part / folders.RUN).is_file()]
+    if joined is None:
+        shards.insist_stopped(given)
+    with _ready(recipe, out, parts) as (playing, known):
+        shards.insist_same(given, known)
+        before = _taken(out, known, recipe, given) if given else {}
+        with RunFolder(out, known, recipe.dump()) as run:
+            run.changed = {**before, **run.changed}
+            with session(run, playing, command) as clock:
+                tasks = planned_tasks(recipe)
+                questions = _play(run, playing, tasks, known["scorers"], known["episodes"], clock, progress)
+                if "judge" in known["scorers"]:
+                    judge_pass.judge(recipe, out, latest(run.episodes.read()), questions.__getitem__)
+        return sum_up(out, questions)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How far a shard is."""
+
+    shard: str
+    """Which one of how many, as 1/4."""
+    folder: str
+    planned: int
+    """Episodes of this shard."""
+    evaluated: int
+    failed: int
+    """Of these; the same command tries them again."""
+
+
+def play_shard(
+    recipe: Recipe,
+    out: Path,
+    shard: Shard,
+    *,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+    parts: Parts | None = None,
+    beside: Sequence[Path] = (),
+) -> Share:
+    """Play and score one share of an evaluation, without its judge; `evaluate` joins it to the others.
+
+    Args:
+        out: the shard's own folder, see `Shard.folder`.
+        command, progress, parts: as `evaluate`.
+        beside: folders of the run and of its other shards.
+
+    Raises:
+        AtommemError: as `evaluate`.
+    """
+    with _ready(recipe, out, parts) as (playing, known):
+        shards.insist_same(beside, known)
+        planned = shard.share(known["episodes"] // recipe.eval.repeats) * recipe.eval.repeats
+        with (
+            RunFolder(out, {**known, shards.KEY: str(shard)}, recipe.dump()) as run,
+            session(run, playing, command) as clock,
+        ):
+            tasks = shard.deal(planned_tasks(recipe))
+            _play(run, playing, tasks, known["scorers"], planned, clock, progress)
+            lines = latest(run.episodes.read())
+    failed = sum(line["stop"] == StopReason.ERROR for line in lines)
+    return Share(str(shard), str(out), planned, len(lines), failed)
+
+
+@contextmanager
+def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Parts, dict[str, Any]]]:
+    """The parts that play, and what the run is."""
     manifest = verify(Path(recipe.task.folder) / recipe.task.split)
     scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
     check_scorers(recipe, scorers)
     folders.claim(out)
-    given, parts = parts, parts or assemble(recipe, out)
+    parts = given or assemble(recipe, out)
     try:
-        planned = identity.planned(recipe, manifest)
-        known = {
-            "command": "eval",
-            "recipe": recipe.content,
-            "tasks": manifest.sha256,
-            "episodes": planned,
-            "scorers": scorers,
-            identity.SOURCES: identity.sources(recipe),
-            "agent": parts.agent.describe(),
-            "policy": parts.policy.describe(),
-            "embedder": parts.vectors.describe(),
-            **({"judge": llm_judge.prompt_digest()} if "judge" in scorers else {}),
-        }
-        with RunFolder(out, known, recipe.dump()) as run, session(run, parts, command) as clock:
-            questions = _play(run, parts, scorers, planned, clock, progress)
-            if "judge" in scorers:
-                judge_pass.judge(recipe, out, latest(run.episodes.read()), questions.__getitem__)
-        result = sum_up(out, questions)
+        yield (
+            parts,
+            {
+                "command": "eval",
+                "recipe": recipe.content,
+                "tasks": manifest.sha256,
+                "episodes": identity.planned(recipe, manifest),
+                "scorers": scorers,
+                identity.SOURCES: identity.sources(recipe),
+                "agent": parts.agent.describe(),
+                "policy": parts.policy.describe(),
+                "embedder": parts.vectors.describe(),
+                **({"judge": llm_judge.prompt_digest()} if "judge" in scorers else {}),
+            },
+        )
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; what had finished is in {out}: the same command goes on from there") from None
     finally:
         if given is None:
             parts.close()
-    return result
+
+
+def _taken(out: Path, known: Mapping[str, Any], recipe: Recipe, given: Sequence[Path]) -> dict[str, list[Any]]:
+    """Take over what shards have; what has changed of what may, since the run was last begun."""
+    with Folder(out, known, recipe.dump()) as run:
+        shards.take_over(run, given)
+        return run.changed
 
 
 def sum_up(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[str, Any]:
@@ -118,16 +193,17 @@ def sum_up(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[st
 def _play(
     run: RunFolder,
     parts: Parts,
+    tasks: Iterable[Task],
     scorers: Sequence[str],
     planned: int,
     clock: Clock,
     progress: Progress | None,
 ) -> dict[str, tuple[Question, ...]]:
-    """Play and score what is not finished yet; the questions of every task, by the task's name."""
+    """Play and score what is not finished yet; the questions of each, by the task's name."""
     questions: dict[str, tuple[Question, ...]] = {}
 
     def drawn() -> Iterator[Task]:
-        for task in planned_tasks(parts.recipe):
+        for task in tasks:
             questions[task.id] = task.questions  # the documents need not stay in memory
             yield task
 

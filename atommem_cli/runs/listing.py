@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.files import read_json, whole_lines
-from atommem_cli.core.folders import RUN
+from atommem_cli.core.folders import RUN, SHARDS, shards_of
 from atommem_cli.runs import judges
 from atommem_cli.runs.labels import judge_label, label
 from atommem_cli.runs.tables import Table, percent
 from atommem_cli.scoring import llm_judge
 
-_INSIDE = frozenset({"arms", "checkpoints", "model", "rollouts"})
+_INSIDE = frozenset({"arms", "checkpoints", "model", "rollouts", SHARDS})
 """Folders of a run that hold no runs of their own, or very many."""
 
 
@@ -86,13 +86,16 @@ def _scored(one: Listed) -> str:
 
 def _folders(folder: Path) -> Iterator[Path]:
     for place, inside, files in os.walk(folder):
-        if RUN in files:
+        run = RUN in files or (SHARDS in inside and bool(shards_of(Path(place))))
+        if run:
             yield Path(place)
-        inside[:] = sorted(set(inside) - _INSIDE) if RUN in files else sorted(inside)
+        inside[:] = sorted(set(inside) - _INSIDE) if run else sorted(inside)
 
 
 def _listed(path: Path) -> Listed:
     try:
+        if not (path / RUN).is_file():
+            return _spread(path)
         identity = read_json(path / RUN)
         result = read_json(path / "summary.json") if (path / "summary.json").is_file() else {}
         return _read(path, identity, result)
@@ -102,6 +105,19 @@ def _listed(path: Path) -> Listed:
         wrong = f"{path}: its files are not those of a run"
     state = f"damaged: {wrong.removeprefix(f'{path}').lstrip(':/ ')}"
     return Listed(str(path), "", "", "", "", "", None, "", None, state, "")
+
+
+def _spread(path: Path) -> Listed:
+    """A run of which there are shards alone."""
+    parts = [mark.parent for mark in shards_of(path)]
+    identity = read_json(parts[0] / RUN)
+    state = "in shards, not joined"
+    if identity["command"] == "eval":
+        done = sum(_lines(part / "episodes.jsonl") for part in parts)
+        state = f"{done:,} of {int(identity['episodes']):,} episodes {state}"
+    return replace(
+        _read(parts[0], identity, {}), folder=str(path), state=state, date=max(_date(part) for part in parts)
+    )
 
 
 def _read(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) -> Listed:

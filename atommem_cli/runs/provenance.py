@@ -54,6 +54,8 @@ def told(folder: Path, episodes: int, failed: int = 0) -> str:
     elif ends and ends[-1].get("episodes") == 0 and begin.get("store"):
         since = f" (since {busy[-1]})" if busy else ""
         said = f"nothing to play: all {episodes:,} episodes are here{since}"
+    if len(lines) > 2 and "shard" in lines[-3] and (own := lines[-1].get("episodes")):
+        said += f"; its shards lacked {own:,} of {episodes:,} episodes: they were played by this command"
     if again := begin.get("played_again"):
         said += f"; steps of {len(again):,} finished episodes were missing: they were played again"
     if changed := begin.get("changed"):

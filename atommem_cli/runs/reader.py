@@ -17,7 +17,7 @@ from atommem_cli.core.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Chunk, StopReason, Task
 from atommem_cli.data.files import TaskFile, verify
-from atommem_cli.runs import judges
+from atommem_cli.runs import judges, shards
 from atommem_cli.runs.chunk_bounds import Cuts
 from atommem_cli.runs.journals import EPISODES, STEPS, VERDICTS, Fault, Line, Offsets, incomplete, offsets, shaped
 from atommem_cli.runs.writer import SCHEMA, latest
@@ -35,9 +35,10 @@ class Run:
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            UsageError: it is no folder of `atommem eval`, or of another schema version.
+            UsageError: it is no folder of `atommem eval`, holds shards alone, or is of another schema version.
             SourceError: a file in it is damaged.
         """
+        shards.insist_joined(path)
         for name in ("run.json", "recipe.yaml", EPISODES, STEPS):
             if not (path / name).is_file():
                 raise UsageError(f"{path}: not the folder of an `atommem eval` run (it has no {name})")
