@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from atommem_cli.config.schema import Section
     from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
     from atommem_cli.core.chunking import WordTokenizer
-    from atommem_cli.core.episode import Agent, Call, Episode, Policy, apply, ask
+    from atommem_cli.core.episode import Agent, Call, Episode, Policy, apply, ask, embed
     from atommem_cli.core.errors import AtommemError, BackendError, UsageError
-    from atommem_cli.core.memory import Embedder, Store
+    from atommem_cli.core.memory import Embedder, Store, Text
     from atommem_cli.core.types import (
+        CONTEXT_OPS,
+        MEMORY_OPS,
         Answer,
         Document,
         MemoryEntry,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from atommem_cli.runs.reader import Run
 
 __all__ = [
+    "CONTEXT_OPS",
+    "MEMORY_OPS",
     "Agent",
     "AgentOptions",
     "Answer",
@@ -67,12 +71,14 @@ __all__ = [
     "Store",
     "Support",
     "Task",
+    "Text",
     "Trajectory",
     "UsageError",
     "WordTokenizer",
     "apply",
     "ask",
     "compare_runs",
+    "embed",
     "evaluate",
     "load_recipe",
     "prepare",
@@ -89,6 +95,7 @@ _WHERE = {
     "Policy": ("atommem_cli.core.episode", "Policy"),
     "apply": ("atommem_cli.core.episode", "apply"),
     "ask": ("atommem_cli.core.episode", "ask"),
+    "embed": ("atommem_cli.core.episode", "embed"),
     "AtommemError": ("atommem_cli.core.errors", "AtommemError"),
     "BackendError": ("atommem_cli.core.errors", "BackendError"),
     "UsageError": ("atommem_cli.core.errors", "UsageError"),
@@ -97,12 +104,15 @@ _WHERE = {
     "Run": ("atommem_cli.runs.reader", "Run"),
     "Embedder": ("atommem_cli.core.memory", "Embedder"),
     "Store": ("atommem_cli.core.memory", "Store"),
+    "Text": ("atommem_cli.core.memory", "Text"),
     "prepare": ("atommem_cli.data.preparation", "prepare"),
     "load_recipe": ("atommem_cli.config.recipe", "load"),
     "Section": ("atommem_cli.config.schema", "Section"),
     "SourcePlan": ("atommem_cli.data.files", "Plan"),
     "SourceRequest": ("atommem_cli.data.files", "Request"),
     "WordTokenizer": ("atommem_cli.core.chunking", "WordTokenizer"),
+    "CONTEXT_OPS": ("atommem_cli.core.types", "CONTEXT_OPS"),
+    "MEMORY_OPS": ("atommem_cli.core.types", "MEMORY_OPS"),
     "Answer": ("atommem_cli.core.types", "Answer"),
     "Document": ("atommem_cli.core.types", "Document"),
     "Expects": ("atommem_cli.core.calls", "Expects"),

@@ -31,6 +31,8 @@ class Speaker:
     spare_calls = 0
     operations: tuple[OpKind, ...] = ()
     shows = Shows.CHUNKS
+    embeds = False
+    helpers: tuple[str, ...] = ()
 
     def __init__(self, options: Options) -> None:
         self.dialect = dialect.load(options.dialect)

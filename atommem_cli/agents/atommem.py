@@ -19,7 +19,7 @@ from atommem_cli.agents import _steps
 from atommem_cli.agents._steps import Speaker
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode, Play, apply, ask
-from atommem_cli.core.types import Answer, Chunk, OpKind, OpResult, Outcome
+from atommem_cli.core.types import MEMORY_OPS, Answer, Chunk, OpKind, OpResult, Outcome
 
 __all__ = ["Options", "build"]
 
@@ -49,7 +49,7 @@ class AtomMem(Speaker):
     name = "atommem"
     calls_per_chunk = 1
     reads_again = True
-    operations = tuple(OpKind)
+    operations = MEMORY_OPS
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

@@ -18,7 +18,24 @@ ROOMS = {
     ("embedder",): "embedders",
     ("eval", "judge"): "policies",
 }
-"""The sections that name a plug-in, and its room."""
+"""The sections that name a plug-in, and its room; those of `helpers` come on top (`room_of`)."""
+
+
+def room_of(path: tuple[str, ...]) -> str | None:
+    """The room of the plug-in that a section names; None where it names none."""
+    if len(path) == 2 and path[0] == "helpers":
+        return ROOMS["policy",]
+    return ROOMS.get(path)
+
+
+def plugin_sections(content: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
+    """Path, room and content of every section of a recipe that names a plug-in."""
+    for path in [*ROOMS, *(("helpers", name) for name in content.get("helpers", {}))]:
+        section: Any = content
+        for key in path:
+            section = section[key]
+        if section is not None:
+            yield path, ROOMS["policy",] if path[0] == "helpers" else ROOMS[path], section
 
 
 class Overrides:
@@ -50,13 +67,14 @@ class Overrides:
             if not isinstance(inner, dict):
                 raise RecipeError(f"--set {change}: {part} has no keys of its own")
             section = inner
-        if path[-1] == "name" and path[:-1] in ROOMS and value != section.get("name"):
-            self._rename(section, path[:-1], value)
+        room = room_of(path[:-1]) if path[-1] == "name" else None
+        if room is not None and value != section.get("name"):
+            self._rename(section, path[:-1], room, value)
         section[path[-1]] = value
         self._set[path] = change
 
-    def _rename(self, section: dict[str, Any], where: tuple[str, ...], name: Any) -> None:
-        known = plugins.keys(ROOMS[where], name) if isinstance(name, str) else ()
+    def _rename(self, section: dict[str, Any], where: tuple[str, ...], room: str, name: Any) -> None:
+        known = plugins.keys(room, name) if isinstance(name, str) else ()
         for key in [key for key in section if key not in known]:
             if not any(path[: len(where) + 1] == (*where, key) for path in self._set):
                 del section[key]

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, overload
 
 import yaml
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from atommem_cli.config import plugins
 from atommem_cli.config.modules import AgentModule, EmbedderModule, PolicyModule, StoreModule
-from atommem_cli.config.overrides import ROOMS, Overrides
+from atommem_cli.config.overrides import ROOMS, Overrides, plugin_sections
 from atommem_cli.config.schema import (
     TRAINERS_OPERATIONAL,
     AblateSection,
@@ -35,6 +36,7 @@ from atommem_cli.config.schema import (
 )
 from atommem_cli.config.validation import checked
 from atommem_cli.core import folders
+from atommem_cli.core.calls import POLICY
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.errors import RecipeError, UsageError, did_you_mean
 from atommem_cli.core.yaml_file import read_yaml
@@ -47,6 +49,12 @@ def _of_a_folder(name: str) -> str:
     if fault := folders.fault_of_name(name):
         raise ValueError(fault)
     return name
+
+
+def _of_helpers(helpers: dict[str, Plugin]) -> dict[str, Plugin]:
+    if wrong := [name for name in helpers if name == POLICY or not re.fullmatch("[a-z][a-z0-9_-]*", name)]:
+        raise ValueError(f"{wrong[0]!r} cannot name a helper: small letters, digits, - and _, and not {POLICY}")
+    return helpers
 
 
 class Recipe(Section):
@@ -65,6 +73,9 @@ class Recipe(Section):
     """Who reads and answers: `atommem options agents`."""
     policy: Plugin
     """The model: `atommem options policies`."""
+    helpers: Annotated[dict[str, Plugin], AfterValidator(_of_helpers)] = Field({}, exclude_if=lambda value: not value)
+    """Further models that an agent asks, by the names under which it does: `atommem options policies`. What they are
+    shown and write counts in the budget."""
     store: Plugin = Plugin(name="chroma")
     """Where entries lie: `atommem options stores`."""
     embedder: Plugin
@@ -81,13 +92,9 @@ class Recipe(Section):
         del content["name"], content["eval"]["max_failed"], content["sft"], content["grpo"], content["ablate"]
         if not content["memory"]["drop"]:
             del content["memory"]["how"]  # then it means nothing
-        for (*path, last), room in ROOMS.items():
-            section = content
-            for key in path:
-                section = section[key]
-            if section[last] is not None:
-                for key in plugins.operational(plugins.load(room, section[last]["name"]).Options):
-                    section[last].pop(key, None)
+        for _, room, section in plugin_sections(content):
+            for key in plugins.operational(plugins.load(room, section["name"]).Options):
+                section.pop(key, None)
         return content
 
     @property
@@ -118,8 +125,7 @@ class Recipe(Section):
         Raises:
             UsageError, MissingExtra, BackendError: it cannot be; one sentence.
         """
-        module, options = self.plugin(section)
-        return module.build(options)
+        return build(ROOMS[section,], getattr(self, section))
 
     @overload
     def plugin(self, section: Literal["agent"]) -> tuple[AgentModule, Any]: ...
@@ -194,13 +200,8 @@ def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> 
     overrides.insist_plain()
     recipe = checked(Recipe, content, overrides, (), "")
     filled = recipe.model_dump(mode="json")
-    for where, room in ROOMS.items():
-        *path, last = where
-        section = filled
-        for key in path:
-            section = section[key]
-        if section[last] is not None:
-            section[last] = _filled(room, section[last], overrides, where)
+    for where, room, section in plugin_sections(filled):
+        section.update(_filled(room, section, overrides, where))
     return Recipe.model_validate(filled)
 
 
@@ -208,6 +209,16 @@ def plugin(room: str, section: Plugin) -> tuple[ModuleType, Any]:
     """The module that a section names, and its checked options."""
     module = plugins.load(room, section.name)
     return module, module.Options.model_validate(section.model_extra or {})
+
+
+def build(room: str, section: Plugin) -> Any:
+    """What a section names, made.
+
+    Raises:
+        UsageError, MissingExtra, BackendError: it cannot be; one sentence.
+    """
+    module, options = plugin(room, section)
+    return module.build(options)
 
 
 def assignments(changes: Sequence[str]) -> dict[str, Any]:

@@ -36,18 +36,25 @@ class Expects(StrEnum):
     """The answer to the one question that is shown."""
 
 
+POLICY = "policy"
+"""The model that is measured or trained, among those that an agent may ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One chat message."""
 
     role: str
-    """"system" or "user"."""
+    """"system", "user", "assistant", or what else the chat template knows."""
     content: str
+    tokens: tuple[int, ...] = ()
+    """Of an earlier reply, where they are known: the token ids that were sampled, the end of the turn included. A
+    model in this process is shown these very ids, whatever the text would be encoded as."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One model call as the agent wants it: there is no dialogue history, the messages are all."""
+    """One model call as the agent wants it: the messages are all that the policy sees."""
 
     messages: tuple[Message, ...]
     max_new_tokens: int
@@ -58,6 +65,10 @@ class Observation:
     """Index of the question that is asked; None while reading."""
     reads_left: int = 0
     """How many more consecutive replies may only read before the agent moves on."""
+    keep_tokens: bool = False
+    """The reply becomes part of later prompts: its token ids come back with it and are journaled."""
+    trained: bool = True
+    """Whether the policy learns from its reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +82,8 @@ class Generation:
     prompt_ids: tuple[int, ...] = ()
     """Token ids of the prompt; only where a trainer asked for them."""
     token_ids: tuple[int, ...] = ()
-    """Token ids of the reply, end-of-turn token included; likewise."""
+    """Token ids of the reply, end-of-turn token included; likewise, and where `Observation.keep_tokens` says so."""
     logprobs: tuple[float, ...] = ()
-    """Natural log-probability of each reply token under the sampling distribution; likewise."""
+    """Natural log-probability of each reply token under the sampling distribution; only where a trainer asked."""
     error: str = ""
     """One sentence, where `finish` is in `UNANSWERED` or OTHER, or where the reply was longer than its limit."""

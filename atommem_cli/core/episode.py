@@ -1,21 +1,28 @@
 """One episode, and the contracts of agents and policies.
 
-An agent is a generator over one episode: it yields what it wants (`Ask` the policy, `Apply` memory
-operations), receives what came back, and hands in its answers with `episode.give`. It never blocks and
-never sees another episode, so the driver in `running/rollout.py` can play hundreds at once.
+An agent is a generator over one episode: it yields what it wants (`Ask` a model, `Apply` operations, `Embed` texts),
+receives what came back, and hands in its answers with `episode.give`. It never blocks and never sees another episode,
+so the driver in `running/rollout.py` can play hundreds at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from atommem_cli.core.calls import Expects, Generation, Observation
+from atommem_cli.core.calls import POLICY, Expects, Generation, Observation
 from atommem_cli.core.chunking import Tokenizer
-from atommem_cli.core.memory import Memory
+from atommem_cli.core.context import Context
+from atommem_cli.core.memory import Memory, Text
 from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import Answer, Chunk, MemoryOp, OpKind, OpResult, Shows, Task
+from atommem_cli.core.types import CONTEXT_OPS, Answer, Chunk, MemoryOp, OpKind, OpResult, Shows, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from atommem_cli.core.memory import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,8 @@ class Ask:
     """Request: one model call. Sends back a `Generation`."""
 
     observation: Observation
+    to: str = POLICY
+    """The policy, or a name of the recipe's `helpers` that the agent declares; either's use counts in the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,17 @@ class Apply:
     ops: tuple[MemoryOp, ...]
 
 
-Request = Ask | Apply
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Request: vectors of texts, for the agent's own use. Sends back an array of shape (len(texts), D), unit length.
+
+    Settled in one batch with the operations of all waiting episodes.
+    """
+
+    texts: tuple[Text, ...]
+
+
+Request = Ask | Apply | Embed
 Play = Generator[Request, Any, None]
 
 
@@ -75,6 +94,8 @@ class Episode:
         self.task = task
         self.chunks = chunks
         self.memory = memory
+        self.context = Context(memory.dropped)
+        """For agents whose prompts grow; empty where none is kept."""
         self.agent = agent
         self.tokenizer = tokenizer
         self.limits = limits
@@ -89,6 +110,16 @@ class Episode:
     def give(self, question: int, answer: Answer) -> None:
         """Hand in the answer to question `question` (index); the last one counts."""
         self.answers[question] = answer
+
+    def apply(self, ops: Sequence[MemoryOp], vectors: Mapping[Text, Vector]) -> tuple[OpResult, ...]:
+        """Run the operations of one reply on memory and context, in order of appearance.
+
+        Args:
+            vectors: of `memory.texts(ops)`.
+        """
+        edits = iter(self.context.apply([op for op in ops if op.kind in CONTEXT_OPS]))
+        results = iter(self.memory.apply([op for op in ops if op.kind not in CONTEXT_OPS], vectors))
+        return tuple(next(edits if op.kind in CONTEXT_OPS else results) for op in ops)
 
 
 class Agent(Protocol):
@@ -106,6 +137,10 @@ class Agent(Protocol):
     """The operations that it may run, its own and those that it takes from replies."""
     shows: Shows
     """What its prompts show of the documents; read with `shows_of`."""
+    embeds: bool
+    """Whether it yields `Embed`; a replay then needs the run's embedder."""
+    helpers: tuple[str, ...]
+    """The models beside the policy that it asks, as the recipe's `helpers` must name them."""
 
     def play(self, episode: Episode) -> Play:
         """Play the episode to its end."""
@@ -180,10 +215,16 @@ class ServerPolicy(Protocol):
         """What a run records about it; never a key."""
 
 
-def ask(observation: Observation) -> Generator[Request, Any, Generation]:
+def ask(observation: Observation, to: str = POLICY) -> Generator[Request, Any, Generation]:
     """`reply = yield from ask(observation)`"""
-    generation: Generation = yield Ask(observation)
+    generation: Generation = yield Ask(observation, to)
     return generation
+
+
+def embed(texts: Sequence[Text]) -> Generator[Request, Any, NDArray[np.float32]]:
+    """`vectors = yield from embed(texts)`, of shape (len(texts), D)."""
+    vectors: NDArray[np.float32] = yield Embed(tuple(texts))
+    return vectors
 
 
 def apply(ops: Sequence[MemoryOp]) -> Generator[Request, Any, tuple[OpResult, ...]]:

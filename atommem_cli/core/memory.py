@@ -199,6 +199,11 @@ class Memory:
             results.append(OpResult(op, outcome, entry, before, after))
         return tuple(results)
 
+    def take_pending(self) -> list[Change]:
+        """The store's share of what was applied and not taken yet."""
+        pending, self.pending = self.pending, []
+        return pending
+
     def _judge(self, op: MemoryOp, text: str, touched: set[int]) -> tuple[Outcome, int | None]:
         """What becomes of an operation, and the entry it is about. `touched`: those that this reply has changed."""
         if op.kind in self.dropped:
@@ -221,6 +226,8 @@ class Memory:
                 return Outcome.OK, self._created + 1
             case OpKind.UPDATE | OpKind.DELETE:
                 return self._address(op, text, touched)
+            case _:
+                raise ValueError(f"{op.kind} is no operation on a memory")
 
     def _address(self, op: MemoryOp, text: str, touched: set[int]) -> tuple[Outcome, int | None]:
         if op.target is None or not 1 <= op.target <= len(self.shown):

@@ -10,20 +10,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from atommem_cli.core.calls import Generation, Observation
+from atommem_cli.core.calls import POLICY, Generation, Message, Observation
 
 Progress = Callable[[int, int, str], None]
 """Called with how much is done, how much is planned, and a remark; what is counted, its caller says."""
 
 
 class OpKind(StrEnum):
-    """The atomic memory operations (AtomMem v3, Table 5)."""
+    """Operations on the memory (AtomMem v3, Table 5), and on the context (AgeMem, arXiv 2601.01885)."""
 
     CREATE = "create"
     READ = "read"
     UPDATE = "update"
     DELETE = "delete"
     SCRATCHPAD = "scratchpad"
+    SUMMARIZE = "summarize"
+    """A message in place of several of the context."""
+    FILTER = "filter"
+    """Messages of the context go."""
+
+
+CONTEXT_OPS = (OpKind.SUMMARIZE, OpKind.FILTER)
+MEMORY_OPS = tuple(kind for kind in OpKind if kind not in CONTEXT_OPS)
 
 
 class Outcome(StrEnum):
@@ -152,6 +160,9 @@ class Chunk:
 
 # --- memory ----------------------------------------------------------------------------------------
 
+Meta = tuple[tuple[str, str], ...]
+"""Values by key, in the order in which they were given; every key once."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryOp:
@@ -161,9 +172,14 @@ class MemoryOp:
     text: str = ""
     """New text (create, update, scratchpad) or the query (read)."""
     target: int | None = None
-    """Update and Delete: the number of the shown entry, counted from 1 as the prompt shows it."""
+    """Update and Delete: the number of the shown entry, counted from 1 as the prompt shows it; or the entry's id, where
+    the agent addresses what was ever shown (`memory.Addressing`)."""
     defect: Outcome | None = None
     """MALFORMED or UNCLOSED where the tags could not be read; then `text` is the raw payload."""
+    targets: tuple[int, ...] = ()
+    """Summarize and Filter: ids of the messages of the context that go."""
+    meta: Meta = ()
+    """Create and Update: metadata of the entry. Else: further arguments, as the policy wrote them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,8 @@ class MemoryEntry:
     id: int
     """Counts creations within the episode from 1; never reused."""
     text: str
+    meta: Meta = ()
+    """What an agent keeps with it: keywords, links, an importance, a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +200,10 @@ class OpResult:
     op: MemoryOp
     outcome: Outcome
     entry: int | None
-    """Id of the entry that was created, changed or deleted, or None."""
+    """Id of the entry that was created, changed or deleted, or of the message that sums others up; or None."""
     before: str
-    """Digest of the memory before the operation (hexadecimal, see `memory.Memory.digest`)."""
+    """Digest of the memory before the operation (hexadecimal, see `memory.Memory.digest`); of the context, for an
+    operation on it."""
     after: str
     """Digest after it; equal to `before` unless the outcome is OK."""
 
@@ -205,6 +224,10 @@ class Transition:
     """Entries in the store after the step."""
     seconds: float = 0.0
     """Wall time of the model call (the whole batch's, for a local policy)."""
+    to: str = POLICY
+    """Which model was asked: the policy, or a name of the recipe's `helpers`."""
+    context: tuple[tuple[int, Message], ...] = ()
+    """Messages of the episode's context that the prompt shows for the first time, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +284,5 @@ class Trajectory:
     """Digest of the memory at the end."""
     opening: tuple[OpResult, ...] = ()
     """What became of the operations that the agent ran before its first call."""
+    context: str = ""
+    """Digest of the context at the end; empty where there is none."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_
 from atommem_cli.config import plugins
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.safe_text import visible
-from atommem_cli.core.types import OpKind
+from atommem_cli.core.types import MEMORY_OPS, OpKind
 from atommem_cli.core.yaml_file import read_yaml
 
 FIELDS = frozenset(
@@ -38,7 +38,7 @@ class Wording(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tags: dict[str, str]
-    """Tag per OpKind, and `answer`."""
+    """Tag per kind of operation on the memory, and `answer`."""
     boxed: bool
     r"""Whether the answer stands in \boxed{} inside its tags."""
     memory: str
@@ -73,7 +73,7 @@ class Wording(BaseModel):
         Raises:
             ValueError: begins with the key.
         """
-        wanted = {*OpKind, "answer"}
+        wanted = {*MEMORY_OPS, "answer"}
         if odd := sorted(wanted ^ self.tags.keys()):
             raise ValueError(f"tags: one for each of {', '.join(sorted(wanted))}, and no other (see {odd[0]})")
         for key, tag in self.tags.items():

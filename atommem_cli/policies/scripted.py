@@ -19,7 +19,7 @@ from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call, Episode
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.types import MemoryOp, OpKind
+from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind
 from atommem_cli.policies._oracle import Oracle, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 
@@ -127,7 +127,7 @@ def _random(episode: Episode, observation: Observation, dice: random.Random) -> 
         return episode.agent.write(Expects.ANSWER, [], phrase())
     ops = []
     for _ in range(dice.randint(0, 4)):
-        kind = dice.choice(list(OpKind))
+        kind = dice.choice(MEMORY_OPS)
         addressed = kind in (OpKind.UPDATE, OpKind.DELETE)
         text = "" if kind is OpKind.DELETE else phrase()
         ops.append(MemoryOp(kind, text, dice.randint(1, 6) if addressed else None))

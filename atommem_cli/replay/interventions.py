@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atommem_cli.core.calls import Expects, Generation, Observation
-from atommem_cli.core.episode import Agent, Apply, Ask, Call, Episode, Play, Policy, Request, shows_of
+from atommem_cli.core.episode import Agent, Apply, Ask, Call, Embed, Episode, Play, Policy, Request, shows_of
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.types import Chunk, MemoryOp, OpKind, OpResult, Task
 from atommem_cli.running.build import Parts
@@ -104,6 +104,8 @@ class Edited:
         self.reads_again = inner.reads_again
         self.operations = inner.operations
         self.shows = shows_of(inner)
+        self.embeds = getattr(inner, "embeds", False)
+        self.helpers = getattr(inner, "helpers", ())
         self._inner = inner
         self._edit = edit
 
@@ -119,7 +121,7 @@ class Edited:
     def play(self, episode: Episode) -> Play:
         play = self._inner.play(episode)
         step, number = -1, 0
-        sent: Generation | tuple[OpResult, ...] | None = None
+        sent: object = None
         while True:
             if sent is None or isinstance(sent, Generation):  # a step begins: the agent has not seen the reply yet
                 yield from self._alone(step)
@@ -136,6 +138,9 @@ class Edited:
             if isinstance(request, Ask):
                 sent = yield request
                 step += 1
+                continue
+            if isinstance(request, Embed):
+                sent = yield request
                 continue
             ops = self._edited(request.ops, step, number)
             number += len(request.ops)

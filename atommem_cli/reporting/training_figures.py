@@ -11,7 +11,7 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
-from atommem_cli.core.types import OpKind, Outcome
+from atommem_cli.core.types import CONTEXT_OPS, OpKind, Outcome
 from atommem_cli.reporting.plotting import FAILURES, Pen, shown
 from atommem_cli.reporting.themes import Theme, themed
 from atommem_cli.reporting.training_history import TRAIN, VALIDATION, History, Series, mean
@@ -78,12 +78,13 @@ def reward(histories: Sequence[History], theme: Theme = "light") -> Figure | Non
 def operations(histories: Sequence[History], theme: Theme = "light") -> Figure | None:
     """Operations per model call by step, as in Figure 3 of AtomMem v3: what was tried and what took effect.
 
-    One panel per kind, the scratchpad's only if it occurs; one more says why operations had no effect. None if no
-    run counted operations.
+    One panel per kind, those of the scratchpad and of edits of the context only if they occur; one more says why
+    operations had no effect. None if no run counted operations.
     """
     if not any(len(history.attempts(kind, OpKind.CREATE)) for history in histories for kind in (TRAIN, VALIDATION)):
         return None
-    kinds = [kind for kind in OpKind if kind is not OpKind.SCRATCHPAD or _tried(histories, (kind,), tuple(Outcome))]
+    seldom = (OpKind.SCRATCHPAD, *CONTEXT_OPS)
+    kinds = [kind for kind in OpKind if kind not in seldom or _tried(histories, (kind,), tuple(Outcome))]
     failures = [outcome for outcome in FAILURES if _tried(histories, kinds, (outcome,))]
     with themed(theme):
         pen = Pen(histories, theme)

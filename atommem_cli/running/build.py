@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core import seeds, thoughts
 from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Agent, Episode, Limits, Policy, ServerPolicy
+from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Memory, Store
 from atommem_cli.core.types import Chunk, Task, Trajectory
 from atommem_cli.models.embedding_cache import CachedEmbedder
+from atommem_cli.running import asking
 from atommem_cli.running.player import Budget, Recorder, Replies
 from atommem_cli.running.rollout import Rollout
+from atommem_cli.runs.identity import HELPERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Parts:
     policy: Policy | ServerPolicy
     store: Store
     vectors: CachedEmbedder
+    helpers: Mapping[str, Policy | ServerPolicy] = field(default_factory=dict, kw_only=True)
+    """The further models that the agent asks, by name."""
 
     def rollout(
         self, replies: Replies | None = None, recorder: Recorder | None = None, clock: Clock | None = None
@@ -43,6 +49,7 @@ class Parts:
             replies,
             recorder,
             clock or Clock(),
+            self.helpers,
         )
 
     def play(
@@ -59,20 +66,11 @@ class Parts:
             BackendError: see `Rollout.play` and `ServerPolicy.reply`.
         """
         rollout = self.rollout(replies, recorder, clock)
-        if not isinstance(self.policy, ServerPolicy):
+        if isinstance(self.policy, ServerPolicy):
+            server = self.policy
+            yield from asking.followed(lambda: rollout.play_async(server, episodes))
+        else:
             yield from rollout.play(self.policy, episodes)
-            return
-        with asyncio.Runner() as runner:
-            stream = rollout.play_async(self.policy, episodes)
-
-            async def following() -> Trajectory | None:
-                return await anext(stream, None)
-
-            try:
-                while (played := runner.run(following())) is not None:
-                    yield played
-            finally:
-                runner.run(stream.aclose())
 
     def episodes(
         self, tasks: Iterable[Task], cut: Callable[[Task], tuple[tuple[Chunk, ...], int]] | None = None
@@ -122,6 +120,11 @@ class Parts:
             marks=thoughts.marks_of(recipe.policy.model_extra),
         )
 
+    def describe_helpers(self) -> dict[str, Any]:
+        """What a run records about its helpers; nothing where there are none."""
+        described = {name: model.describe() for name, model in self.helpers.items()}
+        return {HELPERS: described} if described else {}
+
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()
@@ -146,12 +149,34 @@ def assemble(
     if "run" in type(store_options).model_fields:
         place = (platform.node(), str(where.resolve())) if where else (recipe.digest, os.getpid())
         store_options = store_options.model_copy(update={"run": f"{seeds.derive(0, *place):016x}"})
+    agent = recipe.build("agent")
     # A store holds the vectors of one embedder.
     shared = lent if lent and (lent.recipe.store, lent.recipe.embedder) == (recipe.store, recipe.embedder) else None
     return Parts(
         recipe,
-        recipe.build("agent"),
+        agent,
         playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else recipe.build("policy")),
         shared.store if shared else store.build(store_options),
         shared.vectors if shared else CachedEmbedder(recipe.build("embedder")),
+        helpers=helpers_of(recipe, agent, lent),
     )
+
+
+def helpers_of(recipe: Recipe, agent: Agent, lent: Parts | None = None) -> dict[str, Policy | ServerPolicy]:
+    """The further models that an agent asks, built.
+
+    Raises:
+        UsageError: the recipe does not name one of them.
+        MissingExtra, BackendError: one cannot be built.
+    """
+    built = {}
+    for name in getattr(agent, "helpers", ()):
+        section = recipe.helpers.get(name)
+        if section is None:
+            raise UsageError(
+                f"the agent {agent.describe()['name']} asks a model that it calls {name}, and the recipe names none: "
+                f"--set 'helpers.{name}={{name: hf, model: ...}}'"
+            )
+        known = lent.helpers.get(name) if lent and lent.recipe.helpers.get(name) == section else None
+        built[name] = known or recipes.build("policies", section)
+    return built

@@ -165,6 +165,7 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
                 "agent": parts.agent.describe(),
                 "policy": parts.policy.describe(),
                 "embedder": parts.vectors.describe(),
+                **parts.describe_helpers(),
                 **({"judge": llm_judge.prompt_digest()} if "judge" in scorers else {}),
             },
         )

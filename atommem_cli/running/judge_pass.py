@@ -9,9 +9,8 @@ name. It never becomes a score.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from atommem_cli.core.errors import AtommemError, BackendError
 from atommem_cli.core.files import Lines
 from atommem_cli.core.thoughts import Marks, marks_of
 from atommem_cli.core.types import Progress, Question
+from atommem_cli.running import asking
 from atommem_cli.runs.journals import VERDICTS, Line
 from atommem_cli.runs.replies import marked
 from atommem_cli.scoring.llm_judge import UnreadableVerdict, judge_messages, parse_verdict
@@ -65,8 +65,7 @@ def judge(
         waiting = [line for line in episodes if judged.get(line["episode"]) != line["steps"]]
         if not waiting:
             return
-        module, options = recipes.plugin("policies", recipe.eval.judge)
-        policy = module.build(options)
+        policy = recipes.build("policies", recipe.eval.judge)
         marks = marks_of(recipe.eval.judge.model_extra)
         done = len(episodes) - len(waiting)
 
@@ -153,15 +152,19 @@ def _ask_until_readable(
             write(sheet)
     for attempt in range(TRIES):
         asked = [(sheet, i) for sheet in sheets for i in sheet.open]
-
-        def heard(number: int, reply: Generation, asked: list[tuple[_Sheet, int]] = asked) -> None:
+        for number, reply in _replies(policy, [sheet.call(i, seed, attempt) for sheet, i in asked]):
             sheet, i = asked[number]
             sheet.hear(i, reply, marks)
             if not sheet.open:
                 write(sheet)
-
-        _ask(policy, [sheet.call(i, seed, attempt) for sheet, i in asked], heard)
     return [sheet.problems[i] for sheet in sheets for i in sheet.open]
+
+
+def _replies(policy: Policy | ServerPolicy, calls: Sequence[Call]) -> Iterator[tuple[int, Generation]]:
+    try:
+        yield from asking.answers(policy, calls)
+    except BackendError as error:
+        raise BackendError(f"the judge: {_said(str(error))}") from None
 
 
 def _verdict(reply: Generation, marks: Marks) -> float:
@@ -186,43 +189,3 @@ def _verdict(reply: Generation, marks: Marks) -> float:
 def _said(sentence: str) -> str:
     """A sentence of the policy that judges, with the keys where they stand in a recipe."""
     return _KEYS.sub("eval.judge.", sentence)
-
-
-def _ask(policy: Policy | ServerPolicy, calls: Sequence[Call], heard: Callable[[int, Generation], None]) -> None:
-    """Ask all at once; each reply is handed on, with the number of its call, when it comes.
-
-    Raises:
-        BackendError: the server failed for good; what it had said before was handed on.
-    """
-    if not calls:
-        return
-    if not isinstance(policy, ServerPolicy):
-        for number, reply in enumerate(policy.generate(calls)):
-            heard(number, reply)
-        return
-    server = policy
-
-    async def ask_all() -> None:
-        slots = asyncio.Semaphore(server.batch)
-
-        async def ask(number: int, call: Call) -> None:
-            async with slots:
-                try:
-                    reply = await server.reply(call)
-                except BackendError as error:
-                    raise BackendError(f"the judge: {_said(str(error))}") from None
-            heard(number, reply)
-
-        asked = [asyncio.ensure_future(ask(number, call)) for number, call in enumerate(calls)]
-        try:
-            await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for one in asked:
-                one.cancel()
-            ended = await asyncio.gather(*asked, return_exceptions=True)
-            await server.close()
-        for end in ended:
-            if end is not None and not isinstance(end, asyncio.CancelledError):
-                raise end
-
-    asyncio.run(ask_all())

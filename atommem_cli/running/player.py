@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from atommem_cli.core import seeds
-from atommem_cli.core.calls import Finish, Generation, Observation
-from atommem_cli.core.episode import Apply, Ask, Call, Episode
+from atommem_cli.core.calls import POLICY, Finish, Generation, Message, Observation
+from atommem_cli.core.episode import Apply, Ask, Call, Embed, Episode, Request
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.memory import Text
 from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, StopReason, Trajectory, Transition, Usage
+
+if TYPE_CHECKING:
+    from atommem_cli.core.memory import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class _Step:
     observation: Observation
     generation: Generation
     shown: tuple[MemoryEntry, ...]
+    to: str
+    context: tuple[tuple[int, Message], ...]
     results: list[OpResult] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -57,7 +64,7 @@ class Player:
 
     def __init__(self, episode: Episode, budget: Budget, recorder: Recorder | None) -> None:
         self.episode = episode
-        self.request: Ask | Apply | None = None
+        self.request: Request | None = None
         """What the agent waits for; None once the episode is over."""
         self._budget = budget
         self._recorder = recorder
@@ -84,9 +91,20 @@ class Player:
         return Call(self.episode, observation, seeds.derive(self.episode.seed, self._usage.calls))
 
     @property
+    def to(self) -> str:
+        """Which model the agent waits for."""
+        assert isinstance(self.request, Ask)
+        return self.request.to
+
+    @property
     def ops(self) -> tuple[MemoryOp, ...]:
         """The operations that the agent waits for; empty when it waits for something else."""
         return self.request.ops if isinstance(self.request, Apply) else ()
+
+    @property
+    def texts(self) -> Sequence[Text]:
+        """What must be embedded before the agent can go on."""
+        return self.request.texts if isinstance(self.request, Embed) else self.episode.memory.texts(self.ops)
 
     @property
     def step(self) -> int:
@@ -102,7 +120,8 @@ class Player:
             prompt_tokens=usage.prompt_tokens + generation.prompt_tokens,
             new_tokens=usage.new_tokens + generation.new_tokens,
         )
-        self._open = _Step(call.observation, generation, self.episode.memory.shown, seconds=seconds)
+        context = tuple((new.id, new.message) for new in self.episode.context.take_new())
+        self._open = _Step(call.observation, generation, self.episode.memory.shown, self.to, context, seconds=seconds)
         match generation.finish:
             case Finish.ERROR:
                 self._end(StopReason.ERROR, generation.error)
@@ -117,6 +136,16 @@ class Player:
         """Hand the agent what became of its operations."""
         (self._open.results if self._open else self._opening).extend(results)
         self._advance(results)
+
+    def embedded(self, vectors: Mapping[Text, Vector]) -> None:
+        """Hand the agent the vectors that it asked for, shape (texts, D)."""
+        import numpy as np
+
+        assert isinstance(self.request, Embed)
+        if not getattr(self.episode.agent, "embeds", False):
+            name = self.episode.agent.describe()["name"]
+            raise UsageError(f"the agent {name} asks for vectors: it must declare `embeds = True`, as replays need it")
+        self._advance(np.stack([vectors[text] for text in self.request.texts]))
 
     def trajectory(self) -> Trajectory:
         """The finished episode."""
@@ -136,19 +165,28 @@ class Player:
             error=self._error,
             digest=memory.digest,
             opening=tuple(self._opening),
+            context=episode.context.digest if episode.context.used else "",
         )
 
-    def _advance(self, value: Generation | tuple[OpResult, ...] | None) -> None:
+    def _advance(self, value: object) -> None:
         try:
             self.request = self._play.send(value)
         except StopIteration:
             self._end(StopReason.ANSWERED)
             return
         if isinstance(self.request, Ask):
+            self._insist_known(self.request.to)
             self._close_step()
             exhausted = self._exhausted(self.request.observation)
             if exhausted is not None:
                 self._end(exhausted)
+
+    def _insist_known(self, model: str) -> None:
+        if model != POLICY and model not in getattr(self.episode.agent, "helpers", ()):
+            name = self.episode.agent.describe()["name"]
+            raise UsageError(
+                f"the agent {name} asks the model {model}: it must declare it, as `helpers = ({model!r},)`"
+            )
 
     def _exhausted(self, observation: Observation) -> StopReason | None:
         budget, usage = self._budget, self._usage
@@ -184,6 +222,8 @@ class Player:
             shown=done.shown,
             entries=len(self.episode.memory.entries),
             seconds=done.seconds,
+            to=done.to,
+            context=done.context,
         )
         if self._recorder:
             self._recorder.step(self.episode.id, len(self._transitions), transition)

@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from atommem_cli.core.calls import Generation
+from atommem_cli.core.calls import POLICY, Generation
 from atommem_cli.core.clock import Clock
-from atommem_cli.core.episode import Apply, Call, Episode, Policy, ServerPolicy
+from atommem_cli.core.episode import Ask, Call, Embed, Episode, Policy, ServerPolicy
 from atommem_cli.core.errors import BackendError
 from atommem_cli.core.memory import Change, Store, Text, TextTooLong
 from atommem_cli.core.types import Trajectory
 from atommem_cli.models.embedding_cache import CachedEmbedder
+from atommem_cli.running import asking
 from atommem_cli.running.player import Budget, Player, Recorder, Replies
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Rollout:
     replies: Replies | None = None
     recorder: Recorder | None = None
     clock: Clock = field(default_factory=Clock)
+    helpers: Mapping[str, Policy | ServerPolicy] = field(default_factory=dict)
+    """Models beside the policy, by the names under which agents ask them."""
 
     def play(self, policy: Policy, episodes: Iterable[Episode]) -> Iterator[Trajectory]:
         """Play with a local policy; yields each wave's trajectories when the wave is over.
@@ -63,27 +66,31 @@ class Rollout:
         try:
             players = [Player(episode, self.budget, self.recorder) for episode in wave]
             while True:
-                while applying := [p for p in players if isinstance(p.request, Apply)]:
-                    self.settle(applying)
-                asking = [p for p in players if p.request is not None]
-                if not asking:
+                while waiting := [p for p in players if p.request and not isinstance(p.request, Ask)]:
+                    self.settle(waiting)
+                waiting = [p for p in players if p.request is not None]
+                if not waiting:
                     return [player.trajectory() for player in players]
-                self._round(policy, asking)
+                for model in sorted({player.to for player in waiting}):
+                    self._round(self._model(policy, model), [p for p in waiting if p.to == model])
         finally:
             with self.clock.of("store"):
                 self.store.end(names)
 
-    def _round(self, policy: Policy, asking: Sequence[Player]) -> None:
-        calls = [player.call for player in asking]
-        replies = [self._recorded(p, call) for p, call in zip(asking, calls, strict=True)]
+    def _model(self, policy: Policy | ServerPolicy, name: str) -> Policy | ServerPolicy:
+        return policy if name == POLICY else self.helpers[name]
+
+    def _round(self, model: Policy | ServerPolicy, players: Sequence[Player]) -> None:
+        calls = [player.call for player in players]
+        replies = [self._recorded(p, call) for p, call in zip(players, calls, strict=True)]
         start = time.perf_counter()
         if any(reply is None for reply in replies):
             # The whole batch again, with its old members, so that the missing replies come out the same.
             with self.clock.of("model"):
-                fresh = policy.generate(calls)
+                fresh = asking.replies(model, calls)
             replies = [old or new for old, new in zip(replies, fresh, strict=True)]
         seconds = time.perf_counter() - start
-        for player, call, reply in zip(asking, calls, replies, strict=True):
+        for player, call, reply in zip(players, calls, replies, strict=True):
             assert reply is not None
             player.answer(call, reply, seconds)
 
@@ -93,7 +100,7 @@ class Rollout:
         return self.replies.recorded(player.episode.id, player.step, call.observation)
 
     def settle(self, players: Sequence[Player]) -> None:
-        """Run the operations that these players wait for: one embedding call, one store write."""
+        """Run the operations and embed the texts that these players wait for: one embedding call, one store write."""
         with self.clock.of("embedder"):
             vectors = self._embedded(players)
         self._apply(players, vectors)
@@ -105,24 +112,25 @@ class Rollout:
             BackendError: the embedder failed; names the episode whose text it does not take.
         """
         try:
-            return self.vectors.vectors_for(_texts(players))
+            return self.vectors.vectors_for([text for player in players for text in player.texts])
         except TextTooLong as error:
-            owner = next((p for p in players if error.text in [text.text for text in _texts([p])]), players[0])
+            owner = next((p for p in players if error.text in [text.text for text in p.texts]), players[0])
             raise BackendError(f"{owner.episode.id}: a text of {error}") from None
 
     def _apply(self, players: Sequence[Player], vectors: Mapping[Text, Vector]) -> None:
         changes: list[Change] = []
         results = []
         for player in players:
-            memory = player.episode.memory
-            results.append(memory.apply(player.ops, vectors))
-            changes += memory.pending
-            memory.pending = []
+            results.append(player.episode.apply(player.ops, vectors))
+            changes += player.episode.memory.take_pending()
         if changes:
             with self.clock.of("store"):
                 self.store.write(changes)
         for player, result in zip(players, results, strict=True):
-            player.applied(result)
+            if isinstance(player.request, Embed):
+                player.embedded(vectors)
+            else:
+                player.applied(result)
 
     async def play_async(self, policy: ServerPolicy, episodes: Iterable[Episode]) -> AsyncGenerator[Trajectory, None]:
         """Play with a server policy; yields each trajectory as it finishes.
@@ -135,7 +143,8 @@ class Rollout:
                 wait, after the trajectories that had finished.
         """
         waiting: asyncio.Queue[tuple[Player, asyncio.Future[None]]] = asyncio.Queue()
-        slots = asyncio.Semaphore(policy.batch)
+        models = {POLICY: policy, **self.helpers}
+        slots = {name: asking.slots_of(model) for name, model in models.items()}
         settler = asyncio.create_task(self._settle_forever(waiting))
         pending = (episode for episode in episodes if not self._finished(episode))
         active: set[asyncio.Task[Trajectory]] = set()
@@ -144,7 +153,7 @@ class Rollout:
         try:
             while True:
                 for episode in islice(pending, 2 * policy.batch - len(active)):
-                    active.add(asyncio.create_task(self._one(policy, episode, waiting, slots)))
+                    active.add(asyncio.create_task(self._one(models, episode, waiting, slots)))
                 if not active:
                     return
                 await asyncio.wait([*active, settler], return_when=asyncio.FIRST_COMPLETED)
@@ -161,23 +170,25 @@ class Rollout:
             for task in (*active, settler):
                 task.cancel()
             await asyncio.gather(*active, settler, return_exceptions=True)
-            await policy.close()
+            for model in models.values():
+                if isinstance(model, ServerPolicy):
+                    await model.close()
             spent = time.perf_counter() - started
             self.clock.model += spent - (self.clock.embedder + self.clock.store - before)
 
     async def _one(
         self,
-        policy: ServerPolicy,
+        models: Mapping[str, Policy | ServerPolicy],
         episode: Episode,
         waiting: asyncio.Queue[tuple[Player, asyncio.Future[None]]],
-        slots: asyncio.Semaphore,
+        slots: Mapping[str, asyncio.Semaphore],
     ) -> Trajectory:
         with self.clock.of("store"):
             self.store.begin([episode.id])
         try:
             player = Player(episode, self.budget, self.recorder)
             while player.request is not None:
-                if isinstance(player.request, Apply):
+                if not isinstance(player.request, Ask):
                     settled = asyncio.get_running_loop().create_future()
                     waiting.put_nowait((player, settled))
                     await settled
@@ -186,9 +197,9 @@ class Rollout:
                 reply = self._recorded(player, call)
                 start = time.perf_counter()
                 if reply is None:
-                    async with slots:
+                    async with slots[player.to]:
                         start = time.perf_counter()
-                        reply = await policy.reply(call)
+                        reply = await asking.reply(models[player.to], call)
                 player.answer(call, reply, time.perf_counter() - start)
             return player.trajectory()
         finally:
@@ -208,7 +219,3 @@ class Rollout:
             for _, settled in batch:
                 if not settled.cancelled():
                     settled.set_result(None)
-
-
-def _texts(players: Sequence[Player]) -> list[Text]:
-    return [text for player in players for text in player.episode.memory.texts(player.ops)]

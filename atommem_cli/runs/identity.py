@@ -17,7 +17,7 @@ from typing import Any
 
 from atommem_cli.config import plugins
 from atommem_cli.config import recipe as recipes
-from atommem_cli.config.overrides import ROOMS
+from atommem_cli.config.overrides import ROOMS, plugin_sections
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.yaml_file import read_yaml
@@ -26,6 +26,8 @@ from atommem_cli.scoring import rewards
 
 SOURCES = "sources"
 """Key of `run.json`: digests of the plug-ins' files, and versions of the packages that give them."""
+HELPERS = "helpers"
+"""Key of `run.json`, where an agent asks further models: what these say of themselves, by name."""
 
 
 def planned(recipe: Recipe, manifest: Manifest) -> int:
@@ -41,12 +43,8 @@ def sources(recipe: Recipe) -> dict[str, str]:
     A plug-in is its own file and those in its folder that it imports, of these again likewise.
     """
     found: dict[str, str] = {}
-    for (*path, last), room in ROOMS.items():
-        section: Any = recipe
-        for key in path:
-            section = getattr(section, key)
-        if (named := getattr(section, last)) is not None:
-            found |= _made_of(room, named.name, plugins.load(room, named.name))
+    for _, room, section in plugin_sections(recipe.model_dump(mode="json")):
+        found |= _made_of(room, section["name"], plugins.load(room, section["name"]))
     return dict(sorted(found.items()))
 
 
@@ -107,11 +105,21 @@ def settled(identity: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(content, Mapping):
         kept["recipe"] = _today(content, identity.get("command"))
         for section in ("policy", "embedder"):
-            described, named = kept.get(section), content.get(section)
-            if isinstance(described, Mapping) and isinstance(named, Mapping):
-                moving = _moving(ROOMS[section,], str(named.get("name")))
-                kept[section] = {key: value for key, value in described.items() if key not in moving}
+            kept[section] = _without_moving(ROOMS[section,], kept.get(section), content.get(section))
+        if HELPERS in kept:
+            kept[HELPERS] = {
+                name: _without_moving(ROOMS["policy",], described, content.get(HELPERS, {}).get(name))
+                for name, described in kept[HELPERS].items()
+            }
     return kept
+
+
+def _without_moving(room: str, described: Any, section: Any) -> Any:
+    """What a plug-in says of itself, without what may change between two starts."""
+    if not isinstance(described, Mapping) or not isinstance(section, Mapping):
+        return described
+    moving = _moving(room, str(section.get("name")))
+    return {key: value for key, value in described.items() if key not in moving}
 
 
 def changed_keys(old: Any, new: Any, at: str = "") -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from atommem_cli.core.chunking import Tokenizer
-from atommem_cli.core.types import OpKind, Outcome, StopReason, Trajectory
+from atommem_cli.core.types import MEMORY_OPS, OpKind, Outcome, StopReason, Trajectory
 
 Sums = dict[str, float]
 
@@ -44,7 +44,9 @@ def add(parts: Iterable[Mapping[str, float]]) -> Sums:
 
 def means(total: Mapping[str, float]) -> dict[str, float]:
     """The metrics of one step: operations per model call, the rest per trajectory; without such, not there."""
-    per_call = [f"ops/{kind}/{outcome}" for kind in OpKind for outcome in Outcome]
+    tried = {name.split("/")[1] for name in total if name.startswith("ops/")}
+    kinds = [kind for kind in OpKind if kind in MEMORY_OPS or kind in tried]
+    per_call = [f"ops/{kind}/{outcome}" for kind in kinds for outcome in Outcome]
     found = {name: (name, "calls") for name in per_call}
     found |= {name: (counted, "trajectories") for name, counted in _PER_TRAJECTORY.items()}
     return {name: total.get(part, 0) / total[whole] for name, (part, whole) in found.items() if total.get(whole)}

@@ -24,7 +24,7 @@ from atommem_cli.config import command_line, plugins
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.types import OpKind, Outcome
+from atommem_cli.core.types import MEMORY_OPS, OpKind, Outcome
 from atommem_cli.data import preparation
 from atommem_cli.runs.reader import Run
 
@@ -64,7 +64,7 @@ def test_without_options_the_paper_s_tables_2_and_3(home: Path) -> None:
     ]
     assert len(found) == 6 + 9
     assert set(found["without-storage"].memory.drop) == {OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE}
-    assert set(found["without-scratchpad-storage"].memory.drop) == set(OpKind)
+    assert set(found["without-scratchpad-storage"].memory.drop) == set(MEMORY_OPS)
     assert (found["chunk-2048-k-12"].chunk.tokens, found["chunk-2048-k-12"].memory.retrieve_k) == (2048, 12)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from atommem_cli.core.effects import Edit
 from atommem_cli.core.memory import Memory, Text
-from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
+from atommem_cli.core.types import MEMORY_OPS, MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
 
 CREATE, READ, UPDATE, DELETE, NOTE = OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, OpKind.SCRATCHPAD
 
@@ -134,7 +134,7 @@ def test_the_scratchpad_can_be_emptied() -> None:
 
 
 @pytest.mark.parametrize("defect", [Outcome.MALFORMED, Outcome.UNCLOSED])
-@pytest.mark.parametrize("kind", list(OpKind))
+@pytest.mark.parametrize("kind", MEMORY_OPS)
 def test_defects_are_recorded_and_run_nothing(world: World, kind: OpKind, defect: Outcome) -> None:
     before = world.memory.digest
     assert world.memory.texts([op(kind, "raw", 1, defect)]) == []
@@ -142,7 +142,7 @@ def test_defects_are_recorded_and_run_nothing(world: World, kind: OpKind, defect
     assert world.memory.digest == before
 
 
-@pytest.mark.parametrize("kind", list(OpKind))
+@pytest.mark.parametrize("kind", MEMORY_OPS)
 def test_dropped_kinds_are_forbidden_even_when_malformed(kind: OpKind) -> None:
     world = World(dropped=frozenset({kind}))
     ops = [op(kind, "text", 1), op(kind, "text", 1, Outcome.UNCLOSED)]
@@ -177,7 +177,7 @@ def test_texts_are_what_will_be_embedded(world: World) -> None:
 _texts = st.sampled_from(["", "a", "b", "a b", "\ud800", "1:a"])
 _targets = st.none() | st.integers(-1, 5)
 _defects = st.sampled_from([None, None, None, Outcome.MALFORMED, Outcome.UNCLOSED])
-_ops = st.builds(MemoryOp, st.sampled_from(list(OpKind)), _texts, _targets, _defects)
+_ops = st.builds(MemoryOp, st.sampled_from(MEMORY_OPS), _texts, _targets, _defects)
 _replies = st.lists(st.lists(_ops, max_size=5), max_size=6)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind, Outcome
+from atommem_cli.core.types import MEMORY_OPS, MemoryEntry, MemoryOp, OpKind, Outcome
 from atommem_cli.dialects import dialect
 
 DIALECTS = ("paper", "released", "tiny")
@@ -34,7 +34,7 @@ phrase = st.lists(word, min_size=1, max_size=6).map(lambda words: "x " + " ".joi
 
 @st.composite
 def operations(draw: st.DrawFn) -> MemoryOp:
-    kind = draw(st.sampled_from(list(OpKind)))
+    kind = draw(st.sampled_from(MEMORY_OPS))
     addressed = kind in (OpKind.UPDATE, OpKind.DELETE)
     target = draw(st.integers(1, 99)) if addressed else None
     return MemoryOp(kind, "" if kind is OpKind.DELETE else draw(phrase), target)

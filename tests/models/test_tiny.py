@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from atommem_cli.core.calls import Expects
-from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind
+from atommem_cli.core.types import MEMORY_OPS, MemoryEntry, MemoryOp, OpKind
 from atommem_cli.dialects.dialect import load
 from atommem_cli.models import tiny
 
@@ -58,7 +58,7 @@ def test_the_tiny_dialect_has_no_unknown_words(tokenizer: PreTrainedTokenizerFas
         for section in ("reading", "notes", "reader", "closed_book")
         for message in dialect.messages(section, fields | {"documents": "velt", "question": "mara home ?"})
     ]
-    ops = [MemoryOp(kind, "velt", 12 if kind in (OpKind.UPDATE, OpKind.DELETE) else None) for kind in OpKind]
+    ops = [MemoryOp(kind, "velt", 12 if kind in (OpKind.UPDATE, OpKind.DELETE) else None) for kind in MEMORY_OPS]
     prompts.append(dialect.write(Expects.ANSWER, ops, "velt"))
     for prompt in prompts:
         assert tokenizer.unk_token_id not in ids(tokenizer, prompt), prompt

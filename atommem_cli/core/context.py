@@ -1,0 +1,124 @@
+"""The conversation of one episode, for agents whose prompts grow: messages with ids, and the only place where they are
+edited.
+
+What an agent says and hears is added as it comes. What a policy does to its own context is an operation with an
+outcome, as everything that it does to its memory: FILTER removes messages, SUMMARIZE puts one in their place (AgeMem,
+arXiv 2601.01885, its tools Filter and Summary). Which messages an operation means stands in `MemoryOp.targets`, so that
+a journal can be carried out again without a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atommem_cli.core.calls import Generation, Message
+from atommem_cli.core.types import MemoryOp, OpKind, OpResult, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ContextMessage:
+    """One message of a context."""
+
+    id: int
+    """Counts from 1 within the episode; never reused."""
+    message: Message
+
+
+class Context:
+    """One episode's conversation, oldest message first."""
+
+    def __init__(self, dropped: frozenset[OpKind] = frozenset()) -> None:
+        """
+        Args:
+            dropped: kinds of operation that are refused with FORBIDDEN.
+        """
+        self.dropped = dropped
+        self._messages: list[ContextMessage] = []
+        self._new: list[ContextMessage] = []
+        self._made = 0
+        self._sum = 0
+
+    @property
+    def entries(self) -> tuple[ContextMessage, ...]:
+        """All messages with their ids."""
+        return tuple(self._messages)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What a prompt shows."""
+        return tuple(entry.message for entry in self._messages)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits over ids, roles and contents: a set hash, as `memory.Memory.digest`."""
+        return f"{self._sum:064x}"[:16]
+
+    @property
+    def used(self) -> bool:
+        """Whether there ever was a message."""
+        return self._made > 0
+
+    def add(self, role: str, content: str) -> int:
+        """Put a message at the end; its id."""
+        return self._put(len(self._messages), Message(role, content))
+
+    def hear(self, reply: Generation) -> int:
+        """Put a reply of the policy at the end, as the very tokens that were sampled where they are known; its id."""
+        return self._put(len(self._messages), Message("assistant", reply.text, reply.token_ids))
+
+    def take_new(self) -> tuple[ContextMessage, ...]:
+        """The messages that were added and not taken yet: what the coming prompt shows for the first time."""
+        new, self._new = tuple(self._new), []
+        return new
+
+    def apply(self, ops: Sequence[MemoryOp]) -> tuple[OpResult, ...]:
+        """Run the edits of one reply, in order of appearance; refused ones are results, too."""
+        before_reply = {entry.id for entry in self._messages}
+        results = []
+        for op in ops:
+            before = self.digest
+            outcome, entry = self._run(op, before_reply)
+            results.append(OpResult(op, outcome, entry, before, self.digest))
+        return tuple(results)
+
+    def _run(self, op: MemoryOp, before_reply: set[int]) -> tuple[Outcome, int | None]:
+        if op.kind in self.dropped:
+            return Outcome.FORBIDDEN, None
+        if op.defect is not None:
+            return op.defect, None
+        here = {entry.id: at for at, entry in enumerate(self._messages) if entry.message.role != "system"}
+        gone = [target for target in op.targets if target not in here]
+        if gone:
+            stale = all(target in before_reply for target in gone)
+            return (Outcome.STALE_TARGET if stale else Outcome.INVALID_TARGET), None
+        text = op.text.strip()
+        if not op.targets or (op.kind is OpKind.SUMMARIZE and not text):
+            return Outcome.NOOP, None
+        first = min(here[target] for target in op.targets)
+        self._remove(frozenset(op.targets))
+        return Outcome.OK, self._put(first, Message("user", text), edit=True) if op.kind is OpKind.SUMMARIZE else None
+
+    def _put(self, at: int, message: Message, *, edit: bool = False) -> int:
+        self._made += 1
+        entry = ContextMessage(self._made, message)
+        self._messages.insert(at, entry)
+        self._sum = (self._sum + _hash(entry)) % _MODULUS
+        if not edit:  # what an operation puts there stands in its own line
+            self._new.append(entry)
+        return entry.id
+
+    def _remove(self, ids: frozenset[int]) -> None:
+        for entry in self._messages:
+            if entry.id in ids:
+                self._sum = (self._sum - _hash(entry)) % _MODULUS
+        self._messages = [entry for entry in self._messages if entry.id not in ids]
+
+
+_MODULUS = 2**256
+
+
+def _hash(entry: ContextMessage) -> int:
+    text = f"{entry.id}:{entry.message.role}:{entry.message.content}"
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big")
