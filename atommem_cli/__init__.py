@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from atommem_cli.core.chunking import WordTokenizer
     from atommem_cli.core.episode import Agent, Call, Episode, Policy, apply, ask, embed
     from atommem_cli.core.errors import AtommemError, BackendError, UsageError
-    from atommem_cli.core.memory import Embedder, Store, Text
+    from atommem_cli.core.memory import Embedder, Text
+    from atommem_cli.core.store import Store
     from atommem_cli.core.types import (
         CONTEXT_OPS,
         MEMORY_OPS,
@@ -103,7 +104,7 @@ _WHERE = {
     "compare_runs": ("atommem_cli.compare.comparison", "compare"),
     "Run": ("atommem_cli.runs.reader", "Run"),
     "Embedder": ("atommem_cli.core.memory", "Embedder"),
-    "Store": ("atommem_cli.core.memory", "Store"),
+    "Store": ("atommem_cli.core.store", "Store"),
     "Text": ("atommem_cli.core.memory", "Text"),
     "prepare": ("atommem_cli.data.preparation", "prepare"),
     "load_recipe": ("atommem_cli.config.recipe", "load"),

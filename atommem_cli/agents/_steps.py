@@ -9,6 +9,7 @@ from atommem_cli.config.schema import Section
 from atommem_cli.core import components
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode, Request, ask
+from atommem_cli.core.memory import Addressing
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import MemoryOp, OpKind, Shows
 from atommem_cli.dialects import dialect
@@ -31,6 +32,7 @@ class Speaker:
     spare_calls = 0
     operations: tuple[OpKind, ...] = ()
     shows = Shows.CHUNKS
+    addressing: Addressing = "shown"
     embeds = False
     helpers: tuple[str, ...] = ()
 

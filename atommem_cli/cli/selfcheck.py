@@ -11,7 +11,7 @@ from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core import seeds
 from atommem_cli.core.errors import AtommemError
-from atommem_cli.core.memory import Change
+from atommem_cli.core.store import Change
 from atommem_cli.core.types import Answer, MemoryEntry, StopReason, Task, Trajectory
 from atommem_cli.dialects import dialect
 from atommem_cli.running.build import assemble

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.episode import Agent, Policy, ServerPolicy
-from atommem_cli.core.memory import Embedder, Store
+from atommem_cli.core.memory import Embedder
+from atommem_cli.core.store import Store
 
 
 class PluginModule(Protocol):

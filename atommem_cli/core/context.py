@@ -9,11 +9,12 @@ a journal can be carried out again without a model.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atommem_cli.core.calls import Generation, Message
+from atommem_cli.core.effects import EFFECTS, Done
+from atommem_cli.core.set_hash import SetHash
 from atommem_cli.core.types import MemoryOp, OpKind, OpResult, Outcome
 
 
@@ -38,7 +39,7 @@ class Context:
         self._messages: list[ContextMessage] = []
         self._new: list[ContextMessage] = []
         self._made = 0
-        self._sum = 0
+        self._set = SetHash()
 
     @property
     def entries(self) -> tuple[ContextMessage, ...]:
@@ -53,7 +54,7 @@ class Context:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits over ids, roles and contents: a set hash, as `memory.Memory.digest`."""
-        return f"{self._sum:064x}"[:16]
+        return f"{self._set.value:064x}"[:16]
 
     @property
     def used(self) -> bool:
@@ -62,11 +63,11 @@ class Context:
 
     def add(self, role: str, content: str) -> int:
         """Put a message at the end; its id."""
-        return self._put(len(self._messages), Message(role, content))
+        return self._append(Message(role, content))
 
     def hear(self, reply: Generation) -> int:
         """Put a reply of the policy at the end, as the very tokens that were sampled where they are known; its id."""
-        return self._put(len(self._messages), Message("assistant", reply.text, reply.token_ids))
+        return self._append(Message("assistant", reply.text, reply.token_ids))
 
     def take_new(self) -> tuple[ContextMessage, ...]:
         """The messages that were added and not taken yet: what the coming prompt shows for the first time."""
@@ -96,29 +97,32 @@ class Context:
         text = op.text.strip()
         if not op.targets or (op.kind is OpKind.SUMMARIZE and not text):
             return Outcome.NOOP, None
+        made = self._made + 1 if op.kind is OpKind.SUMMARIZE else None
         first = min(here[target] for target in op.targets)
-        self._remove(frozenset(op.targets))
-        return Outcome.OK, self._put(first, Message("user", text), edit=True) if op.kind is OpKind.SUMMARIZE else None
+        for edit in EFFECTS[op.kind](Done(text, made, tuple(dict.fromkeys(op.targets)))):
+            if edit.verb == "remove":
+                self._remove(edit.id)
+            else:
+                self._put(first, Message("user", edit.text))
+        return Outcome.OK, made
 
-    def _put(self, at: int, message: Message, *, edit: bool = False) -> int:
+    def _append(self, message: Message) -> int:
+        entry = self._put(len(self._messages), message)
+        self._new.append(entry)
+        return entry.id
+
+    def _put(self, at: int, message: Message) -> ContextMessage:
         self._made += 1
         entry = ContextMessage(self._made, message)
         self._messages.insert(at, entry)
-        self._sum = (self._sum + _hash(entry)) % _MODULUS
-        if not edit:  # what an operation puts there stands in its own line
-            self._new.append(entry)
-        return entry.id
+        self._set.add(_member(entry))
+        return entry
 
-    def _remove(self, ids: frozenset[int]) -> None:
-        for entry in self._messages:
-            if entry.id in ids:
-                self._sum = (self._sum - _hash(entry)) % _MODULUS
-        self._messages = [entry for entry in self._messages if entry.id not in ids]
+    def _remove(self, target: int | None) -> None:
+        entry = next(entry for entry in self._messages if entry.id == target)
+        self._messages.remove(entry)
+        self._set.remove(_member(entry))
 
 
-_MODULUS = 2**256
-
-
-def _hash(entry: ContextMessage) -> int:
-    text = f"{entry.id}:{entry.message.role}:{entry.message.content}"
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big")
+def _member(entry: ContextMessage) -> str:
+    return f"{entry.id}:{entry.message.role}:{entry.message.content}"

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from atommem_cli.core.types import OpKind
+from atommem_cli.core.types import Meta, OpKind
 
-Part = Literal["entries", "scratchpad", "query"]
+Part = Literal["entries", "scratchpad", "query", "context"]
 """What a state consists of: the fields of `State`."""
 
 Verb = Literal["add", "replace", "remove", "set"]
@@ -29,6 +29,8 @@ class Edit(NamedTuple):
     """None: the part is a single text."""
     text: str
     """Empty where something is removed."""
+    meta: Meta = ()
+    """Of an entry; empty keeps what it has."""
 
 
 class Done(NamedTuple):
@@ -37,17 +39,26 @@ class Done(NamedTuple):
     text: str
     """Without white space around it."""
     entry: int | None
-    """Id of the entry that it created, changed or deleted."""
+    """Id of the entry that it created, changed or deleted, or of the message that it put into the context."""
+    targets: tuple[int, ...] = ()
+    """Ids of the messages that it took out of the context."""
+    meta: Meta = ()
+
+
+def _gone(op: Done) -> tuple[Edit, ...]:
+    return tuple(Edit("remove", "context", target, "") for target in op.targets)
 
 
 Effect = Callable[[Done], tuple[Edit, ...]]
 
 EFFECTS: Mapping[OpKind, Effect] = {
-    OpKind.CREATE: lambda op: (Edit("add", "entries", op.entry, op.text),),
+    OpKind.CREATE: lambda op: (Edit("add", "entries", op.entry, op.text, op.meta),),
     OpKind.READ: lambda op: (Edit("set", "query", None, op.text),),
-    OpKind.UPDATE: lambda op: (Edit("replace", "entries", op.entry, op.text),),
+    OpKind.UPDATE: lambda op: (Edit("replace", "entries", op.entry, op.text, op.meta),),
     OpKind.DELETE: lambda op: (Edit("remove", "entries", op.entry, ""),),
     OpKind.SCRATCHPAD: lambda op: (Edit("set", "scratchpad", None, op.text),),
+    OpKind.SUMMARIZE: lambda op: (*_gone(op), Edit("add", "context", op.entry, op.text)),
+    OpKind.FILTER: _gone,
 }
 
 
@@ -60,6 +71,8 @@ class State:
     scratchpad: str = ""
     query: str = ""
     """The persistent query; empty before the first Read."""
+    context: MutableMapping[int, str] = field(default_factory=dict)
+    """Messages of the conversation by id, where an agent keeps one; of operations alone (see `context.Context`)."""
 
     def edit(self, edit: Edit) -> str:
         """Carry one edit out.
@@ -70,7 +83,7 @@ class State:
         Raises:
             KeyError: it replaces or removes what is not there.
         """
-        verb, part, key, text = edit
+        verb, part, key, text, _ = edit
         held: Any = getattr(self, part)
         if verb == "set":
             setattr(self, part, text)

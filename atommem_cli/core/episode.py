@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from atommem_cli.core.calls import POLICY, Expects, Generation, Observation
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.context import Context
-from atommem_cli.core.memory import Memory, Text
+from atommem_cli.core.memory import Addressing, Memory, Text
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import CONTEXT_OPS, Answer, Chunk, MemoryOp, OpKind, OpResult, Shows, Task
 
@@ -137,6 +137,8 @@ class Agent(Protocol):
     """The operations that it may run, its own and those that it takes from replies."""
     shows: Shows
     """What its prompts show of the documents; read with `shows_of`."""
+    addressing: Addressing
+    """What the target of an Update or a Delete means; see there."""
     embeds: bool
     """Whether it yields `Embed`; a replay then needs the run's embedder."""
     helpers: tuple[str, ...]

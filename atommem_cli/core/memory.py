@@ -8,14 +8,15 @@ the view it was shown: the second operation of one reply on the same entry is st
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from atommem_cli.core.effects import EFFECTS, Done, Edit, State
 from atommem_cli.core.errors import BackendError
-from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
+from atommem_cli.core.set_hash import SetHash, hash_of
+from atommem_cli.core.store import Change, Index
+from atommem_cli.core.types import MemoryEntry, MemoryOp, Meta, OpKind, OpResult, Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,49 +53,10 @@ class Embedder(Protocol):
         """What a run records about it: name, model, digest of weights, options that matter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One write to a store: put the entry (new or changed), or remove it when `vector` is None."""
-
-    episode: str
-    entry: MemoryEntry
-    vector: Vector | None
-
-
-class Index(Protocol):
-    """What a memory asks: which entries are nearest."""
-
-    def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
-        """Ids of the episode's k entries of highest cosine, best first; ties go to the lower id."""
-
-
-class Store(Index, Protocol):
-    """Vectors and texts of many episodes, kept strictly apart.
-
-    Whatever happens to one episode cannot be seen in another. Retrieval is exact.
-    """
-
-    def begin(self, episodes: Sequence[str]) -> None:
-        """Empty these episodes' parts, whatever an earlier, killed run left there."""
-
-    def write(self, changes: Sequence[Change]) -> None:
-        """Carry out the changes of one round, of any number of episodes, in order, in one call.
-
-        Raises:
-            BackendError: the store did not take them.
-        """
-
-    def entries(self, episode: str) -> list[MemoryEntry]:
-        """The episode's entries as the store of record holds them, by id."""
-
-    def end(self, episodes: Sequence[str]) -> None:
-        """These episodes are over: give their memory back."""
-
-    def describe(self) -> dict[str, str]:
-        """What a run records about it: name, version, where it lives."""
-
-    def close(self) -> None:
-        """Let go of files and connections."""
+Addressing = Literal["shown", "seen"]
+"""What the target of an Update or a Delete is. shown: the number of an entry in the view of the reply, as AtomMem; the
+second operation of one reply on the same entry is stale. seen: the id of any entry that was ever shown, or that the
+episode created, as AgeMem's."""
 
 
 class Memory:
@@ -114,6 +76,7 @@ class Memory:
         untold: frozenset[OpKind] = frozenset(),
         max_entries: int | None = None,
         max_reads: int | None = None,
+        addressing: Addressing = "shown",
     ) -> None:
         """
         Args:
@@ -122,6 +85,7 @@ class Memory:
             untold: those of them that prompts leave out.
             max_entries: a Create beyond it is OVER_BUDGET; None is no limit.
             max_reads: a Read beyond this number of successful ones is OVER_BUDGET; None is no limit.
+            addressing: what the target of an Update or a Delete means.
         """
         self.episode = episode
         self.k = k
@@ -137,10 +101,14 @@ class Memory:
         self._max_entries = max_entries
         self._max_reads = max_reads
         self._state = State()
+        self._addressing = addressing
+        self._meta: dict[int, Meta] = {}
+        self._seen: set[int] = set()
+        """Entries that were ever shown or created, where targets are their ids."""
         self._query_vector: Vector | None = None
         self._created = 0
-        self._sum = 0
-        self._notes = _hash("")
+        self._set = SetHash()
+        self._notes = hash_of("")
 
     @property
     def scratchpad(self) -> str:
@@ -155,25 +123,40 @@ class Memory:
     @property
     def entries(self) -> tuple[MemoryEntry, ...]:
         """All entries, oldest first."""
-        return tuple(MemoryEntry(i, text) for i, text in self._state.entries.items())
+        return tuple(map(self._entry, self._state.entries))
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits over scratchpad, query and entries.
 
-        The entries go in as the sum of their hashes modulo 2^256 (a set hash), so that one operation
-        costs the same whatever the size of the store.
+        The entries go in as a set hash: one operation costs the same whatever the size of the store.
         """
-        return _digest(self._sum, self._notes, self.query)
+        return _digest(self._set.value, self._notes, self.query)
 
-    def show(self) -> tuple[MemoryEntry, ...]:
-        """Retrieve with the persistent query; the result is the view of the next reply."""
-        self.shown = ()
-        entries = self._state.entries
-        if self._query_vector is not None and entries:
-            ids = self._store.nearest(self.episode, self._query_vector, self.k)
-            self.shown = tuple(MemoryEntry(i, entries[i]) for i in ids)
+    def show(self, k: int | None = None) -> tuple[MemoryEntry, ...]:
+        """Retrieve with the persistent query; the result is the view of the next reply.
+
+        Args:
+            k: entries at most, at least 1; None is `self.k`.
+        """
+        found: Sequence[int] = ()
+        if self._query_vector is not None and self._state.entries:
+            found = self._store.nearest(self.episode, self._query_vector, k or self.k)
+        return self.present(found)
+
+    def present(self, ids: Sequence[int]) -> tuple[MemoryEntry, ...]:
+        """Make entries that the agent chose itself the view of the next reply, best first; the journal has them as
+        what was shown.
+
+        Raises:
+            KeyError: there is no entry of such an id.
+        """
+        self.shown = tuple(map(self._entry, ids))
+        self._seen.update(ids)
         return self.shown
+
+    def _entry(self, entry: int) -> MemoryEntry:
+        return MemoryEntry(entry, self._state.entries[entry], self._meta.get(entry, ()))
 
     def texts(self, ops: Sequence[MemoryOp]) -> list[Text]:
         """What `apply` will want embedded."""
@@ -193,7 +176,7 @@ class Memory:
             before, text = after, op.text.strip()
             outcome, entry = self._judge(op, text, touched)
             if outcome is Outcome.OK:
-                for edit in EFFECTS[op.kind](Done(text, entry)):
+                for edit in EFFECTS[op.kind](Done(text, entry, meta=op.meta)):
                     self._edit(edit, vectors)
                 after = self.digest
             results.append(OpResult(op, outcome, entry, before, after))
@@ -230,12 +213,18 @@ class Memory:
                 raise ValueError(f"{op.kind} is no operation on a memory")
 
     def _address(self, op: MemoryOp, text: str, touched: set[int]) -> tuple[Outcome, int | None]:
-        if op.target is None or not 1 <= op.target <= len(self.shown):
+        if self._addressing == "seen":
+            if op.target not in self._seen or op.target not in self._state.entries:
+                return Outcome.INVALID_TARGET, None
+            entry = op.target
+        elif op.target is None or not 1 <= op.target <= len(self.shown):
             return Outcome.INVALID_TARGET, None
-        entry = self.shown[op.target - 1].id
-        if entry in touched:
-            return Outcome.STALE_TARGET, entry
-        if op.kind is OpKind.UPDATE and text in ("", self._state.entries[entry]):
+        else:
+            entry = self.shown[op.target - 1].id
+            if entry in touched:
+                return Outcome.STALE_TARGET, entry
+        same = text == self._state.entries[entry] and op.meta in ((), self._meta.get(entry, ()))
+        if op.kind is OpKind.UPDATE and (not text or same):
             return Outcome.NOOP, entry
         touched.add(entry)
         return Outcome.OK, entry
@@ -245,33 +234,37 @@ class Memory:
         old, text = self._state.edit(edit), edit.text
         match edit.part:
             case "scratchpad":
-                self._notes = _hash(text)
+                self._notes = hash_of(text)
             case "query":
                 self._query_vector = vectors[Text(text, True)]
                 self.reads += 1
             case "entries":
                 assert edit.id is not None
-                if edit.verb != "add":
-                    self._sum -= _hash(f"{edit.id}:{old}")
-                if edit.verb != "remove":
-                    self._sum += _hash(f"{edit.id}:{text}")
-                self._sum %= _MODULUS
-                vector = None if edit.verb == "remove" else vectors[Text(text, False)]
-                self.pending.append(Change(self.episode, MemoryEntry(edit.id, text or old), vector))
-                self._created = max(self._created, edit.id)
-                self.peak = max(self.peak, len(self._state.entries))
+                self._rewrite(edit.id, edit, old, None if edit.verb == "remove" else vectors[Text(text, False)])
+
+    def _rewrite(self, entry: int, edit: Edit, old: str, vector: Vector | None) -> None:
+        """Keep up with one entry that was added, replaced or removed."""
+        meta = self._meta.pop(entry, ())
+        now = edit.meta or meta
+        if edit.verb != "add":
+            self._set.remove(_member(entry, old, meta))
+        if edit.verb != "remove":
+            self._set.add(_member(entry, edit.text, now))
+            if now:
+                self._meta[entry] = now
+        self.pending.append(Change(self.episode, MemoryEntry(entry, edit.text or old, now), vector))
+        self._seen.add(entry)
+        self._created = max(self._created, entry)
+        self.peak = max(self.peak, len(self._state.entries))
 
 
-_MODULUS = 2**256
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big")
+def _member(entry: int, text: str, meta: Meta) -> str:
+    return f"{entry}:{text}\0{json.dumps(meta)}" if meta else f"{entry}:{text}"
 
 
 def _digest(entries: int, notes: int, query: str) -> str:
-    return f"{_hash(f'{entries:064x}{notes:064x}{query}'):064x}"[:16]
+    return f"{hash_of(f'{entries:064x}{notes:064x}{query}'):064x}"[:16]
 
 
-EMPTY = _digest(0, _hash(""), "")
+EMPTY = _digest(0, hash_of(""), "")
 """Digest of a memory that nothing has happened to."""

@@ -11,6 +11,7 @@ from typing import Any
 from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.episode import Agent, Apply, Ask, Call, Embed, Episode, Play, Policy, Request, shows_of
 from atommem_cli.core.errors import UsageError, did_you_mean
+from atommem_cli.core.memory import Addressing
 from atommem_cli.core.types import Chunk, MemoryOp, OpKind, OpResult, Task
 from atommem_cli.running.build import Parts
 from atommem_cli.running.stubs import StubPolicy
@@ -104,6 +105,7 @@ class Edited:
         self.reads_again = inner.reads_again
         self.operations = inner.operations
         self.shows = shows_of(inner)
+        self.addressing: Addressing = getattr(inner, "addressing", "shown")
         self.embeds = getattr(inner, "embeds", False)
         self.helpers = getattr(inner, "helpers", ())
         self._inner = inner

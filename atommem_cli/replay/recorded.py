@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from atommem_cli.core.calls import Finish, Generation, Observation
 from atommem_cli.core.errors import RunMismatch
-from atommem_cli.core.memory import Change
+from atommem_cli.core.store import Change
 from atommem_cli.core.types import StopReason, Trajectory
 from atommem_cli.running.stubs import StubStore
 from atommem_cli.runs.reader import Line, Run, failed

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.chunking import Span
 from atommem_cli.core.errors import MissingExtra
+from atommem_cli.core.store import Store
 from atommem_cli.core.types import Progress, Question, Task, Trajectory
 from atommem_cli.explain.coverage import needs_tokenizer
 from atommem_cli.replay import checks

@@ -16,7 +16,8 @@ from atommem_cli.core import seeds, thoughts
 from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Agent, Episode, Limits, Policy, ServerPolicy
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.memory import Memory, Store
+from atommem_cli.core.memory import Memory
+from atommem_cli.core.store import Store
 from atommem_cli.core.types import Chunk, Task, Trajectory
 from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.running import asking
@@ -105,6 +106,7 @@ class Parts:
             untold=frozenset(recipe.memory.untold),
             max_entries=recipe.budget.entries,
             max_reads=recipe.budget.reads,
+            addressing=getattr(self.agent, "addressing", "shown"),
         )
         limits = Limits(recipe.limits.reply, recipe.limits.answer, recipe.limits.reads, self.policy.window)
         return Episode(

@@ -22,7 +22,8 @@ from atommem_cli.core.calls import POLICY, Generation
 from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Ask, Call, Embed, Episode, Policy, ServerPolicy
 from atommem_cli.core.errors import BackendError
-from atommem_cli.core.memory import Change, Store, Text, TextTooLong
+from atommem_cli.core.memory import Text, TextTooLong
+from atommem_cli.core.store import Change, Store
 from atommem_cli.core.types import Trajectory
 from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.running import asking

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.episode import Call
-from atommem_cli.core.memory import Change
+from atommem_cli.core.store import Change
 from atommem_cli.core.types import MemoryEntry
 from atommem_cli.models.embedding_cache import CachedEmbedder
 

@@ -12,7 +12,7 @@ from typing import Any
 from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.memory import EMPTY
-from atommem_cli.core.types import StopReason
+from atommem_cli.core.types import CONTEXT_OPS, StopReason
 
 EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
 VERDICTS = "verdicts.jsonl"
@@ -103,8 +103,12 @@ def _fault(line: Line, steps: Sequence[Line]) -> Fault | None:
     if steps_digest(calls) != line["steps"]:
         return Fault.CHANGED
     # A memory begins empty: where the first operation found something in it, what came before the calls is gone.
-    began = next((op.get("before") for step in steps for op in step["ops"]), line["memory"])
+    began = next((op.get("before") for op in _memory_ops(steps)), line["memory"])
     return None if began == EMPTY else Fault.MISSING
+
+
+def _memory_ops(steps: Sequence[Line]) -> Iterator[Line]:
+    return (op for step in steps for op in step["ops"] if op["kind"] not in CONTEXT_OPS)
 
 
 def steps_digest(steps: Iterable[Mapping[str, Any]]) -> str:

@@ -209,6 +209,8 @@ _EPISODE: Mapping[str, tuple[type, ...]] = {
     "memory": (str,),
     "steps": (str,),
 }
+_OPTIONAL_OF_STEP = {"error": str, "to": str, "tokens": list, "context": list}
+_OPTIONAL_OF_EPISODE = {"error": str, "context": str}
 _VERDICT: Mapping[str, tuple[type, ...]] = {"episode": (str,), "steps": (str,), "correct": (list,)}
 
 
@@ -219,8 +221,9 @@ def _misshapen(line: Any, shape: Mapping[str, tuple[type, ...]]) -> str | None:
     for field, types in shape.items():
         if type(line.get(field, _NOTHING)) not in types:
             return field
+    optional = _OPTIONAL_OF_STEP if "finish" in shape else _OPTIONAL_OF_EPISODE if "stop" in shape else {}
     for field in line.keys() - shape.keys():
-        if field != "error" or ("finish" not in shape and "stop" not in shape) or type(line[field]) is not str:
+        if type(line[field]) is not optional.get(field):
             return str(field)
     if line.get("finish", Finish.STOP) not in _FINISHES:
         return "finish"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from atommem_cli.core import folders
-from atommem_cli.core.calls import Finish, Generation, Observation
+from atommem_cli.core.calls import POLICY, Finish, Generation, Observation
 from atommem_cli.core.errors import BackendError, RunMismatch
 from atommem_cli.core.files import Lines, read_json, write_whole
 from atommem_cli.core.types import OpResult, StopReason, Trajectory, Transition
@@ -211,6 +211,7 @@ def recorded_reply(line: Mapping[str, Any]) -> Generation:
         Finish(line["finish"]),
         prompt_tokens=line["prompt_tokens"],
         new_tokens=line["new_tokens"],
+        token_ids=tuple(line.get("tokens", ())),
         error=line.get("error", ""),
     )
 
@@ -245,6 +246,7 @@ def episode_line(trajectory: Trajectory, scores: Mapping[str, Sequence[float]], 
         "chunks": len(trajectory.chunks),
         "truncated_tokens": trajectory.truncated_tokens,
         "memory": trajectory.digest,
+        **({"context": trajectory.context} if trajectory.context else {}),
         "steps": steps,
     }
 
@@ -258,11 +260,14 @@ def step_line(episode: str, step: int, prompt: str, transition: Transition) -> d
         "expects": observation.expects,
         "chunk": observation.chunk,
         "question": observation.question,
+        **({"to": transition.to} if transition.to != POLICY else {}),
         "prompt": prompt,
+        **({"context": [[i, m.role, m.content] for i, m in transition.context]} if transition.context else {}),
         "shown": [[entry.id, entry.text] for entry in transition.shown],
         "reply": generation.text,
         "finish": generation.finish,
         **({"error": generation.error} if generation.error else {}),
+        **({"tokens": list(generation.token_ids)} if observation.keep_tokens and generation.token_ids else {}),
         "prompt_tokens": generation.prompt_tokens,
         "new_tokens": generation.new_tokens,
         "ops": [op_line(r) for r in transition.results],
@@ -278,6 +283,8 @@ def op_line(result: OpResult) -> dict[str, Any]:
         "kind": op.kind,
         "text": op.text,
         **({"target": op.target} if op.target is not None else {}),
+        **({"targets": list(op.targets)} if op.targets else {}),
+        **({"meta": [list(pair) for pair in op.meta]} if op.meta else {}),
         "outcome": result.outcome,
         "entry": result.entry,
         "before": result.before,

@@ -46,7 +46,7 @@ class Mirror:
         self._episodes[episode].remove(entry)
 
     def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
-        """See `memory.Store.nearest`."""
+        """See `store.Store.nearest`."""
         return self._episodes[episode].nearest(query, k)
 
     def holds(self, episode: str, entry: int) -> bool:

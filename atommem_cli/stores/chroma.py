@@ -31,7 +31,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from atommem_cli.config import credentials
 from atommem_cli.config.schema import OPERATIONAL, Section
 from atommem_cli.core.errors import AtommemError, BackendError
-from atommem_cli.core.memory import Change
+from atommem_cli.core.store import Change
 from atommem_cli.core.types import MemoryEntry
 from atommem_cli.stores import _client, _entries
 from atommem_cli.stores._mirror import Mirror
@@ -85,7 +85,7 @@ def build(options: Options) -> ChromaStore:
 
 
 class ChromaStore:
-    """See `memory.Store`."""
+    """See `store.Store`."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -161,7 +161,7 @@ class ChromaStore:
         with self._served():
             for page in self._pages(["documents", "metadatas"], {"episode": episode}):
                 for document, metadata in zip(page["documents"], page["metadatas"], strict=True):
-                    found.append(MemoryEntry(metadata["entry"], _entries.text(document, metadata)))
+                    found.append(_entries.entry(document, metadata))
         return sorted(found, key=lambda entry: entry.id)
 
     def end(self, episodes: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from atommem_cli.config.schema import Section
-from atommem_cli.core.memory import Change
+from atommem_cli.core.store import Change
 from atommem_cli.core.types import MemoryEntry
 from atommem_cli.stores._mirror import Mirror
 
@@ -24,16 +24,16 @@ def build(options: Options) -> ExactStore:
 
 
 class ExactStore:
-    """See `memory.Store`."""
+    """See `store.Store`."""
 
     def __init__(self) -> None:
         self._mirror = Mirror()
-        self._texts: dict[str, dict[int, str]] = {}
+        self._entries: dict[str, dict[int, MemoryEntry]] = {}
 
     def begin(self, episodes: Sequence[str]) -> None:
         """Empty these episodes' parts."""
         self._mirror.begin(episodes)
-        self._texts.update((episode, {}) for episode in episodes)
+        self._entries.update((episode, {}) for episode in episodes)
 
     def write(self, changes: Sequence[Change]) -> None:
         """Carry out the changes in order.
@@ -45,10 +45,10 @@ class ExactStore:
             entry = change.entry
             if change.vector is None:
                 self._mirror.remove(change.episode, entry.id)
-                del self._texts[change.episode][entry.id]
+                del self._entries[change.episode][entry.id]
             else:
                 self._mirror.put(change.episode, entry.id, change.vector)
-                self._texts[change.episode][entry.id] = entry.text
+                self._entries[change.episode][entry.id] = entry
 
     def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
         """Ids of the k entries of highest cosine, best first; ties go to the lower id."""
@@ -56,13 +56,13 @@ class ExactStore:
 
     def entries(self, episode: str) -> list[MemoryEntry]:
         """The episode's entries, by id."""
-        return [MemoryEntry(i, text) for i, text in sorted(self._texts.get(episode, {}).items())]
+        return [entry for _, entry in sorted(self._entries.get(episode, {}).items())]
 
     def end(self, episodes: Sequence[str]) -> None:
         """Give these episodes' memory back."""
         self._mirror.end(episodes)
         for episode in episodes:
-            self._texts.pop(episode, None)
+            self._entries.pop(episode, None)
 
     def describe(self) -> dict[str, str]:
         """Its name."""

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 
 from atommem_cli.config import plugins
-from atommem_cli.core.memory import Change, Store
+from atommem_cli.core.store import Change, Store
 from atommem_cli.core.types import MemoryEntry
 
 ROLLOUTS, ENTRIES, DIMENSION, K = 64, 200, 384, 6

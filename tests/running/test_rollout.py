@@ -17,7 +17,7 @@ from atommem_cli.config import plugins
 from atommem_cli.core.calls import Expects, Finish, Generation
 from atommem_cli.core.episode import Call, Episode, Limits
 from atommem_cli.core.errors import BackendError
-from atommem_cli.core.memory import Store
+from atommem_cli.core.store import Store
 from atommem_cli.core.types import OpKind, Outcome, StopReason, Task, Trajectory
 from atommem_cli.policies import scripted
 from atommem_cli.running.player import Budget

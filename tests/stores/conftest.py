@@ -8,7 +8,7 @@ import pytest
 from chroma_server import Server
 
 from atommem_cli.config import plugins
-from atommem_cli.core.memory import Store
+from atommem_cli.core.store import Store
 
 
 @pytest.fixture(scope="session")

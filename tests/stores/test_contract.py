@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_episodes import Played, drop, play, put, script, texts, unit
 
-from atommem_cli.core.memory import Store
+from atommem_cli.core.store import Store
 from atommem_cli.core.types import MemoryEntry
 
 _numbers = itertools.count()

@@ -9,8 +9,9 @@ from atommem_cli.config import plugins
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer, chunk_documents
 from atommem_cli.core.episode import Agent, Call, Episode, Limits
-from atommem_cli.core.memory import Memory, Store
+from atommem_cli.core.memory import Memory
 from atommem_cli.core.seeds import derive
+from atommem_cli.core.store import Store
 from atommem_cli.core.types import Document, OpKind, Question, Support, Task
 from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.running.rollout import Rollout

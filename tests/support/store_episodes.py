@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from atommem_cli.config import plugins
-from atommem_cli.core.memory import Change, Memory, Store
+from atommem_cli.core.memory import Memory
+from atommem_cli.core.store import Change, Store
 from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind, OpResult
 from atommem_cli.models.embedding_cache import CachedEmbedder
 
