@@ -13,9 +13,9 @@ from atommem_cli.core.files import Lines
 from atommem_cli.core.types import Progress, Question, Task, Trajectory
 from atommem_cli.explain.fact_trails import has_gold
 from atommem_cli.replay.ladder_rungs import FROM_GOLD, Given, MemoryView, Rung, give, held, left_out, probe, seen, view
-from atommem_cli.running.build import Parts
+from atommem_cli.running.build import Parts, helpers_of
 from atommem_cli.running.evaluation import planned_tasks, score
-from atommem_cli.running.stubs import blind
+from atommem_cli.running.stubs import vectors_for
 from atommem_cli.runs.reader import Line, Run, failed
 from atommem_cli.runs.writer import prompt_hash, recorded_reply
 
@@ -129,7 +129,9 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
     recipe = run.recipe
     closed_book = recipe.changed(["agent.name=closed_book"]).build("agent")
     unlimited = recipe.changed(["budget={}"])
-    parts = Parts(unlimited, recipe.build("agent"), recipe.build("policy"), Given(), blind())
+    agent = recipe.build("agent")
+    helpers = helpers_of(recipe, agent)
+    parts = Parts(unlimited, agent, recipe.build("policy"), Given(), vectors_for(recipe, agent), helpers=helpers)
     gold = {
         task.id: frozenset(n for n, question in enumerate(task.questions) if has_gold(task, question))
         for task in planned_tasks(recipe)
@@ -139,7 +141,7 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
         then = run.identity[what]
         if keys := sorted(key for key in {**then, **now} if then.get(key) != now.get(key)):
             raise RunMismatch(f"{run.path}: its {what} is another one now ({', '.join(keys)} differ): run it again")
-    return replace(climbing, sees=seen(climbing.posed("probe", *probe(), parts.agent)))
+    return replace(climbing, sees=seen(climbing.posed("probe", *probe(), parts.agent), parts.rollout()))
 
 
 def ask(climbing: Climbing, scorers: Sequence[str], progress: Progress | None) -> None:

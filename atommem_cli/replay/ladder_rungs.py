@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from atommem_cli.core.calls import Expects
-from atommem_cli.core.episode import Apply, Ask, Episode
+from atommem_cli.core.episode import Ask, Episode
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Memory
 from atommem_cli.core.types import Document, MemoryEntry, MemoryOp, OpKind, Question, Support, Task
 from atommem_cli.explain.fact_trails import trails
 from atommem_cli.running.player import Budget, Player
+from atommem_cli.running.rollout import Rollout
 from atommem_cli.running.stubs import StubStore, blind
 from atommem_cli.runs.memory_states import moments
 from atommem_cli.runs.reader import Line
@@ -144,16 +145,15 @@ def give(name: str, shown: MemoryView, dropped: frozenset[OpKind], untold: froze
 _MARKS = {name: f"mark{number}" for number, name in enumerate(("documents", "scratchpad", "entries"), start=7411)}
 
 
-def seen(episode: Episode) -> frozenset[str]:
+def seen(episode: Episode, rollout: Rollout) -> frozenset[str]:
     """Which of documents, scratchpad and entries an agent's answer prompt shows: it is tried, on `probe`.
 
     Raises:
         UsageError: it does not ask its question when there is nothing to read.
     """
     player = Player(episode, Budget(), None)
-    while isinstance(player.request, Apply):
-        texts = episode.memory.texts(player.ops)
-        player.applied(episode.memory.apply(player.ops, blind().vectors_for(texts)))
+    while player.request and not isinstance(player.request, Ask):
+        rollout.settle([player])
     if not isinstance(player.request, Ask) or player.request.observation.expects is not Expects.ANSWER:
         raise UsageError(
             f"the agent {episode.agent.describe()['name']} does not ask its question at once when there is nothing "

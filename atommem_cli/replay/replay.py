@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.chunking import Span
+from atommem_cli.core.episode import Policy, ServerPolicy
 from atommem_cli.core.errors import MissingExtra
-from atommem_cli.core.store import Store
 from atommem_cli.core.types import Progress, Question, Task, Trajectory
 from atommem_cli.explain.coverage import needs_tokenizer
 from atommem_cli.replay import checks
@@ -22,7 +22,7 @@ from atommem_cli.replay.checks import Audit
 from atommem_cli.replay.recorded import Shown, Tape, without_end
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.evaluation import planned_tasks
-from atommem_cli.running.stubs import StubPolicy, blind
+from atommem_cli.running.stubs import StubPolicy, vectors_for
 from atommem_cli.runs.chunk_bounds import CHUNKS
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.strict_reader import Finding, Journal
@@ -63,12 +63,18 @@ def retrieving(run: Run, policy: StubPolicy) -> Parts:
     Raises:
         MissingExtra, BackendError: a part cannot be built.
     """
-    return assemble(run.recipe.changed([f"store={{name: {run.recipe.store.name}}}"]), playing=policy)
+    recipe = run.recipe.changed([f"store={{name: {run.recipe.store.name}}}"])
+    return assemble(recipe, playing=policy, helping=_helping(run, policy))
 
 
 def _showing(run: Run, policy: StubPolicy, store: Shown) -> Parts:
     """The parts of a run that retrieve what it retrieved."""
-    return Parts(run.recipe, run.agent, policy, store, blind())
+    vectors = vectors_for(run.recipe, run.agent)
+    return Parts(run.recipe, run.agent, policy, store, vectors, helpers=_helping(run, policy))
+
+
+def _helping(run: Run, policy: StubPolicy) -> dict[str, Policy | ServerPolicy]:
+    return dict.fromkeys(getattr(run.agent, "helpers", ()), policy)
 
 
 def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:

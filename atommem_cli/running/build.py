@@ -133,7 +133,11 @@ class Parts:
 
 
 def assemble(
-    recipe: Recipe, where: Path | None = None, playing: Policy | None = None, lent: Parts | None = None
+    recipe: Recipe,
+    where: Path | None = None,
+    playing: Policy | None = None,
+    lent: Parts | None = None,
+    helping: Mapping[str, Policy | ServerPolicy] | None = None,
 ) -> Parts:
     """Build everything that a recipe names; weights load here.
 
@@ -141,6 +145,7 @@ def assemble(
         playing: a policy that is there already (a trainer's); the recipe's own is then not built.
         lent: parts of another recipe; the policy, and the store with its embedder, that both name alike are taken
             from there.
+        helping: likewise the agent's helpers.
         where: the run folder. With this machine's name it stamps the run's entries in a store that others
             share: the same run finds its own leftovers again, and nobody else's.
 
@@ -160,7 +165,7 @@ def assemble(
         playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else recipe.build("policy")),
         shared.store if shared else store.build(store_options),
         shared.vectors if shared else CachedEmbedder(recipe.build("embedder")),
-        helpers=helpers_of(recipe, agent, lent),
+        helpers=helpers_of(recipe, agent, lent) if helping is None else helping,
     )
 
 

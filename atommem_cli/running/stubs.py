@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Tokenizer
-from atommem_cli.core.episode import Call
+from atommem_cli.core.episode import Agent, Call
 from atommem_cli.core.store import Change
 from atommem_cli.core.types import MemoryEntry
 from atommem_cli.models.embedding_cache import CachedEmbedder
@@ -83,3 +84,12 @@ class _Blind:
 def blind() -> CachedEmbedder:
     """Vectors for a store that does not look at them."""
     return CachedEmbedder(_Blind())
+
+
+def vectors_for(recipe: Recipe, agent: Agent) -> CachedEmbedder:
+    """Vectors where the store does not look at them: those of the recipe for an agent that does itself.
+
+    Raises:
+        MissingExtra, BackendError: the recipe's embedder cannot be built.
+    """
+    return CachedEmbedder(recipe.build("embedder")) if getattr(agent, "embeds", False) else blind()
