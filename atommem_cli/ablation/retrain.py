@@ -11,7 +11,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import RecipeError, UsageError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
-from atommem_cli.policies.hf import TINY
+from atommem_cli.models import tiny
 from atommem_cli.running.evaluation import evaluate
 from atommem_cli.runs.reader import Run
 from atommem_cli.training import checkpoints
@@ -49,7 +49,7 @@ def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progres
 
 def untrained(recipe: Recipe) -> bool:
     """Whether the policy is a fresh model. What such a one loses with a component says nothing about the component."""
-    return (recipe.policy.model_extra or {}).get("model") == TINY
+    return (recipe.policy.model_extra or {}).get("model") == tiny.NAME
 
 
 def newest(recipe: Recipe) -> Path | None:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from atommem_cli.core.stream_facts import UNKNOWN
+from atommem_cli.core.stream_words import PERSONAL
 from atommem_cli.core.types import Chunk, Document, Event, Task
 
 Statement = tuple[str, str, str | None]
@@ -30,7 +31,6 @@ _ABOUT = {
 _DENIAL = re.compile(r"\b(?:not|never|no|formerly|used to|moved out|given|fallen out|stopped|parted)\b|n't\b")
 _FALSELY = re.compile(r"\b(?:not true|untrue|false|falsely|wrongly)\b[\w\s]*$")
 _INSTEAD = re.compile(r"\b(?:but|now|truth)\b")
-_PERSONAL = frozenset({"boss", "friend"})
 _NEARBY = 200
 """Characters in which words belong together; a clause of a megabyte must not take its square."""
 _CLAUSES = re.compile(r"[.;\n]")
@@ -49,7 +49,7 @@ class Statements:
                 self._values.setdefault(value, set()).add((subject, relation))
         self._keys = {said[:2] for said in self._said.values()}
         self._people = {subject for subject, _ in self._keys} | {
-            value for value, keys in self._values.items() if any(relation in _PERSONAL for _, relation in keys)
+            value for value, keys in self._values.items() if any(relation in PERSONAL for _, relation in keys)
         }
         self._cache: dict[str, frozenset[Statement]] = {}
 

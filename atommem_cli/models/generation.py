@@ -16,8 +16,8 @@ from atommem_cli.core.calls import Finish, Generation
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import Diverged
 from atommem_cli.models.batching import PromptRow, prompt_batches
-from atommem_cli.models.chat import Chat
 from atommem_cli.models.sampling import Finite, GumbelSampler, OwnLimits
+from atommem_cli.models.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,14 @@ class Sampling:
 class Turns:
     """Calls to prompt tokens, and reply tokens to replies."""
 
-    def __init__(self, tokenizer: Any, chat: Chat, ends: Sequence[int], window: int | None) -> None:
-        """
-        Args:
-            ends: ids of the tokens that end a reply (`end_tokens`).
-            window: tokens of prompt and reply together; None is no limit.
-        """
-        self.ends = list(ends)
-        self.window = window
-        self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-        self._tokenizer = tokenizer
-        self._chat = chat
+    def __init__(self, words: Words) -> None:
+        pad: int | None = words.tokenizer.pad_token_id
+        self.ends = words.ends
+        self.window = words.window
+        """Tokens of prompt and reply together; None is no limit."""
+        self.pad: int = pad if pad is not None else min(words.ends, default=0)
+        self._tokenizer = words.tokenizer
+        self._chat = words.chat
 
     def rows(self, calls: Sequence[Call]) -> tuple[list[PromptRow], dict[int, Generation]]:
         """What can be run; and, by index, the replies of the calls whose prompt does not fit."""
@@ -115,7 +112,7 @@ def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             generation_config=GenerationConfig(
-                max_new_tokens=most, do_sample=False, eos_token_id=turns.ends or None, pad_token_id=turns.pad
+                max_new_tokens=most, do_sample=False, eos_token_id=list(turns.ends) or None, pad_token_id=turns.pad
             ),
             logits_processor=processors,
             stopping_criteria=StoppingCriteriaList([OwnLimits(limits, width)]),
@@ -129,12 +126,3 @@ def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling
         )
     new: list[list[int]] = written[:, width:].tolist()
     return new
-
-
-def end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends a turn: instruct models name one in the tokenizer and others in their configs."""
-    named = (model.generation_config.eos_token_id, model.config.get_text_config().eos_token_id, tokenizer.eos_token_id)
-    ends: set[int] = set()
-    for ids in named:
-        ends |= set(ids if isinstance(ids, list) else [] if ids is None else [ids])
-    return sorted(ends)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
+NAME = "tiny"
+"""Of the model, in recipes."""
 _TAGS = ("create", "read", "update", "delete", "scratchpad", "answer")
 MARKS = (
     *(f"<{slash}{tag}>" for tag in _TAGS for slash in ("", "/")),

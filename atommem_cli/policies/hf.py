@@ -11,28 +11,16 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from atommem_cli.config import plugins
 from atommem_cli.config.schema import Section
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import BackendError
 from atommem_cli.core.thoughts import OwnMarks
-from atommem_cli.models import tiny
-from atommem_cli.models.chat import Chat, OffsetTokenizer
-from atommem_cli.models.generation import Sampling, Turns, complete, end_tokens
-from atommem_cli.models.loading import (
-    context_window,
-    digest_of_files,
-    digest_of_tensors,
-    load_config,
-    load_model,
-    load_tokenizer,
-    memory_advice,
-    weight_files,
-)
-
-TINY = "tiny"
+from atommem_cli.models import words
+from atommem_cli.models.generation import Sampling, Turns, complete
+from atommem_cli.models.loading import memory_advice
+from atommem_cli.models.words import Words
 
 
 class Options(Section):
@@ -79,27 +67,14 @@ def build(options: Options) -> HuggingFace:
     if on_gpu and not torch.cuda.is_available():
         raise BackendError("device: cuda, but torch sees no GPU: use device: cpu, or install torch's CUDA build")
     with memory_advice("policy.micro_batch_tokens"):
-        model, fast, chat = load(options)
+        model, known = words.load(options)
         model = model.to("cuda" if on_gpu else "cpu").eval()
-    return HuggingFace(options, model, fast, chat)
-
-
-def load(options: Options) -> tuple[Any, Any, Chat]:
-    """Model (on the CPU), tokenizer and chat template; the template is checked before weights load.
-
-    Raises:
-        MissingExtra, UsageError: as `build`.
-    """
-    fast = _tokenizer(options)
-    chat = Chat(fast, options.model, thinking=options.thinking)
-    return _model(options, fast), fast, chat
+    return HuggingFace(options, model, known)
 
 
 def tokenizer(options: Options) -> Tokenizer:
     """What counts its tokens, without the weights."""
-    fast = _tokenizer(options)
-    contents = Chat(fast, options.model, thinking=options.thinking).contents if fast.chat_template else None
-    return OffsetTokenizer(fast, options.model, contents)
+    return words.counter(options)
 
 
 def window(options: Options) -> int | None:
@@ -108,22 +83,20 @@ def window(options: Options) -> int | None:
     Raises:
         MissingExtra: the model is not there.
     """
-    if options.window or options.model == TINY:
-        return options.window or tiny.WINDOW
-    return context_window(load_config(options.model))
+    return words.window(options)
 
 
 class HuggingFace:
     """Answers a whole batch at once."""
 
-    def __init__(self, options: Options, model: Any, tokenizer: Any, chat: Chat) -> None:
+    def __init__(self, options: Options, model: Any, known: Words) -> None:
         self.options = options
         self.model = model
         self.batch = options.batch
-        self.window: int | None = options.window or context_window(model.config)
-        self.tokenizer = OffsetTokenizer(tokenizer, options.model, chat.contents)
-        self._chat = chat
-        self._turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), self.window)
+        self.window: int | None = known.window
+        self.tokenizer = known.counter
+        self._chat = known.chat
+        self._turns = Turns(known)
 
     def generate(self, calls: Sequence[Call]) -> list[Generation]:
         """One reply per call, in order.
@@ -143,10 +116,8 @@ class HuggingFace:
 
     @functools.cached_property
     def weights(self) -> str:
-        """sha256 of the weight files, one after another by name; hexadecimal."""
-        if self.options.model == TINY:
-            return digest_of_tensors(self.model)
-        return digest_of_files(weight_files(self.options.model))
+        """See `words.digest`."""
+        return words.digest(self.options.model, self.model)
 
     def describe(self) -> dict[str, str]:
         """What a run records about it."""
@@ -161,19 +132,3 @@ class HuggingFace:
             "thinking": str(options.thinking).lower(),
             "chat_template": self._chat.digest,
         }
-
-
-def _tokenizer(options: Options) -> Any:
-    if options.model != TINY:
-        return load_tokenizer(options.model)
-    words = plugins.load("tasks", "stream").VOCABULARY  # it can say what the closed style of `stream` says
-    return tiny.build_tokenizer((*tiny.MARKS, *words))
-
-
-def _model(options: Options, fast: Any) -> Any:
-    import torch
-
-    if options.model == TINY:
-        dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
-        return tiny.build_model(fast, options.init_seed).to(dtype)
-    return load_model(options.model, options.dtype)

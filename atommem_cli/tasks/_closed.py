@@ -14,37 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from atommem_cli.core.stream_facts import UNKNOWN
-from atommem_cli.tasks._style import RELATIONS, Pair, Replacement
+from atommem_cli.core.stream_words import LAST_DAY, NOISE, PAIRS, VALUES, Pair
+from atommem_cli.tasks._style import Replacement
 
-_NAMES = (
-    "mara/mira joren/joran tilda/tilde oskar/oskan selin/selim bruno/bruna edda/edna falko/falka hanno/hanna "
-    "kaspar/kasper livia/lidia nelo/nela"
-)
-_VALUES = {
-    "home": "velt dorn quill ashby corva drell fenn garth holm istra kelso lorne marn nesk ostro",
-    "pet": "fox owl cat dog hen goat mole crow toad hare",
-    "job": "baker smith tailor miner pilot nurse judge clerk guard cook",
-    "tool": "axe saw rope lamp drill spade brush hook net bell",
-}
-_NOISE = "rain snow wind fog sun/falls rests hangs/over near/the/hill river road field wood lake"
-
-PAIRS: list[Pair] = [(first, second) for first, _, second in (pair.partition("/") for pair in _NAMES.split())]
-VALUES = {relation: words.split() for relation, words in _VALUES.items()}
-NOISE = [words.split() for words in _NOISE.split("/")]
+__all__ = ["LAST_DAY", "MOST_PAIRS", "ask", "noise", "people", "say", "values"]
 
 MOST_PAIRS = len(PAIRS)
-LAST_DAY = 9
-
-VOCABULARY = tuple(
-    sorted(
-        {name for pair in PAIRS for name in pair}
-        | {word for words in (*VALUES.values(), *NOISE, RELATIONS) for word in words}
-        | {str(day) for day in range(1, LAST_DAY + 1)}
-        | {UNKNOWN, "until", "day", "now", "not", "but", "no", ".", "?"}
-    )
-)
-"""Every word of its documents, questions and answers, sorted; words are separated by one space."""
 
 
 def people(rng: Random, pairs: int) -> list[Pair]:

@@ -7,8 +7,9 @@ from random import Random
 from typing import NamedTuple
 
 from atommem_cli.core.stream_facts import Key
+from atommem_cli.core.stream_words import PERSONAL, RELATIONS
 from atommem_cli.core.types import Event
-from atommem_cli.tasks._style import PERSONAL, RELATIONS, Replacement, Style
+from atommem_cli.tasks._style import Replacement, Style
 
 REPEATABLE = frozenset({"state", "change", "correct", "retract"})
 """What may be said twice: a statement with a day in it would be out of date the second time."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from atommem_cli.tasks._style import Pair, Replacement
+from atommem_cli.core.stream_words import Pair
+from atommem_cli.tasks._style import Replacement
 
 _SYLLABLES = {
     "head": "Bal Cor Dan El Fer Gal Hel Ir Jas Kor Lun Mar Nor Or Pel Quin Ros Sel Tal Ul Ver Wil Yor Zel",

@@ -11,13 +11,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple, Protocol
 
-RELATIONS = ("home", "boss", "pet", "friend", "job", "tool")
-"""In the order in which the option `relations` takes them."""
-PERSONAL = frozenset({"boss", "friend"})
-"""Relations whose values are people: the links of multi-hop questions."""
-
-Pair = tuple[str, str]
-"""Two people whose names are easily confused."""
+from atommem_cli.core.stream_words import Pair
 
 
 class Replacement(NamedTuple):

@@ -10,11 +10,11 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.errors import RunMismatch, UsageError
 from atommem_cli.core.types import Task, Trajectory
+from atommem_cli.models.words import Words
 from atommem_cli.replay import replay
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import rewards
 from atommem_cli.training import sft_rows
-from atommem_cli.training.step_tokens import Words
 
 
 @dataclass(slots=True)

@@ -117,7 +117,7 @@ def _train(
             _Keeper(recipe, out, parts, policy, config.num_generations),
             model=loop.rooted(learner, out),
             args=config,
-            processing_class=learner.tokenizer,
+            processing_class=learner.words.tokenizer,
             peft_config=adapters,
             train_dataset=Dataset.from_dict({"prompt": [str(i) for i in order(config, len(tasks.train))]}),
             eval_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(tasks.validated)]}),

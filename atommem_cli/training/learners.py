@@ -1,4 +1,4 @@
-"""The model that learns: weights, tokenizer and the words between them and the harness."""
+"""The model that learns: its weights, and the words between them and the harness."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli.config import plugins
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import MissingExtra, RecipeError, UsageError, did_you_mean
 from atommem_cli.core.files import write_whole
-from atommem_cli.models.chat import Chat
-from atommem_cli.models.generation import Turns, end_tokens
-from atommem_cli.models.loading import context_window, digest_of_files, digest_of_tensors, load_model, weight_files
+from atommem_cli.models import words
+from atommem_cli.models.generation import Turns
+from atommem_cli.models.loading import load_model
+from atommem_cli.models.words import Words
 from atommem_cli.training import trl_keywords
 
 if TYPE_CHECKING:
@@ -27,11 +27,8 @@ EXTRAS = {"peft": "lora", "vllm": "vllm", "deepspeed": "deepspeed"}
 class Learner:
     """What a trainer needs of the model; the weights are on the CPU."""
 
-    name: str
-    """As the recipe names it: `tiny`, a folder, or a hub id."""
     model: Any
-    tokenizer: Any
-    chat: Chat
+    words: Words
     turns: Turns
     digest: str
     """sha256 of the weights it starts from."""
@@ -61,19 +58,14 @@ def load(recipe: Recipe) -> Learner:
     """
     check(recipe)
     _, options = recipe.plugin("policy")
-    hf = plugins.load("policies", "hf")
-    model, tokenizer, chat = hf.load(options)
+    model, found = words.load(options)
     known = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > known:
+    if len(found.tokenizer) > known:
         raise UsageError(
-            f"policy.model: the tokenizer of {options.model} has {len(tokenizer)} tokens and the weights know "
+            f"policy.model: the tokenizer of {options.model} has {len(found.tokenizer)} tokens and the weights know "
             f"{known}: they do not belong together"
         )
-    fresh = options.model == hf.TINY
-    digest = digest_of_tensors(model) if fresh else digest_of_files(weight_files(options.model))
-    window = options.window or context_window(model.config)
-    turns = Turns(tokenizer, chat, end_tokens(model, tokenizer), window)
-    return Learner(options.model, model, tokenizer, chat, turns, digest, options)
+    return Learner(model, found, Turns(found), words.digest(options.model, model), options)
 
 
 def need(package: str, why: str) -> None:

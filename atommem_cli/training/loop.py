@@ -17,7 +17,6 @@ from atommem_cli.core.errors import AtommemError, BackendError, Interrupted
 from atommem_cli.core.files import read_lines, write_whole
 from atommem_cli.models import tiny
 from atommem_cli.models.loading import adapted, digest_of_files, memory_advice, weight_files
-from atommem_cli.policies.hf import TINY
 from atommem_cli.runs import provenance
 from atommem_cli.runs.writer import SCHEMA, Folder
 from atommem_cli.training import checkpoints, damage, distributed, divergence, learners
@@ -192,10 +191,10 @@ def _stop_at_the_end() -> Any:
 
 def rooted(learner: Learner, out: Path) -> Any:
     """The model to train, with a folder to its name: adapters and the KL term's reference are loaded from it."""
-    if learner.name == TINY or adapted(learner.name):
+    if learner.words.name == tiny.NAME or adapted(learner.words.name):
         start = out / "start"
         if not distributed.own():
-            tiny.save(start, learner.model, learner.tokenizer)
+            tiny.save(start, learner.model, learner.words.tokenizer)
         distributed.wait()
         learner.model.name_or_path = learner.model.config._name_or_path = str(start)
     return learner.model

@@ -25,9 +25,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from atommem_cli.config import plugins
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import MissingExtra
+from atommem_cli.models import tiny, words
 from atommem_cli.models.loading import load_config
 from atommem_cli.training import learners
 from atommem_cli.training.plan_tables import DeviceMemory, Part
@@ -122,10 +122,9 @@ def _outline(recipe: Recipe) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    hf = plugins.load("policies", "hf")
     _, options = recipe.plugin("policy")
-    if options.model == hf.TINY:
-        return hf.load(options)[0]
+    if options.model == tiny.NAME:
+        return words.load(options)[0]
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(load_config(options.model), trust_remote_code=False)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from atommem_cli.config import plugins
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core import seeds
 from atommem_cli.core.calls import Message
 from atommem_cli.core.errors import UsageError
-from atommem_cli.policies.hf import TINY
+from atommem_cli.core.stream_words import PAIRS, VALUES
+from atommem_cli.models import tiny
+from atommem_cli.models.words import Words
 from atommem_cli.training.sft_rows import Example, row
-from atommem_cli.training.step_tokens import Words
 
 COPIES = 0.6
 """Share of the rows that are of the first exercise."""
@@ -36,8 +36,8 @@ def check(recipe: Recipe) -> None:
         UsageError: one sentence.
     """
     model = (recipe.policy.model_extra or {}).get("model")
-    if recipe.sft.recall is not None and model != TINY:
-        raise UsageError(f"sft.recall: it is for the model {TINY} alone, and policy.model is {model}: take it out")
+    if recipe.sft.recall is not None and model != tiny.NAME:
+        raise UsageError(f"sft.recall: it is for the model {tiny.NAME} alone, and policy.model is {model}: take it out")
 
 
 def rows(words: Words, count: int, seed: int) -> list[Example]:
@@ -59,10 +59,9 @@ def _segment(dice: Random, vocabulary: Sequence[str]) -> tuple[list[str], list[s
 
 
 def _statements(dice: Random) -> tuple[list[str], list[str]]:
-    style = plugins.load("tasks", "stream").STYLES["closed"]
-    people = dice.sample(sorted({name for pair in style.PAIRS for name in pair}), 2)
-    relations = dice.sample(sorted(style.VALUES), STATEMENTS // 2)
-    told = [[name, relation, dice.choice(style.VALUES[relation]), "."] for name in people for relation in relations]
+    people = dice.sample(sorted({name for pair in PAIRS for name in pair}), 2)
+    relations = dice.sample(sorted(VALUES), STATEMENTS // 2)
+    told = [[name, relation, dice.choice(VALUES[relation]), "."] for name in people for relation in relations]
     dice.shuffle(told)
     again = dice.sample(told, len(told))
     return [word for statement in told for word in statement], [word for statement in again for word in statement]

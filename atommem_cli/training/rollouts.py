@@ -22,7 +22,6 @@ from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import Diverged
 from atommem_cli.core.types import Chunk, Task, Trajectory
 from atommem_cli.models.batching import PromptRow, prompt_batches
-from atommem_cli.models.chat import OffsetTokenizer
 from atommem_cli.models.generation import Sampling, complete
 from atommem_cli.running.build import Parts
 from atommem_cli.training.distributed import gather
@@ -35,7 +34,7 @@ class LearningPolicy:
     """The policy of a rollout whose weights a TRL trainer holds."""
 
     def __init__(self, student: Learner) -> None:
-        self.tokenizer: Tokenizer = OffsetTokenizer(student.tokenizer, student.name, student.chat.contents)
+        self.tokenizer: Tokenizer = student.words.counter
         self.window = student.turns.window
         self.batch = 1
         """Episodes at once: all of a generation batch; see `Player.play`."""
@@ -69,9 +68,9 @@ class LearningPolicy:
         """What a run of kept rollouts records about it."""
         options = self._student.options
         return {
-            "name": f"grpo: {self._student.name}",
+            "name": f"grpo: {self._student.words.name}",
             "update": str(self.trainer.state.global_step),
-            "chat_template": self._student.chat.digest,
+            "chat_template": self._student.words.chat.digest,
             "thinking": str(options.thinking).lower(),
         }
 

@@ -10,7 +10,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import RecipeError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
-from atommem_cli.models import tiny
+from atommem_cli.models import tiny, words
 from atommem_cli.models.loading import load_model
 from atommem_cli.runs import identity
 from atommem_cli.scoring import metrics, rewards
@@ -24,7 +24,6 @@ from atommem_cli.training import (
     plan_sft,
     recall,
     sft_rows,
-    step_tokens,
     trl_config,
 )
 from atommem_cli.training.demonstrations import Demonstrations
@@ -56,7 +55,7 @@ def plan(recipe: Recipe, processes: int | None = None, *, sharded: bool = False)
     count = distributed.count() if processes is None else trl_config.together(processes)
     config = _check(recipe, Path())
     _, options = recipe.plugin("policy")
-    found = demonstrations.collect(recipe, step_tokens.outline(options), config.max_length)
+    found = demonstrations.collect(recipe, words.outline(options), config.max_length)
     training, validation = _split(recipe, found)
     return plan_sft.count(recipe, found, training, validation, config, count, sharded=sharded)
 
@@ -87,7 +86,7 @@ def train(
     """
     config = _check(recipe, out)
     learner = learners.load(recipe)
-    found = demonstrations.collect(recipe, step_tokens.of(learner), config.max_length)
+    found = demonstrations.collect(recipe, learner.words, config.max_length)
     training, validation = _split(recipe, found)
     known = {
         "command": "sft",
@@ -164,12 +163,12 @@ def _recall(recipe: Recipe, out: Path, learner: Learner, progress: Progress | No
     distributed.wait()
     if not complete:
         out.mkdir(exist_ok=True)
-        exercises = recall.rows(step_tokens.of(learner), recipe.sft.recall.rows, recipe.seed)
+        exercises = recall.rows(learner.words, recipe.sft.recall.rows, recipe.seed)
         trainer = _trainer(learner.model, learner, _recall_config(recipe, out), sft_rows.dataset(exercises))
         _fit(trainer, recipe, out, "sft.recall.trainer", progress, say)
         if not distributed.own():
             draft = folder.with_name(f".{folder.name}")
-            tiny.save(draft, learner.model, learner.tokenizer)
+            tiny.save(draft, learner.model, learner.words.tokenizer)
             damage.flush(draft)
             draft.rename(folder)
         distributed.wait()
@@ -197,7 +196,7 @@ def _trainer(
             config,
             train_dataset=training,
             eval_dataset=validation,
-            processing_class=learner.tokenizer,
+            processing_class=learner.words.tokenizer,
             peft_config=adapters,
         )
     except ValueError as error:

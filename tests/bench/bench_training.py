@@ -86,7 +86,7 @@ def trls(folder: Path) -> float:
         loop.rooted(learner, folder),
         reward_funcs=[lambda completions, **_: [spread(c[0]["content"]) for c in completions]],
         args=config,
-        processing_class=learner.tokenizer,
+        processing_class=learner.words.tokenizer,
         train_dataset=Dataset.from_dict({"prompt": prompts}),
     )
     return _seconds(own)
@@ -115,7 +115,7 @@ def trainer(given: Recipe, folder: Path) -> TrajectoryGRPOTrainer:
         None,
         model=loop.rooted(learner, folder),
         args=trl_config.grpo(given, folder, validated=0, processes=1),
-        processing_class=learner.tokenizer,
+        processing_class=learner.words.tokenizer,
         train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(tasks))]}),
     )
 

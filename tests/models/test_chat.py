@@ -9,8 +9,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from atommem_cli.config import plugins
 from atommem_cli.core.calls import Message
+from atommem_cli.core.stream_words import VOCABULARY
 from atommem_cli.models import tiny
 from atommem_cli.models.chat import Chat, OffsetTokenizer
 
@@ -51,7 +51,7 @@ def wordpiece() -> Any:
 
 
 def words() -> Any:
-    return tiny.build_tokenizer((*tiny.MARKS, *plugins.load("tasks", "stream").VOCABULARY))
+    return tiny.build_tokenizer((*tiny.MARKS, *VOCABULARY))
 
 
 def _fast(made: Tokenizer, **special: str) -> Any:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from atommem_cli.config import plugins
 from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
 from atommem_cli.core.episode import Call, ServerPolicy
 from atommem_cli.core.errors import BackendError, MissingExtra, UsageError
+from atommem_cli.core.stream_words import VOCABULARY
 from atommem_cli.models import loading, tiny
 from atommem_cli.models.batching import PromptRow, prompt_batches
 from atommem_cli.models.chat import Chat
@@ -120,7 +120,7 @@ def test_positions_never_run_beyond_the_window_while_a_row_waits(tmp_path: Path)
 def test_each_call_ends_by_its_end_token_or_at_its_own_limit() -> None:
     calls = [call("chunk", most=1 + i % 120, seed=i) for i in range(120)]
     replies = policy(temperature=1).generate(calls)
-    fast = tiny.build_tokenizer((*tiny.MARKS, *plugins.load("tasks", "stream").VOCABULARY))
+    fast = tiny.build_tokenizer((*tiny.MARKS, *VOCABULARY))
     for asked, reply in zip(calls, replies, strict=True):
         most = asked.observation.max_new_tokens
         assert reply.finish in (Finish.STOP, Finish.LENGTH)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from fake_server import Server
 
-from atommem_cli.config import plugins
 from atommem_cli.config import recipe as recipes
 from atommem_cli.core.chunking import WordTokenizer, chunk_documents
 from atommem_cli.core.errors import AtommemError, MissingExtra, RunMismatch, SourceError
+from atommem_cli.core.stream_words import VOCABULARY
 from atommem_cli.core.types import Document, Task
 from atommem_cli.data import preparation
 from atommem_cli.explain import miss_causes
@@ -34,8 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of agents whose policy counts with a tokenizer of its own, which is gone since."""
     home = tmp_path_factory.mktemp("home")
     preparation.prepare("stream", out=home / "stream", split="validation", limit=2, options={"questions": 2})
-    words = plugins.load("tasks", "stream").VOCABULARY
-    tiny.build_tokenizer((*tiny.MARKS, *words)).save_pretrained(home / "model")
+    tiny.build_tokenizer((*tiny.MARKS, *VOCABULARY)).save_pretrained(home / "model")
     (home / "model" / "config.json").write_text('{"model_type": "llama"}')
     with Server() as server:
         for agent in ("atommem", "full_context", "full_context_in_a_window"):

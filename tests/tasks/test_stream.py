@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from atommem_cli.core.stream_facts import UNKNOWN, answer, final_state
+from atommem_cli.core.stream_words import VOCABULARY
 from atommem_cli.core.types import Document, Event, OpKind, Task
-from atommem_cli.tasks.stream import VOCABULARY, Options, generate
+from atommem_cli.tasks.stream import Options, generate
 
 WIDE = {"docs": 60, "people": 6, "relations": 6, "questions": 4, "hops": {1: 0.5, 2: 0.35, 3: 0.15}}
 

@@ -16,23 +16,23 @@ from atommem_cli.core.calls import Finish, Generation
 from atommem_cli.core.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.core.types import Trajectory
 from atommem_cli.data import preparation
-from atommem_cli.models import tiny
+from atommem_cli.models import tiny, words
 from atommem_cli.models.batching import PromptRow as Prompt
 from atommem_cli.models.generation import Turns
+from atommem_cli.models.words import Words
 from atommem_cli.replay import replay
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import planned_tasks
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.writer import RunFolder
 from atommem_cli.scoring import rewards
-from atommem_cli.training import demonstrations, learners, sft_rows, step_tokens
+from atommem_cli.training import demonstrations, learners, sft_rows
 from atommem_cli.training.demonstrations import Demonstrations
-from atommem_cli.training.step_tokens import Words
 
 
 @pytest.fixture(scope="module")
 def tiny_words() -> Words:
-    return step_tokens.of(learners.load(demos.recipe()))
+    return learners.load(demos.recipe()).words
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_long_rows_are_dropped_and_counted_never_cut(tiny_words: Words) -> None:
 
 def test_tokens_in_are_tokens_trained(tiny_words: Words) -> None:
     """The prompt is what the policy is given, the completion what it would have had to write, to the last token."""
-    turns = Turns(tiny_words.tokenizer, tiny_words.chat, tiny_words.ends, tiny_words.window)
+    turns = Turns(tiny_words)
     steps = [step for _, trajectory in replay.play(Run(demos.shared())) for step in trajectory.transitions]
     found = collected(demos.recipe("sft.min_reward=0"), tiny_words)
     for step, row in zip(steps, found.rows, strict=True):
@@ -212,7 +212,7 @@ def test_trl_makes_the_same_tokens_from_the_conversation(tiny_words: Words, tmp_
     )
     learner = learners.load(recipe)
     config = trl_config.sft(recipe, tmp_path, {"max_length": None, "gradient_checkpointing": False, "use_cpu": True})
-    trainer = SFTTrainer(learner.model, config, train_dataset=conversations, processing_class=learner.tokenizer)
+    trainer = SFTTrainer(learner.model, config, train_dataset=conversations, processing_class=learner.words.tokenizer)
     ours = collected(recipe, tiny_words).rows[:20]
     for theirs, row in zip(trainer.train_dataset, ours, strict=True):
         assert theirs["input_ids"] == [*row.prompt, *row.completion]
@@ -234,9 +234,9 @@ def test_the_end_of_a_turn_is_what_the_template_writes_and_generation_stops_at(t
         tokenizer.chat_template, model.generation_config.eos_token_id = chat_template, ends
         tiny.save(tmp_path / name, model, tokenizer)
         recipe = demos.recipe(f"policy.model={tmp_path / name}")
-        found = step_tokens.of(learners.load(recipe))
+        found = learners.load(recipe).words
         assert (found.end, list(found.ends)) == (end, sorted(ends))
-        outline = step_tokens.outline(recipes.plugin("policies", recipe.policy)[1])
+        outline = words.outline(recipes.plugin("policies", recipe.policy)[1])
         assert (outline.end, outline.ends, outline.window) == (found.end, found.ends, found.window)
 
 
@@ -247,7 +247,7 @@ def test_a_model_without_any_end_cannot_be_taught_to_stop(tmp_path: Path) -> Non
     model.config.eos_token_id = model.generation_config.eos_token_id = None
     tiny.save(tmp_path / "endless", model, tokenizer)
     with pytest.raises(UsageError, match="names no token that ends a reply"):
-        step_tokens.of(learners.load(demos.recipe(f"policy.model={tmp_path / 'endless'}")))
+        _ = learners.load(demos.recipe(f"policy.model={tmp_path / 'endless'}")).words.end
 
 
 # --- the hold-out

@@ -12,11 +12,10 @@ import torch
 from training_recipes import data, recipe
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from atommem_cli.config import plugins
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
 from atommem_cli.data.files import read_tasks
-from atommem_cli.models import tiny
+from atommem_cli.models import tiny, words
 from atommem_cli.running import costing
 from atommem_cli.running.build import assemble
 from atommem_cli.runs.tables import Rates
@@ -235,9 +234,8 @@ def test_a_device_must_hold_the_share_of_vllm_too() -> None:
 
 
 def test_without_a_configuration_rows_and_tokens_are_still_there(tmp_path: Path) -> None:
-    hf = plugins.load("policies", "hf")
-    model, tokenizer, _ = hf.load(hf.Options(model="tiny"))
-    tiny.save(tmp_path, model, tokenizer)
+    model, found = words.load(recipe().plugin("policy")[1])
+    tiny.save(tmp_path, model, found.tokenizer)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "not_known_yet"}))
     plan = plan_grpo.grpo(recipe(f"policy.model={tmp_path}"))
     assert plan.memory is None

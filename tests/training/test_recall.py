@@ -6,13 +6,13 @@ import demos
 import pytest
 
 from atommem_cli.core.errors import UsageError
-from atommem_cli.training import learners, recall, step_tokens
-from atommem_cli.training.step_tokens import Words
+from atommem_cli.models.words import Words
+from atommem_cli.training import learners, recall
 
 
 @pytest.fixture(scope="module")
 def tiny_words() -> Words:
-    return step_tokens.of(learners.load(demos.recipe()))
+    return learners.load(demos.recipe()).words
 
 
 def split(tiny_words: Words, ids: list[int]) -> list[str]:

@@ -21,7 +21,7 @@ from atommem_cli.core.errors import Interrupted, RecipeError, RunMismatch, Usage
 from atommem_cli.models.loading import digest_of_files, digest_of_tensors, weight_files
 from atommem_cli.running import evaluation
 from atommem_cli.runs.tables import Rates
-from atommem_cli.training import demonstrations, learners, plan_sft, sft, sft_rows, step_tokens, trl_config
+from atommem_cli.training import demonstrations, learners, plan_sft, sft, sft_rows, trl_config
 from atommem_cli.training.demonstrations import Demonstrations
 
 
@@ -38,7 +38,7 @@ def test_the_loss_is_that_of_the_completions_alone(tmp_path: Path) -> None:
     """The first step over all rows equals the mean over completion tokens, computed row by row without padding."""
     recipe = demos.recipe("sft.holdout=0", max_steps=1, per_device_train_batch_size=500)
     learner = learners.load(recipe)
-    found = demonstrations.collect(recipe, step_tokens.of(learner), None)
+    found = demonstrations.collect(recipe, learner.words, None)
     losses = []
     with torch.no_grad():
         for row in found.rows:
@@ -57,10 +57,10 @@ def test_prompts_carry_no_label(tmp_path: Path) -> None:
 
     recipe = demos.recipe()
     learner = learners.load(recipe)
-    made = demonstrations.collect(recipe, step_tokens.of(learner), None).rows
+    made = demonstrations.collect(recipe, learner.words, None).rows
     config = trl_config.sft(recipe, tmp_path, {**recipe.sft.trainer, "max_length": None})
     trainer = SFTTrainer(
-        learner.model, config, train_dataset=sft_rows.dataset(made), processing_class=learner.tokenizer
+        learner.model, config, train_dataset=sft_rows.dataset(made), processing_class=learner.words.tokenizer
     )
     seen = trainer.train_dataset
     assert [one["input_ids"] for one in seen] == [[*row.prompt, *row.completion] for row in made]
@@ -75,7 +75,7 @@ def test_the_plan_is_what_is_trained(tmp_path: Path) -> None:
     recipe = demos.recipe(max_steps=None, num_train_epochs=2, gradient_accumulation_steps=3, max_length=longest - 1)
     plan = sft.plan(recipe)
     result = sft.train(recipe, tmp_path)
-    found = demonstrations.collect(recipe, step_tokens.of(learners.load(recipe)), longest - 1)
+    found = demonstrations.collect(recipe, learners.load(recipe).words, longest - 1)
     training, validation = sft_rows.hold_out(found.rows, 0.2, recipe.seed)
     tokens = [(len(row.prompt), len(row.completion)) for row in training]
     counted = {name: value for name, value in asdict(plan).items() if name not in ("memory", "missing")}

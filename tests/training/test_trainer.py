@@ -72,7 +72,7 @@ def made(given: Recipe, out: Path, kind: type[TrajectoryGRPOTrainer] = Watched) 
         *tasks,
         model=loop.rooted(learner, out),
         args=trl_config.grpo(given, out, validated=4, processes=1),
-        processing_class=learner.tokenizer,
+        processing_class=learner.words.tokenizer,
         train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(tasks[0]))]}),
         eval_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(4)]}),
     )
@@ -154,7 +154,7 @@ def test_tokens_in_are_tokens_trained(tmp_path: Path) -> None:
     assert learned == said
     tokens = sum(map(trained_tokens, played.trajectories))
     assert all(batch["num_items_in_batch"] == tokens for slot in done.dealt[0] for batch in slot)
-    chat = done._policy._student.chat
+    chat = done._policy._student.words.chat
     for step in (step for trajectory in played.trajectories for step in trajectory.transitions):
         assert tuple(chat.prompt(step.observation.messages)) == step.generation.prompt_ids
 
