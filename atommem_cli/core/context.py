@@ -17,6 +17,9 @@ from atommem_cli.core.effects import EFFECTS, Done
 from atommem_cli.core.set_hash import SetHash
 from atommem_cli.core.types import MemoryOp, OpKind, OpResult, Outcome
 
+SUMMARY_ROLE = "user"
+"""Whose message a summary is."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContextMessage:
@@ -71,8 +74,8 @@ class Context:
 
     def take_new(self) -> tuple[ContextMessage, ...]:
         """The messages that were added and not taken yet: what the coming prompt shows for the first time."""
-        new, self._new = tuple(self._new), []
-        return new
+        new, self._new = self._new, []
+        return tuple(entry for entry in new if entry in self._messages)
 
     def apply(self, ops: Sequence[MemoryOp]) -> tuple[OpResult, ...]:
         """Run the edits of one reply, in order of appearance; refused ones are results, too."""
@@ -103,7 +106,7 @@ class Context:
             if edit.verb == "remove":
                 self._remove(edit.id)
             else:
-                self._put(first, Message("user", edit.text))
+                self._put(first, Message(SUMMARY_ROLE, edit.text))
         return Outcome.OK, made
 
     def _append(self, message: Message) -> int:

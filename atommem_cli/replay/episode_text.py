@@ -8,6 +8,7 @@ from itertools import chain
 
 from atommem_cli.core.safe_text import visible
 from atommem_cli.replay.episode_view import Book, EntryChange, Operation, Page, Reckoning
+from atommem_cli.runs.memory_states import Said
 
 NARROW = 40
 """Columns that a page needs at least."""
@@ -65,6 +66,9 @@ def _page(page: Page, width: int, full: bool) -> Iterator[str]:
         told = enumerate(page.memories, start=1)
         memories = [_field(f"Memory {number}", f"{text}  (entry {entry})", width) for number, (entry, text) in told]
         yield from _some(memories, "memories", width, full)
+        if page.context:
+            yield from _field("context", f"{page.context} messages, {len(page.heard)} of them new", width)
+        yield from _some([_heard(one, width) for one in page.heard], "new messages", width, full)
         yield from _field("reply", page.reply + ("" if page.finish == "stop" else f"  ({page.finish})"), width)
     if page.error:
         yield from _field("error", page.error, width)
@@ -79,6 +83,10 @@ def _answer(one: Reckoning, label: str, width: int) -> Iterator[str]:
     yield from _field("scores", ", ".join(f"{name} {score:g}" for name, score in one.scores.items()), width)
 
 
+def _heard(one: Said, width: int) -> Iterator[str]:
+    return _field(f"message {one.id}", f"{one.role}: {one.text}", width)
+
+
 def _operation(one: Operation, width: int) -> Iterator[str]:
     return _field(f"{'!' if one.refused else ' '}{one.number:>4}", described(one), width)
 
@@ -90,14 +98,14 @@ def _change(one: EntryChange, width: int) -> Iterator[str]:
 
 def described(operation: Operation) -> str:
     """What an operation is and what became of it, on one line."""
-    moment = operation.moment
-    place = f" Memory {moment.target}" if moment.target is not None else ""
-    text = f": {moment.text}" if moment.text else ""
-    outcome = moment.outcome.replace("_", " ")
+    place = f" {operation.addressed}" if operation.addressed else ""
+    text = f": {operation.text}" if operation.text else ""
+    outcome = operation.outcome.replace("_", " ")
     if operation.refused:
         outcome = f"refused: {outcome}"
-    entry = f", entry {moment.entry}" if moment.entry is not None else ""
-    return f"{moment.kind} [{outcome}{entry}]{place}{text}"
+    what = "message" if operation.targets else "entry"
+    entry = f", {what} {operation.entry}" if operation.entry is not None else ""
+    return f"{operation.kind} [{outcome}{entry}]{place}{text}"
 
 
 def _field(name: str, text: str, width: int) -> Iterator[str]:

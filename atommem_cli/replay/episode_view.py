@@ -6,12 +6,12 @@ Operations are numbered from 1 through the whole episode, refused ones too; `wha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from atommem_cli.core.errors import SourceError, UsageError, did_you_mean
-from atommem_cli.core.types import Outcome, Question, Task
+from atommem_cli.core.types import OpKind, Outcome, Question, Task
 from atommem_cli.runs.labels import scorer
-from atommem_cli.runs.memory_states import Moment, moments
+from atommem_cli.runs.memory_states import Moment, Said, states
 from atommem_cli.runs.reader import Line, Run
 from atommem_cli.scoring import llm_judge
 
@@ -22,12 +22,27 @@ class Operation:
 
     number: int
     """Within the episode, from 1."""
-    moment: Moment
+    step: int
+    kind: OpKind
+    outcome: Outcome
+    text: str
+    target: int | None
+    targets: tuple[int, ...]
+    entry: int | None
+    old: str
+    """What it replaced: this, and what is above from `step` on, as in `Moment`."""
 
     @property
     def refused(self) -> bool:
         """Whether it was neither carried out nor without effect anyway."""
-        return self.moment.outcome not in (Outcome.OK, Outcome.NOOP)
+        return self.outcome not in (Outcome.OK, Outcome.NOOP)
+
+    @property
+    def addressed(self) -> str:
+        """What it names of what the prompt showed: `Memory 2`, or `messages 3, 4`; else empty."""
+        if self.targets:
+            return f"messages {', '.join(map(str, self.targets))}"
+        return "" if self.target is None else f"Memory {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +52,7 @@ class EntryChange:
     sign: str
     """+ added, ~ changed, - removed."""
     place: str
-    """Id of an entry, `scratchpad` or `query`."""
+    """Id of an entry, `scratchpad`, `query`, or `message` with the id of one of the context."""
     old: str
     new: str
 
@@ -57,6 +72,10 @@ class Page:
     query: str
     memories: tuple[tuple[int, str], ...]
     """Id and text of Memory 1..k as the prompt showed them."""
+    context: int
+    """Messages of the conversation in the prompt, where the agent keeps one."""
+    heard: tuple[Said, ...]
+    """Those of them that no earlier prompt showed."""
     reply: str
     finish: str
     error: str
@@ -141,13 +160,11 @@ def book(run: Run, name: str) -> Book:
 
 def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
     chunks = run.chunks(task)
-    journal = list(moments(steps))
-    entries: Mapping[int, str] = {}
-    scratchpad = query = ""
+    before = _Contents()
     at = 0
-    for line in steps:
-        mine = journal[at : at + len(line["ops"])]
-        operations = tuple(Operation(at + i, moment) for i, moment in enumerate(mine, start=1))
+    for step in states(steps):
+        line, mine = step.line, step.moments
+        operations = tuple(_operation(at + i, moment) for i, moment in enumerate(mine, start=1))
         at += len(mine)
         if line.get("chunk") is not None:
             heading, shown = f"chunk {line['chunk'] + 1} of {len(chunks)}", chunks[line["chunk"]].text
@@ -156,38 +173,61 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
             heading, shown = f"question {number + 1} of {len(task.questions)}", task.questions[number].text
         else:
             heading, shown = "before the first call", ""
-        before = (entries, scratchpad, query)
-        if mine:
-            entries, scratchpad, query = mine[-1].entries, mine[-1].scratchpad, mine[-1].query
+        before = replace(before, context=step.context)
+        after = _Contents(mine[-1].entries, mine[-1].scratchpad, mine[-1].query, mine[-1].context) if mine else before
         yield Page(
             line["step"],
             heading,
             shown,
-            before[1],
-            before[2],
+            before.scratchpad,
+            before.query,
             tuple((entry, text) for entry, text in line.get("shown", ())),
+            len(step.context),
+            step.heard,
             line.get("reply", ""),
             line.get("finish", ""),
             line.get("error", ""),
             operations,
-            tuple(_changes(*before, entries, scratchpad, query)),
-            len(entries),
+            tuple(_changes(before, after)),
+            len(after.entries),
         )
+        before = after
 
 
-def _changes(
-    were: Mapping[int, str], notes: str, asked: str, entries: Mapping[int, str], scratchpad: str, query: str
-) -> Iterator[EntryChange]:
-    for entry in sorted({**were, **entries}):
-        if entry not in were:
-            yield EntryChange("+", str(entry), "", entries[entry])
-        elif entry not in entries:
-            yield EntryChange("-", str(entry), were[entry], "")
-        elif were[entry] != entries[entry]:
-            yield EntryChange("~", str(entry), were[entry], entries[entry])
-    for place, old, new in (("scratchpad", notes, scratchpad), ("query", asked, query)):
+def _operation(number: int, of: Moment) -> Operation:
+    return Operation(number, of.step, of.kind, of.outcome, of.text, of.target, of.targets, of.entry, of.old)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What memory and context hold at one moment."""
+
+    entries: Mapping[int, str] = field(default_factory=dict)
+    scratchpad: str = ""
+    query: str = ""
+    context: tuple[Said, ...] = ()
+
+
+def _changes(before: _Contents, after: _Contents) -> Iterator[EntryChange]:
+    yield from _by_id(before.entries, after.entries)
+    for place, old, new in (
+        ("scratchpad", before.scratchpad, after.scratchpad),
+        ("query", before.query, after.query),
+    ):
         if old != new:
             yield EntryChange("~" if old and new else "+" if new else "-", place, old, new)
+    were, are = ({one.id: one.text for one in contents.context} for contents in (before, after))
+    yield from _by_id(were, are, "message ")
+
+
+def _by_id(before: Mapping[int, str], after: Mapping[int, str], name: str = "") -> Iterator[EntryChange]:
+    for entry in sorted({**before, **after}):
+        if entry not in before:
+            yield EntryChange("+", f"{name}{entry}", "", after[entry])
+        elif entry not in after:
+            yield EntryChange("-", f"{name}{entry}", before[entry], "")
+        elif before[entry] != after[entry]:
+            yield EntryChange("~", f"{name}{entry}", before[entry], after[entry])
 
 
 def _reckonings(run: Run, line: Line, task: Task) -> Iterator[Reckoning]:
@@ -197,6 +237,3 @@ def _reckonings(run: Run, line: Line, task: Task) -> Iterator[Reckoning]:
     for number, (question, answer) in enumerate(zip(task.questions, line["answers"], strict=True)):
         given = {name: values[number] for name, values in scores.items()}
         yield Reckoning(question, answer["text"], answer["tagged"], given)
-
-
-# --- as text

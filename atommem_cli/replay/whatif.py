@@ -123,7 +123,7 @@ def leave_one_out(run: Run, name: str, progress: Progress | None = None) -> list
     Raises:
         UsageError, RunMismatch, BackendError: as `price`.
     """
-    done = [one.number for one in book(run, name).operations if one.moment.outcome is Outcome.OK]
+    done = [one.number for one in book(run, name).operations if one.outcome is Outcome.OK]
     if not done:
         raise UsageError(f"{run.path}: no operation of {name} was carried out, so there is none to leave out")
     return _play(run, name, [Drop(number) for number in done], progress)

@@ -19,14 +19,14 @@ def prices(found: Sequence[WhatIf]) -> Table:
     rows = []
     for one in found:
         assert one.operation is not None
-        moment = one.operation.moment
+        operation = one.operation
         cost = ", ".join(f"{value:+g}" for value in one.price.get(scorer, ()))
         rows.append(
             (
-                str(one.operation.number),
-                str(moment.step),
-                str(moment.kind),
-                shortened(moment.text or f"Memory {moment.target}", _TEXT),
+                str(operation.number),
+                str(operation.step),
+                str(operation.kind),
+                shortened(operation.text or operation.addressed, _TEXT),
                 cost or f"unknown: {shortened(one.error, _TEXT)}",
                 "no" if one.changed is None else f"step {one.changed}",
                 str(one.asked),

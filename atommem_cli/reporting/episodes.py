@@ -6,8 +6,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atommem_cli.core.errors import AtommemError
@@ -16,7 +15,7 @@ from atommem_cli.core.types import Chunk, OpKind, Question, Task
 from atommem_cli.explain.miss_causes import MISSED_BELOW, Explanation
 from atommem_cli.replay import replay
 from atommem_cli.runs import summary
-from atommem_cli.runs.memory_states import Moment, moments
+from atommem_cli.runs.memory_states import Moment, Step, states
 from atommem_cli.runs.reader import Line, Run
 
 EPISODES = 50
@@ -71,7 +70,6 @@ def case(
         }
         for number, answer in enumerate(line["answers"])
     ]
-    told = moments(steps)
     return {
         "name": line["episode"],
         "stop": line["stop"],
@@ -79,7 +77,7 @@ def case(
         "chunks": None if chunks is None else [Prose(chunk.text) for chunk in chunks],
         "count": line["chunks"],
         "questions": questions,
-        "steps": [_step(step, list(islice(told, len(step["ops"])))) for step in steps],
+        "steps": [_step(step) for step in states(steps)],
     }
 
 
@@ -195,15 +193,18 @@ def _why(explained: Explanation) -> Case:
     }
 
 
-def _step(line: Line, told: Sequence[Moment]) -> Case:
-    ops, changed = [_op(moment) for moment in told], _changed(told)
+def _step(step: Step) -> Case:
+    line, changed = step.line, _changed(step.moments)
+    ops = [_op(moment) for moment in step.moments]
     state = {"changed": changed} if changed else {}
     if line["step"] < 0:
         return {"step": line["step"], "shown": [], "ops": ops, **state}
     kept = ("step", "expects", "chunk", "question", "finish", "prompt_tokens", "new_tokens", "seconds")
+    heard = [[said.id, said.role, Prose(said.text)] for said in step.heard]
     return {
         **{key: line[key] for key in kept},
         **({"error": Prose(line["error"])} if line.get("error") else {}),
+        **({"heard": heard} if heard else {}),
         "shown": [[entry, Prose(text)] for entry, text in line["shown"]],
         "reply": Prose(line["reply"]),
         "ops": ops,
@@ -219,14 +220,15 @@ def _op(moment: Moment) -> Case:
         "text": Prose(moment.text),
         "entry": moment.entry,
         **({"target": moment.target} if moment.target is not None else {}),
+        **({"targets": list(moment.targets)} if moment.targets else {}),
         **({"old": Prose(moment.old)} if rewritten else {}),
     }
 
 
-def _changed(told: Iterable[Moment]) -> Case:
+def _changed(told: Sequence[Moment]) -> Case:
     """What a step made of the parts of the state: the new text of one that is a single text, else texts by id.
 
-    None is a text that was removed.
+    None is a text that was removed. A message of the context has its role and its place with it.
     """
     changed: Case = {}
     for edit in (edit for moment in told for edit in moment.edits):
@@ -234,6 +236,10 @@ def _changed(told: Iterable[Moment]) -> Case:
             changed[edit.part] = Prose(edit.text)
         else:
             changed.setdefault(edit.part, {})[edit.id] = None if edit.verb == "remove" else Prose(edit.text)
+    if messages := changed.get("context"):
+        for said in told[-1].context:
+            if said.id in messages:
+                messages[said.id] = {"role": said.role, "text": Prose(said.text), "place": said.place}
     return changed
 
 

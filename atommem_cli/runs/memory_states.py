@@ -1,12 +1,15 @@
-"""What the memory held after every operation, from the journal of an episode alone."""
+"""What memory and context held after every operation, from the journal of an episode alone."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple
 
+from atommem_cli.core.context import SUMMARY_ROLE
 from atommem_cli.core.effects import EFFECTS, Done, Edit, State
 from atommem_cli.core.types import OpKind, Outcome
 
@@ -81,7 +84,50 @@ class _Current(MutableMapping[int, str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Said:
+    """One message of the context."""
+
+    id: int
+    role: str
+    text: str
+    place: int
+    """Messages stand in this order: its id, or the place of the first of those that it sums up."""
+
+
+class _Conversation(dict[int, str]):
+    """The texts of the context by id.
+
+    A reply may be taken out before any prompt showed it: the journal has no text of it, and does not miss it.
+    """
+
+    def __init__(self) -> None:
+        self._rest: dict[int, tuple[str, int]] = {}
+        self._free: list[int] = []
+
+    def __missing__(self, message: int) -> str:
+        return ""
+
+    def __setitem__(self, message: int, text: str) -> None:
+        self._rest.setdefault(message, (SUMMARY_ROLE, min(self._free, default=message)))
+        super().__setitem__(message, text)
+
+    def __delitem__(self, message: int) -> None:
+        self.pop(message, None)
+        self._free.append(self._rest.pop(message, ("", message))[1])
+
+    def hear(self, message: int, role: str, text: str) -> None:
+        """A prompt shows a message for the first time."""
+        self._rest[message] = (role, message)
+        self[message] = text
+
+    def settle(self) -> tuple[Said, ...]:
+        """All messages, oldest first; an operation is over."""
+        self._free.clear()
+        said = (Said(i, self._rest[i][0], text, self._rest[i][1]) for i, text in self.items())
+        return tuple(sorted(said, key=attrgetter("place")))
+
+
+class Moment(NamedTuple):
     """One operation and the memory after it."""
 
     step: int
@@ -94,8 +140,10 @@ class Moment:
     """As the policy wrote it, without white space around it."""
     target: int | None
     """Update and Delete: the number of the shown entry, from 1."""
+    targets: tuple[int, ...]
+    """Summarize and Filter: ids of the messages that go."""
     entry: int | None
-    """Id of the entry that was created, changed or deleted."""
+    """Id of the entry that was created, changed or deleted, or of the message that sums others up."""
     old: str
     """What an Update or a Delete replaced, or the scratchpad or query before; else empty."""
     edits: tuple[Edit, ...]
@@ -104,34 +152,67 @@ class Moment:
     """Text by id, after the operation."""
     scratchpad: str
     query: str
+    context: tuple[Said, ...]
+    """The conversation of an agent that keeps one, after the operation."""
 
 
-def moments(steps: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
-    """Every operation of an episode in order, refused ones too, with the memory after each.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the journal."""
+
+    line: Mapping[str, Any]
+    context: tuple[Said, ...]
+    """The conversation as its prompt showed it; empty where the agent keeps none."""
+    heard: tuple[Said, ...]
+    """Those of its messages that no earlier prompt showed."""
+    moments: tuple[Moment, ...]
+
+
+def moments(lines: Iterable[Mapping[str, Any]]) -> Iterator[Moment]:
+    """Every operation of an episode in order, refused ones too, with memory and context after each.
 
     Args:
-        steps: lines of `steps.jsonl` of one episode, by step.
+        lines: of `steps.jsonl`, those of one episode, by step.
     """
-    entries = _Current()
-    state = State(entries)
-    for line in steps:
+    return chain.from_iterable(step.moments for step in states(lines))
+
+
+def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
+    """Every step of an episode in order, with its `moments`."""
+    entries, conversation = _Current(), _Conversation()
+    state = State(entries, context=conversation)
+    context: tuple[Said, ...] = ()
+    for line in lines:
+        heard = line.get("context", ())
+        for said in heard:
+            conversation.hear(*said)
+        context = conversation.settle() if heard else context
+        shown, told = context, []
         for number, op in enumerate(line["ops"]):
             kind, outcome = _KINDS[op["kind"]], _OUTCOMES[op["outcome"]]
             text, entry, old = op["text"].strip(), op["entry"], ""
-            edits = EFFECTS[kind](Done(text, entry)) if outcome is Outcome.OK else ()
+            targets = tuple(op["targets"]) if "targets" in op else ()
+            edits = EFFECTS[kind](Done(text, entry, targets)) if outcome is Outcome.OK else ()
             for edit in edits:
                 old = state.edit(edit)
-            yield Moment(
-                line["step"],
-                number,
-                kind,
-                outcome,
-                text,
-                op.get("target"),
-                entry,
-                old,
-                edits,
-                entries.now,
-                state.scratchpad,
-                state.query,
+            if edits and edits[0].part == "context":
+                context, old = conversation.settle(), ""
+            told.append(
+                Moment(
+                    line["step"],
+                    number,
+                    kind,
+                    outcome,
+                    text,
+                    op.get("target"),
+                    targets,
+                    entry,
+                    old,
+                    edits,
+                    entries.now,
+                    state.scratchpad,
+                    state.query,
+                    context,
+                )
             )
+        yield Step(line, shown, shown[len(shown) - len(heard) :], tuple(told))

@@ -424,7 +424,7 @@ def test_the_book_of_an_episode(tasks: Path, tmp_path: Path) -> None:
     line, steps = run.episodes[name], run.steps(name)
     assert [page.step for page in shown.pages] == list(range(line["usage"]["calls"]))
     assert [one.number for one in shown.operations] == list(range(1, sum(len(s["ops"]) for s in steps) + 1))
-    assert [one.moment.kind for one in shown.operations] == [op["kind"] for s in steps for op in s["ops"]]
+    assert [one.kind for one in shown.operations] == [op["kind"] for s in steps for op in s["ops"]]
     assert [page.entries for page in shown.pages] == [step["entries"] for step in steps]
     held: dict[str, str] = {}
     for page in shown.pages:

@@ -58,8 +58,8 @@ def right(run: Run, hinge: str = "") -> list[tuple[str, Task]]:
 
 
 def operations(run: Run, name: str, kind: OpKind) -> list[Operation]:
-    done = [one for one in book(run, name).operations if one.moment.outcome is Outcome.OK]
-    return [one for one in done if one.moment.kind is kind]
+    done = [one for one in book(run, name).operations if one.outcome is Outcome.OK]
+    return [one for one in done if one.kind is kind]
 
 
 def em(found: WhatIf) -> float:
@@ -78,8 +78,8 @@ def test_only_the_statements_on_the_path_have_a_price(played: dict[str, Run]) ->
         about = [event for event in events.values() if event and event.relation in relations]
         for found in whatif.leave_one_out(run, name):
             assert found.operation is not None
-            event = events.get(found.operation.moment.text)
-            if found.operation.moment.kind is not OpKind.CREATE or event is None:
+            event = events.get(found.operation.text)
+            if found.operation.kind is not OpKind.CREATE or event is None:
                 continue
             if event.relation not in relations:
                 assert em(found) == 0.0
@@ -87,7 +87,7 @@ def test_only_the_statements_on_the_path_have_a_price(played: dict[str, Run]) ->
             elif len(relations) == 1 and [e for e in about if e.subject == subject] == [event]:
                 assert em(found) == 1.0
                 assert found.after.answers != found.before.answers
-                assert found.lost == (found.operation.moment.text,)
+                assert found.lost == (found.operation.text,)
                 assert found.changed is not None
                 gold += 1
     assert gold >= 2
@@ -102,11 +102,11 @@ def test_without_the_update_the_old_value_is_answered(played: dict[str, Run]) ->
         if len(path) != 2 or not updates:
             continue
         last = updates[-1]
-        assert last.moment.text == f"{path[0]} {path[1]} {task.questions[0].answers[0]}"
+        assert last.text == f"{path[0]} {path[1]} {task.questions[0].answers[0]}"
         found = whatif.price(run, name, Drop(last.number))
         assert em(found) == 1.0
-        assert found.after.answers == (last.moment.old.split()[-1],)
-        assert (found.lost, found.gained) == ((last.moment.text,), (last.moment.old,))
+        assert found.after.answers == (last.old.split()[-1],)
+        assert (found.lost, found.gained) == ((last.text,), (last.old,))
         seen += 1
     assert seen >= 2
 
@@ -118,7 +118,7 @@ def test_what_was_retracted_is_answered_if_delete_is_forbidden(played: dict[str,
             continue
         found = whatif.price(run, name, Forbid(OpKind.DELETE))
         assert em(found) == 1.0
-        assert deletes[-1].moment.old in found.gained
+        assert deletes[-1].old in found.gained
         seen += 1
     assert seen >= 2
 
@@ -133,9 +133,9 @@ def test_the_oracle_mends_what_it_sees_missing_and_cannot_mend_the_unseen(played
         proof = {support.text for support in task.questions[0].supporting}
         for found in whatif.leave_one_out(run, name):
             assert found.operation is not None
-            if found.operation.moment.kind is OpKind.CREATE:
+            if found.operation.kind is OpKind.CREATE:
                 mended = found.changed is not None and run.steps(name)[found.changed]["question"] is None
-                if mended or found.operation.moment.text in proof:
+                if mended or found.operation.text in proof:
                     prices.setdefault(mended, []).append(em(found))
     assert set(prices[True]) == {0.0}
     assert set(prices[False]) == {1.0}
@@ -149,8 +149,8 @@ def test_without_an_operation_that_did_nothing_nothing_is_asked(played: dict[str
     run, seen = played["random"], 0
     for name in run.episodes:
         for one in book(run, name).operations:
-            reads = any(op["kind"] == "read" for op in run.steps(name)[one.moment.step]["ops"])
-            if one.moment.outcome is not Outcome.OK and not reads:
+            reads = any(op["kind"] == "read" for op in run.steps(name)[one.step]["ops"])
+            if one.outcome is not Outcome.OK and not reads:
                 found = whatif.price(run, name, Drop(one.number))
                 assert (found.asked, found.changed, em(found)) == (0, None, 0.0)
                 assert found.replayed == run.episodes[name]["usage"]["calls"]
@@ -169,13 +169,12 @@ def test_the_same_operation_in_its_own_place_changes_nothing(played: dict[str, R
             found = whatif.price(run, name, Replace(one.number, text))
             assert (found.asked, found.changed) == (0, None)
             assert found.after == found.before
-            assert [(r.op.kind, r.outcome) for r in found.written] == [(one.moment.kind, one.moment.outcome)]
+            assert [(r.op.kind, r.outcome) for r in found.written] == [(one.kind, one.outcome)]
 
 
 def recipe_write(one: Operation) -> str:
-    moment = one.moment
-    body = moment.text if moment.target is None else f"memory {moment.target} : {moment.text}".rstrip(": ")
-    return f"<{moment.kind}> {body} </{moment.kind}>"
+    body = one.text if one.target is None else f"memory {one.target} : {one.text}".rstrip(": ")
+    return f"<{one.kind}> {body} </{one.kind}>"
 
 
 def test_asked_anew_with_the_seeds_of_the_run(played: dict[str, Run]) -> None:
@@ -366,5 +365,5 @@ def test_a_trained_model_pays_for_what_it_forgets(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     run = Run(Path("results/grpo-eval"))
     found = whatif.leave_one_out(run, "stream-validation-00001")
-    prices = [(str(one.operation.moment.kind), em(one)) for one in found if one.operation]
+    prices = [(str(one.operation.kind), em(one)) for one in found if one.operation]
     assert prices == [("read", 0.0), ("create", 1.0)]

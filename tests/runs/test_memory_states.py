@@ -1,14 +1,18 @@
-"""The memory after every operation: the same as a copy at each step, and one text per change."""
+"""Memory and context after every operation: the same as a copy at each step, and one text per change."""
 
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 from random import Random
 from typing import Any
 
 import pytest
 
-from atommem_cli.runs.memory_states import moments
+from atommem_cli.core.context import Context
+from atommem_cli.core.types import MemoryOp, OpKind, Outcome
+from atommem_cli.runs.memory_states import moments, states
+from atommem_cli.runs.writer import op_line
 
 
 def operation(kind: str, entry: int | None, text: str, outcome: str = "ok") -> dict[str, Any]:
@@ -58,3 +62,40 @@ def test_memory_grows_with_the_entries_and_not_with_their_square() -> None:
         return most
 
     assert peak(4000) < 2.5 * peak(2000)
+
+
+def test_the_conversation_is_that_of_the_agent_at_every_step() -> None:
+    """Summaries of summaries, refusals, and replies that go before any prompt showed them included."""
+    dice = Random(11)
+    context = Context()
+    lines, prompts, copies = [], [], []
+    made, known, outcomes = 0, set(), Counter()
+    for step in range(200):
+        for _ in range(dice.randrange(3)):
+            made = context.add(dice.choice(["system", "user", "user"]), f"text {step} {dice.random()}")
+        new = [[one.id, one.message.role, one.message.content] for one in context.take_new()]
+        known |= {message for message, *_ in new}
+        prompts.append(told(context))
+        made = context.add("assistant", f"reply {step}")
+        ops = []
+        for _ in range(dice.randrange(3)):
+            targets = tuple(dice.randrange(max(1, made - 8), made + 2) for _ in range(dice.randrange(4)))
+            op = MemoryOp(dice.choice([OpKind.SUMMARIZE, OpKind.FILTER]), f" sum {step} ", targets=targets)
+            (result,) = context.apply([op])
+            outcomes[op.kind, result.outcome] += 1
+            known.add(result.entry)
+            ops.append(op_line(result))
+            copies.append([message for message in told(context) if message[0] in known])
+        lines.append({"step": step, **({"context": new} if new else {}), "ops": ops})
+    steps = list(states(lines))
+    assert [[(one.id, one.role, one.text) for one in step.context] for step in steps] == prompts
+    assert [[(one.id, one.role, one.text) for one in m.context] for m in moments(lines)] == copies
+    assert [[one.id for one in step.heard] for step in steps] == [
+        [message for message, *_ in line.get("context", ())] for line in lines
+    ]
+    assert all(outcomes[kind, Outcome.OK] > 20 for kind in (OpKind.SUMMARIZE, OpKind.FILTER))
+    assert {Outcome.NOOP, Outcome.INVALID_TARGET, Outcome.STALE_TARGET} < {outcome for _, outcome in outcomes}
+
+
+def told(context: Context) -> list[tuple[int, str, str]]:
+    return [(one.id, one.message.role, one.message.content) for one in context.entries]

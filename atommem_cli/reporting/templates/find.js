@@ -5,7 +5,7 @@ const FILTERS = ["run", "result", "cause", "label", "kind", "outcome"];
 let found = []; // the episodes in the list
 
 function textsOf(step) {
-  return [step.reply ?? [], ...step.shown.map(([, ref]) => ref), ...step.ops.map((op) => op.text)].map(text);
+  return [step.reply ?? [], ...step.shown.map(([, ref]) => ref), ...(step.heard || []).map(([, , ref]) => ref), ...step.ops.map((op) => op.text)].map(text);
 }
 
 function haystack(episode) {

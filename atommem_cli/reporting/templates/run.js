@@ -69,11 +69,12 @@ function difference(before, after) {
 
 // --- the state, from what each step changed
 
-/** Before and after each step: every part of the state, a text or texts by id. */
+/** Before and after each step: every part of the state, a text or texts by id. What a prompt shows counts as before. */
 function ledger(episode) {
-  let state = { entries: new Map(), scratchpad: "", query: "" };
+  let state = { entries: new Map(), scratchpad: "", query: "", context: new Map() };
   return episode.steps.map((step) => {
-    const before = state;
+    const heard = (step.heard || []).map(([id, role, ref]) => [id, { role, text: text(ref), place: id }]);
+    const before = { ...state, context: new Map([...state.context, ...heard]) };
     state = { ...before };
     for (const [part, change] of Object.entries(step.changed || {})) {
       if (Array.isArray(change)) {
@@ -81,9 +82,9 @@ function ledger(episode) {
         continue;
       }
       state[part] = new Map(before[part]);
-      for (const [id, ref] of Object.entries(change)) {
-        if (ref) state[part].set(Number(id), text(ref));
-        else state[part].delete(Number(id));
+      for (const [id, value] of Object.entries(change)) {
+        if (value === null) state[part].delete(Number(id));
+        else state[part].set(Number(id), Array.isArray(value) ? text(value) : { ...value, text: text(value.text) });
       }
     }
     return { before, after: state };
@@ -134,11 +135,19 @@ function shownTo(episode, step, before) {
   pane.append(heading(`Memories shown (${step.shown.length})`));
   const shown = step.shown.map(([entry, ref], index) => [`Memory ${index + 1} (#${entry})`, prose(text(ref))]);
   pane.append(shown.length ? framed(rows(shown)) : none("none"));
+  if (before.context.size) {
+    const heard = (step.heard || []).map(([id]) => message("", id, before.context.get(id)));
+    pane.append(heading(`New in the context (${heard.length} of ${before.context.size})`));
+    pane.append(heard.length ? framed(rows(heard)) : none("none"));
+  }
   return pane;
 }
 
+/** A row of a message: its id, its role and its text. */
+const message = (sign, id, said, className = "") => [`${sign}#${id} ${said.role}`, prose(said.text), className];
+
 function operation(op) {
-  const name = `${op.kind}${op.target === undefined ? "" : ` Memory ${op.target}`}${op.entry === null ? "" : ` (#${op.entry})`}`;
+  const name = `${op.kind}${op.target === undefined ? "" : ` Memory ${op.target}`}${(op.targets || []).map((id) => ` #${id}`).join("")}${op.entry === null ? "" : ` (#${op.entry})`}`;
   const content = make("span", {}, chip(op.outcome.replaceAll("_", " "), op.outcome === "ok" ? "ok" : "no"));
   content.append(op.old ? difference(text(op.old), text(op.text)) : prose(text(op.text)));
   return [name, content];
@@ -165,7 +174,19 @@ function replied(step, before, after, whole) {
   const listed = whole ? store : store.filter((row) => row.length > 2);
   if (listed.length) pane.append(framed(rows(listed)));
   else pane.append(none(store.length ? "unchanged" : "empty"));
+  if (before.context.size) pane.append(...conversation(before.context, after.context, whole));
   return pane;
+}
+
+/** The messages of the context in order, with those that the step took out or put in marked. */
+function conversation(before, after, whole) {
+  const all = [...new Map([...before, ...after])].sort(([a, one], [b, other]) => one.place - other.place || a - b);
+  const told = all.map(([id, said]) => {
+    if (!after.has(id)) return message("− ", id, said, "removed");
+    return before.has(id) ? message("", id, said) : message("+ ", id, said, "added");
+  });
+  const listed = whole ? told : told.filter(([, , className]) => className);
+  return [heading(`Context after the step (${after.size})`), listed.length ? framed(rows(listed)) : none("unchanged")];
 }
 
 function prompt(step) {
