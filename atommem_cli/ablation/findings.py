@@ -13,8 +13,9 @@ from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Outcome
 from atommem_cli.data.files import read_manifest
 from atommem_cli.reporting.publish import Findings, findings
+from atommem_cli.runs.layout import STEPS, SUMMARY
 from atommem_cli.runs.names import differing, labels, names_of
-from atommem_cli.runs.reader import STEPS, Run, open_all
+from atommem_cli.runs.reader import Run, open_all
 from atommem_cli.runs.tables import Table
 
 PER_SEED = ("seed", "task.folder", "policy.model", "policy.init_seed")
@@ -32,7 +33,7 @@ def worth(ablation: Ablation, scorer: str | None = None) -> Findings:
     """
     played = ablation.arms
     printed = _theirs(ablation) if scorer is None else {}
-    used = read_json(ablation.base.path / "summary.json")["operations"]
+    used = read_json(ablation.base.path / SUMMARY)["operations"]
     found = findings(
         [arm.run for arm in played],
         [arm.name for arm in played],

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.files import whole_lines
+from atommem_cli.runs.layout import ARM_FOLDERS, ARMS, SUMMARY
 from atommem_cli.runs.reader import Run
-
-ARMS = "arms.jsonl"
-"""One line per arm that was ever asked for, in that order: name, kind, how, dropped components."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,8 @@ def read(folder: Path) -> Ablation:
             name, kind, how, component = line["arm"], line["kind"], line["how"], tuple(line["component"])
         except (KeyError, TypeError):
             raise SourceError(f"{folder / ARMS}: line {number} is damaged") from None
-        path = folder / "arms" / name
-        if (path / "summary.json").is_file() and (run := Run(path)).complete:
+        path = folder / ARM_FOLDERS / name
+        if (path / SUMMARY).is_file() and (run := Run(path)).complete:
             arms.append(PlayedArm(name, kind, how, component, run))
         else:
             missing.append(name)

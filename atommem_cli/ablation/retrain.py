@@ -13,6 +13,7 @@ from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
 from atommem_cli.models import tiny
 from atommem_cli.running.evaluation import evaluate
+from atommem_cli.runs.layout import RECIPE, RUN, SUMMARY
 from atommem_cli.runs.reader import Run
 from atommem_cli.training import checkpoints
 
@@ -56,7 +57,7 @@ def newest(recipe: Recipe) -> Path | None:
     """The newest finished training of a recipe of that name under `results/`."""
     finished = []
     for inside in Path("results").glob(f"*/{checkpoints.MODEL}/recipe.yaml"):
-        summary = inside.parents[1] / "summary.json"
+        summary = inside.parents[1] / SUMMARY
         try:
             if summary.is_file() and recipes.load(str(inside)).name == recipe.name:
                 finished.append((summary.stat().st_mtime, summary.parent))
@@ -80,9 +81,9 @@ def lineage(recipe: Recipe) -> list[tuple[str, Recipe]]:
     """
     stages: list[tuple[str, Recipe]] = []
     model = str((recipe.policy.model_extra or {}).get("model", ""))
-    while (folder := Path(model).parent).joinpath("run.json").is_file():
-        command = read_json(folder / "run.json")["command"]
-        stages.insert(0, (command, recipes.load(str(folder / "recipe.yaml"))))
+    while (folder := Path(model).parent).joinpath(RUN).is_file():
+        command = read_json(folder / RUN)["command"]
+        stages.insert(0, (command, recipes.load(str(folder / RECIPE))))
         model = str((stages[0][1].policy.model_extra or {}).get("model", ""))
     if not stages:
         raise UsageError(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.ablation.reader import ARMS
 from atommem_cli.ablation.retrain import lineage, retrain
 from atommem_cli.ablation.variants import Arm, arms
 from atommem_cli.config.recipe import Recipe
@@ -25,6 +24,7 @@ from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.evaluation import Share, evaluate
 from atommem_cli.running.evaluation import play_shard as play_one
 from atommem_cli.runs import identity, provenance, shards
+from atommem_cli.runs.layout import ARM_FOLDERS, ARMS, RUN
 from atommem_cli.runs.shards import WHOLE, Shard
 from atommem_cli.runs.tables import Cost
 from atommem_cli.runs.writer import Folder
@@ -120,7 +120,7 @@ def _checked(recipe: Recipe) -> list[Arm]:
     wanted = arms(recipe)
     if any(arm.how == "train" for arm in wanted):
         for _, stage in lineage(recipe):
-            missing = [run for run in stage.sft.runs if not (Path(run) / "run.json").is_file()]
+            missing = [run for run in stage.sft.runs if not (Path(run) / RUN).is_file()]
             if missing:
                 raise UsageError(f"ablate.how: train needs {missing[0]}, which the policy learned from: it is gone")
     return wanted
@@ -139,7 +139,7 @@ def _known(recipe: Recipe) -> dict[str, Any]:
 
 
 def _place(out: Path, arm: Arm) -> Path:
-    return out / "arms" / arm.name
+    return out / ARM_FOLDERS / arm.name
 
 
 def _play(

@@ -10,6 +10,7 @@ from typing import Any
 
 from atommem_cli.config import plugins
 from atommem_cli.config.recipe import DEFAULT, Recipe, load, shipped
+from atommem_cli.core.folders import RECIPE
 
 
 def recipes_for(
@@ -54,7 +55,7 @@ def meant(name: str | None, policy: str | None, given: Mapping[str, Any], change
     if policy is None:
         return load(name or DEFAULT, [*wanted, *changes])
     folder = _model_folder(policy)
-    inside = folder / "recipe.yaml"
+    inside = folder / RECIPE
     recipe = load(str(inside) if name is None and inside.is_file() else name or DEFAULT)
     section = named(policy)
     # What the recipe says about sampling stays, where its own policy is a model, too.

@@ -12,9 +12,13 @@ from atommem_cli.core.safe_text import visible
 
 RUN = "run.json"
 """The mark of a run's folder, whichever command it is of."""
+RECIPE = "recipe.yaml"
+"""The resolved recipe of a run, and of the model that a training made."""
+LOCK = ".lock"
+"""Held while a process works on a run."""
 SHARDS = "shards"
 """In a run's folder, the folders of the processes that play it together; see `runs.shards`."""
-_OURS = re.compile(rf"\.lock|\.scratch|\..+\.draft|{SHARDS}")
+_OURS = re.compile(rf"{re.escape(LOCK)}|\.scratch|\..+\.draft|{SHARDS}")
 """What a command that was killed before its first file may have left, and what a run that is not joined consists of."""
 _APART = re.compile(r"[/\\\n\t]")
 LONGEST_NAME = 150

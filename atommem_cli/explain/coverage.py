@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 from atommem_cli.core.chunking import Span, chunks_at, render
 from atommem_cli.core.episode import shows_of
 from atommem_cli.core.types import Chunk, Shows, Task
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.layout import Line
+from atommem_cli.runs.reader import Run
 
 
 def material(run: Run, task: Task, line: Line) -> tuple[Chunk, ...]:

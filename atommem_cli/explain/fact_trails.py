@@ -17,8 +17,9 @@ from atommem_cli.core.types import Chunk, Event, Question, Shows, Support, Task
 from atommem_cli.explain.coverage import Coverage, material
 from atommem_cli.explain.fact_matcher import Passage
 from atommem_cli.explain.stream_reader import Statements, key_of, statements
+from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, moments
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.reader import Run
 
 NOTES = 0
 """Stands for the scratchpad among the ids of entries, which count from 1."""

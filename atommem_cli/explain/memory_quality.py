@@ -23,8 +23,9 @@ from atommem_cli.explain import miss_causes
 from atommem_cli.explain.cause_counts import Tallies, Tally
 from atommem_cli.explain.fact_trails import Traced, Trail, followed, trace
 from atommem_cli.explain.stream_reader import Told
+from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, moments
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
 from atommem_cli.scoring.metrics import normalise
 

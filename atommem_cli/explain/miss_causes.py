@@ -54,7 +54,8 @@ from atommem_cli.core.calls import UNANSWERED, Finish
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.types import Chunk, Question, Shows, StopReason, Task
 from atommem_cli.explain.fact_trails import Traced, Trail, followed, has_gold, trace
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.layout import Line
+from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import llm_judge
 from atommem_cli.scoring.metrics import normalise
 

@@ -13,15 +13,27 @@ from atommem_cli.core.types import Chunk, OpKind, OpResult, Question, Task, Traj
 from atommem_cli.data import files
 from atommem_cli.replay.recorded import END, ids, unasked, without_end
 from atommem_cli.running import evaluation
-from atommem_cli.runs.chunk_bounds import CHUNKS, cut_line
+from atommem_cli.runs.chunk_bounds import cut_line
 from atommem_cli.runs.identity import SOURCES, planned, settled, sources
-from atommem_cli.runs.reader import EPISODES, STEPS, VERDICTS, Line, Run
+from atommem_cli.runs.layout import (
+    CHUNKS,
+    EPISODES,
+    RECIPE,
+    RUN,
+    STEPS,
+    SUMMARY,
+    VERDICTS,
+    Line,
+    episode_line,
+    opening_line,
+    prompt_hash,
+    recorded_reply,
+    step_line,
+)
+from atommem_cli.runs.reader import Run
 from atommem_cli.runs.strict_reader import Attempt, Finding, Journal, differences, digest
 from atommem_cli.runs.summary import renamed, summarize
-from atommem_cli.runs.writer import episode_line, op_line, prompt_hash, recorded_reply, step_line
 from atommem_cli.scoring import llm_judge, metrics
-
-RUN, RECIPE, SUMMARY = "run.json", "recipe.yaml", "summary.json"
 
 
 def identity(run: Run) -> Iterator[Finding]:
@@ -147,8 +159,7 @@ class Audit:
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Compare what the agent did before its first call."""
-        line = {"episode": episode, "step": -1, "ops": [op_line(result) for result in results]}
-        self._compare(-1, self._left.pop(-1, None), line)
+        self._compare(-1, self._left.pop(-1, None), opening_line(episode, results))
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """Compare one step."""

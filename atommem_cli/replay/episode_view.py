@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from atommem_cli.core.errors import SourceError, UsageError, did_you_mean
 from atommem_cli.core.types import OpKind, Outcome, Question, Task
 from atommem_cli.runs.labels import scorer
+from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, Said, states
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import llm_judge
 
 

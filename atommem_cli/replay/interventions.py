@@ -15,8 +15,7 @@ from atommem_cli.core.memory import Addressing
 from atommem_cli.core.types import Chunk, MemoryOp, OpKind, OpResult, Task
 from atommem_cli.running.build import Parts
 from atommem_cli.running.stubs import StubPolicy
-from atommem_cli.runs.reader import Line
-from atommem_cli.runs.writer import prompt_hash, recorded_reply
+from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from atommem_cli.replay.ladder_asking import Climbing, Sheet, ask, assemble, nam
 from atommem_cli.replay.ladder_rungs import Rung
 from atommem_cli.runs import provenance, summary, writer
 from atommem_cli.runs.labels import label
-from atommem_cli.runs.reader import Line, Run, failed
+from atommem_cli.runs.layout import LADDER, LADDER_LINES, LADDER_TABLE, Line
+from atommem_cli.runs.reader import Run, failed
 from atommem_cli.runs.tables import Table, percent, points
 from atommem_cli.runs.writer import Folder
 from atommem_cli.scoring import llm_judge
@@ -40,7 +41,6 @@ from atommem_cli.scoring.intervals import mean_interval
 
 SCHEMA = 1
 """Version of the ladder's files."""
-JOURNAL = "ladder.jsonl"
 
 _STAGES = {
     Rung.NO_MEMORY: "the agent's prompt",
@@ -73,19 +73,19 @@ def climb(run: Run, *, command: Sequence[str] = (), progress: Progress | None = 
         raise UsageError(f"{run.path}: scored by a judge alone; a ladder needs a scorer that needs no model")
     same = {key: value for key, value in run.identity.items() if key != "schema"}
     with Folder(run.path, same, run.recipe.dump()):  # for its lock
-        lines = Lines(run.path / JOURNAL)
+        lines = Lines(run.path / LADDER_LINES)
         try:
             climbing = assemble(run, Sheet(lines))
             ask(climbing, scorers, progress)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"stopped; what had finished is in {run.path / JOURNAL}: the same command goes on"
+                f"stopped; what had finished is in {run.path / LADDER_LINES}: the same command goes on"
             ) from None
         finally:
             lines.close()
         result = _sum_up(climbing, scorers, command)
-        write_whole(run.path / "ladder.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        write_whole(run.path / "ladder.md", "\n".join(table.markdown() for table in tables(result)))
+        write_whole(run.path / LADDER, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+        write_whole(run.path / LADDER_TABLE, "\n".join(table.markdown() for table in tables(result)))
     return result
 
 
@@ -95,7 +95,9 @@ def climb(run: Run, *, command: Sequence[str] = (), progress: Progress | None = 
 def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) -> dict[str, Any]:
     run, why = climbing.run, climbing.left_out
     asked = {(one.episode, one.number, one.rung) for one in climbing.sheet.asked.values()}
-    written = {(line["episode"], line["question"], line["rung"]): line for _, line in whole_lines(run.path / JOURNAL)}
+    written = {
+        (line["episode"], line["question"], line["rung"]): line for _, line in whole_lines(run.path / LADDER_LINES)
+    }
     latest: dict[Call, Line] = {key: line for key, line in written.items() if key in asked}
     present = [rung for rung in Rung if rung not in why]
     scores = {rung: _scores(climbing, rung, latest) for rung in present}

@@ -16,8 +16,8 @@ from atommem_cli.replay.ladder_rungs import FROM_GOLD, Given, MemoryView, Rung, 
 from atommem_cli.running.build import Parts, helpers_of
 from atommem_cli.running.evaluation import planned_tasks, score
 from atommem_cli.running.stubs import vectors_for
-from atommem_cli.runs.reader import Line, Run, failed
-from atommem_cli.runs.writer import prompt_hash, recorded_reply
+from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
+from atommem_cli.runs.reader import Run, failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from atommem_cli.explain.fact_trails import trails
 from atommem_cli.running.player import Budget, Player
 from atommem_cli.running.rollout import Rollout
 from atommem_cli.running.stubs import StubStore, blind
+from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import moments
-from atommem_cli.runs.reader import Line
 
 
 class Rung(StrEnum):

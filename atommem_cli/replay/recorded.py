@@ -11,8 +11,8 @@ from atommem_cli.core.errors import RunMismatch
 from atommem_cli.core.store import Change
 from atommem_cli.core.types import StopReason, Trajectory
 from atommem_cli.running.stubs import StubStore
-from atommem_cli.runs.reader import Line, Run, failed
-from atommem_cli.runs.writer import prompt_hash, recorded_reply
+from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
+from atommem_cli.runs.reader import Run, failed
 
 if TYPE_CHECKING:
     from atommem_cli.core.memory import Vector

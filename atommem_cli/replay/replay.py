@@ -23,7 +23,7 @@ from atommem_cli.replay.recorded import Shown, Tape, without_end
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.evaluation import planned_tasks
 from atommem_cli.running.stubs import StubPolicy, vectors_for
-from atommem_cli.runs.chunk_bounds import CHUNKS
+from atommem_cli.runs.layout import CHUNKS, RUN, SUMMARY
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.strict_reader import Finding, Journal
 from atommem_cli.runs.tables import Table
@@ -144,7 +144,7 @@ def table(found: Replayed) -> Table:
         ("failed calls that were made again", str(found.loose)),
         ("retrieval", "recomputed" if found.retrieved else "as the journal shows it (--retrieve recomputes it)"),
         ("chunks", "cut again" if found.recut else "as the run kept them: the policy's tokenizer is not here"),
-        ("summary.json", "compared" if found.summed_up else "not compared"),
+        (SUMMARY, "compared" if found.summed_up else "not compared"),
         *(("FINDING", str(finding)) for finding in found.findings),
     ]
     verdict = f"{len(found.findings)} findings" if found.findings else "everything comes out as it is written"
@@ -191,7 +191,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
     kept = run.identity["command"] == "grpo"
     names, missing, ended, done = journal.names, 0, Counter[str](), 0
     if retrieve and parts.vectors.describe() != run.identity["embedder"]:
-        found.append(Finding(checks.RUN, "the embedder is another one now", field="embedder"))
+        found.append(Finding(RUN, "the embedder is another one now", field="embedder"))
     try:
         for task in planned_tasks(run.recipe):
             if kept and not journal.lines(f"{task.id}#0"):
@@ -221,7 +221,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
     found = [*journal.findings, *checked.findings, *found]
     found += [Finding(journal.file(name), "no such episode was planned", name) for name in sorted(names)]
     found += [Finding(CHUNKS, f"holds {task}, of no episode") for task in run.cuts.lines.keys() - questions.keys()]
-    summed_up = (run.path / checks.SUMMARY).exists()
+    summed_up = (run.path / SUMMARY).exists()
     if summed_up:
         found += checks.completeness(run, journal, missing)
         summed_up = not found

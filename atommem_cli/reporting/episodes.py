@@ -15,8 +15,9 @@ from atommem_cli.core.types import Chunk, OpKind, Question, Task
 from atommem_cli.explain.miss_causes import MISSED_BELOW, Explanation
 from atommem_cli.replay import replay
 from atommem_cli.runs import summary
+from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, Step, states
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.reader import Run
 
 EPISODES = 50
 """Of one run, unless the reader of the report asks for others."""

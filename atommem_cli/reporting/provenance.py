@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atommem_cli.core.files import whole_lines
+from atommem_cli.runs.layout import SESSIONS
 from atommem_cli.runs.names import differing
 from atommem_cli.runs.tables import Table
 
@@ -43,7 +44,7 @@ def narrow(table: Table) -> Table:
 
 
 def _sessions(folder: Path) -> Iterator[Mapping[str, Any]]:
-    path = folder / "sessions.jsonl"
+    path = folder / SESSIONS
     return (line for _, line in whole_lines(path) if isinstance(line, dict)) if path.is_file() else iter(())
 
 

@@ -16,6 +16,7 @@ from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
 from atommem_cli.reporting import comparison_figures, comparison_tables, provenance
 from atommem_cli.reporting.training_figures import save
+from atommem_cli.runs.layout import COMPARISON, TABLE
 from atommem_cli.runs.names import differing
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
@@ -97,7 +98,7 @@ def findings(
     return Findings((compared,), shown, (*sentences, order), _plain(values), keys)
 
 
-MARK = "table.json"
+MARK = COMPARISON
 """What is written first: with it a folder is one of tables."""
 
 
@@ -111,7 +112,7 @@ def publish(folder: Path, found: Findings) -> list[Path]:
     values = {**found.values, "sentences": list(found.sentences)}
     files: dict[str, str | bytes] = {
         MARK: json_text(values) + "\n",
-        "table.md": "\n".join([*(table.markdown() for table in found.shown), said]),
+        TABLE: "\n".join([*(table.markdown() for table in found.shown), said]),
         "table.csv": _csv(found.values),
         "table.tex": found.tables[0].latex(),
     }

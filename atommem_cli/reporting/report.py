@@ -24,9 +24,10 @@ from atommem_cli.reporting.episodes import EPISODES
 from atommem_cli.reporting.training_history import read_all
 from atommem_cli.reporting.training_summary import TrainingSummary
 from atommem_cli.runs import shards, summary
+from atommem_cli.runs.layout import EPISODES as LINES
+from atommem_cli.runs.layout import METRICS, RUN, STEPS
 from atommem_cli.runs.names import labels
-from atommem_cli.runs.reader import EPISODES as LINES
-from atommem_cli.runs.reader import STEPS, Run, open_all
+from atommem_cli.runs.reader import Run, open_all
 from atommem_cli.runs.tables import Table
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def report(
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder")
         shards.insist_joined(folder)
-        if not any((folder / name).is_file() for name in ("run.json", "metrics.jsonl")):
+        if not any((folder / name).is_file() for name in (RUN, METRICS)):
             raise UsageError(f"{folder}: neither a run of eval, nor a training, nor an ablation")
     commands = [_evaluation(folder) for folder in folders]
     if "eval" not in commands:
@@ -157,7 +158,7 @@ def _target(folders: Sequence[Path], out: Path | None) -> Path:
 
 def _evaluation(folder: Path) -> str | None:
     """The command whose folder this is: eval where it left lines; None where nobody says."""
-    known = folder / "run.json"
+    known = folder / RUN
     if not known.is_file():
         return None
     content: object = read_json(known)

@@ -16,7 +16,8 @@ from atommem_cli.explain.memory_quality import Hygiene
 from atommem_cli.explain.miss_causes import MISSED_BELOW
 from atommem_cli.reporting import episodes
 from atommem_cli.reporting.episodes import Case
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.layout import Line
+from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import llm_judge
 
 Tried = tuple[int, OpKind, bool]

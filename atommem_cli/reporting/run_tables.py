@@ -7,6 +7,7 @@ from typing import Any
 
 from atommem_cli.runs import score_tables, summary, tables
 from atommem_cli.runs.labels import scorer
+from atommem_cli.runs.layout import SUMMARY
 from atommem_cli.runs.tables import Table, number
 from atommem_cli.scoring import llm_judge
 
@@ -28,7 +29,7 @@ def scores(labels: Sequence[str], results: Sequence[Result]) -> Table:
 def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     """Scores by kind of question, operations, use, time; one column per run if they are several."""
     if len(results) == 1:
-        return [tables.bounded(table, "summary.json") for table in score_tables.details(results[0])[1:]]
+        return [tables.bounded(table, SUMMARY) for table in score_tables.details(results[0])[1:]]
     leading = scorer(llm_judge.leading(tuple(results[0]["scores"])), results[0].get("judge"))
     kinds = _side_by_side(
         labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.files import read_json, whole_lines
 from atommem_cli.core.types import OpKind, Outcome
+from atommem_cli.runs.layout import METRICS, RUN
 
 TRAIN, VALIDATION = "train", "validation"
 LARGEST = 1e30  # values beyond are kept out like nan: nothing that is measured here is that large
@@ -149,12 +150,12 @@ def read(folder: Path, *, whole_name: bool = False) -> History:
         UsageError: there is no such folder, or it is none of a training run.
         SourceError: a file of the run is damaged; names file and line.
     """
-    path = folder / "metrics.jsonl"
+    path = folder / METRICS
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     if not path.is_file():
         raise UsageError(f"{folder}: holds no training metrics (metrics.jsonl)")
-    identity = read_json(folder / "run.json")
+    identity = read_json(folder / RUN)
     if not isinstance(identity, dict) or identity.get("command") not in ("sft", "grpo"):
         raise SourceError(f"{folder / 'run.json'}: names no command sft or grpo; is this the folder of a training run?")
     lines: dict[str, dict[int, dict[str, float]]] = {TRAIN: {}, VALIDATION: {}}

@@ -9,6 +9,7 @@ from typing import Any
 from atommem_cli.core.errors import SourceError
 from atommem_cli.reporting import provenance, training_summary
 from atommem_cli.reporting.training_history import TRAIN, VALIDATION, History
+from atommem_cli.runs.layout import RECIPE
 from atommem_cli.runs.tables import Table
 
 
@@ -54,7 +55,7 @@ def _runs(histories: Sequence[History]) -> Table:
 def _recipe(history: History) -> str:
     """The resolved recipe as it lies in the run's folder."""
     try:
-        return (history.folder / "recipe.yaml").read_text(encoding="utf-8")
+        return (history.folder / RECIPE).read_text(encoding="utf-8")
     except OSError:
         return json.dumps(history.identity.get("recipe"), indent=2, ensure_ascii=False)
     except UnicodeDecodeError:

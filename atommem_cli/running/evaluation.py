@@ -21,6 +21,7 @@ from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.session import session
 from atommem_cli.runs import identity, score_tables, shards, summary
 from atommem_cli.runs.labels import telling
+from atommem_cli.runs.layout import SUMMARY, TABLE
 from atommem_cli.runs.shards import Shard
 from atommem_cli.runs.writer import Folder, RunFolder, latest
 from atommem_cli.scoring import llm_judge, metrics
@@ -186,8 +187,8 @@ def _taken(out: Path, known: Mapping[str, Any], recipe: Recipe, given: Sequence[
 def sum_up(folder: Path, questions: Mapping[str, Sequence[Question]]) -> dict[str, Any]:
     """Write `summary.json` and `table.md` of a run folder from its lines, given the questions of each task."""
     result = summary.summarize(folder, questions)
-    write_whole(folder / "summary.json", json_text(result) + "\n")
-    write_whole(folder / "table.md", score_tables.evaluation(result))
+    write_whole(folder / SUMMARY, json_text(result) + "\n")
+    write_whole(folder / TABLE, score_tables.evaluation(result))
     return result
 
 

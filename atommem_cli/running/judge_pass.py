@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
@@ -25,7 +24,7 @@ from atommem_cli.core.files import Lines
 from atommem_cli.core.thoughts import Marks, marks_of
 from atommem_cli.core.types import Progress, Question
 from atommem_cli.running import asking
-from atommem_cli.runs.journals import VERDICTS, Line
+from atommem_cli.runs.layout import VERDICT, VERDICTS, Line, Verdict, line_of
 from atommem_cli.runs.replies import marked
 from atommem_cli.scoring.llm_judge import UnreadableVerdict, judge_messages, parse_verdict
 
@@ -132,11 +131,10 @@ class _Sheet:
         except UnreadableVerdict as error:
             self.problems[i] = f"{self.name(i)}: {error}"
 
-    def verdict(self) -> dict[str, Any]:
+    def verdict(self) -> Line:
         """Its line."""
         how = [name for came in self.came for name in came]
-        line = {"episode": self.line["episode"], "steps": self.line["steps"], "correct": self.scores}
-        return {**line, **({"replies": how} if how else {})}
+        return line_of(VERDICT, Verdict(self.line["episode"], self.line["steps"], self.scores, how))
 
 
 def _ask_until_readable(

@@ -20,8 +20,9 @@ from atommem_cli.running import evaluation, judge_pass
 from atommem_cli.runs import judges, provenance
 from atommem_cli.runs.identity import changed_keys
 from atommem_cli.runs.labels import judge_label
-from atommem_cli.runs.reader import VERDICTS, Run
-from atommem_cli.runs.writer import SCHEMA, Folder
+from atommem_cli.runs.layout import JUDGE, SCHEMA, VERDICTS
+from atommem_cli.runs.reader import Run
+from atommem_cli.runs.writer import Folder
 from atommem_cli.scoring import llm_judge
 
 
@@ -40,7 +41,7 @@ def chosen(run: Run, judge: str | None, changes: Sequence[str]) -> Recipe:
         key = change.partition("=")[0]
         if [part.strip() for part in key.split(".")][:2] != ["eval", llm_judge.NAME]:
             raise UsageError(f"--set {key}: the run is played; only keys of eval.judge can be set")
-    path = run.path / judges.RECORD
+    path = run.path / JUDGE
     if judge is not None:
         named = [f"eval.judge={json.dumps(command_line.named(judge))}"]
     else:
@@ -104,9 +105,9 @@ def _record(run: Run, recipe: Recipe, command: Sequence[str]) -> None:
     prompt = llm_judge.prompt_digest()
     # What was never answered is wrong whoever judges.
     judged = [name for name in run.verdicts if any(answer["text"] for answer in run.episodes[name]["answers"])]
-    anew = f"to have another judge, copy the folder, or take {judges.RECORD} and {VERDICTS} out of it"
+    anew = f"to have another judge, copy the folder, or take {JUDGE} and {VERDICTS} out of it"
     if judged and run.judge is None:
-        raise RunMismatch(f"{run.path}: {VERDICTS} is there and no {judges.RECORD} that says whose it is: {anew}")
+        raise RunMismatch(f"{run.path}: {VERDICTS} is there and no {JUDGE} that says whose it is: {anew}")
     if (
         judged
         and run.judge is not None
@@ -118,7 +119,7 @@ def _record(run: Run, recipe: Recipe, command: Sequence[str]) -> None:
         )
     if run.verdicts.keys() == run.episodes.keys():
         return
-    path = run.path / judges.RECORD
+    path = run.path / JUDGE
     before = read_json(path)["sessions"] if judged else []
     now = {
         "schema": SCHEMA,

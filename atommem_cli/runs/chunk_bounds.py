@@ -9,29 +9,21 @@ What it lacks (a run of an earlier version has none) is cut again, with the toke
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from atommem_cli.core.chunking import chunks_at
 from atommem_cli.core.errors import RunMismatch, SourceError
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.types import Chunk, Task
+from atommem_cli.runs.layout import CHUNKS, CUT, Cut, Line, chunks_digest, line_of, misshapen
 
-CHUNKS = "chunks.jsonl"
 _WITHOUT = "without the file, chunks are cut with the policy's tokenizer"
 
 
-def cut_line(task: str, chunks: Iterable[Chunk], left_out: int) -> dict[str, Any]:
+def cut_line(task: str, chunks: Iterable[Chunk], left_out: int) -> Line:
     """A line of `chunks.jsonl`."""
-    chunks = tuple(chunks)
-    return {
-        "task": task,
-        "chunks": [[chunk.start, chunk.start + len(chunk.text), chunk.tokens] for chunk in chunks],
-        "digest": _digest(chunks),
-        "left_out": left_out,
-    }
+    return line_of(CUT, Cut(task, tuple(chunks), left_out))
 
 
 class Cuts:
@@ -46,7 +38,7 @@ class Cuts:
             SourceError: a line is damaged.
         """
         self.path = folder / CHUNKS
-        self.lines: dict[str, dict[str, Any]] = {}
+        self.lines: dict[str, Line] = {}
         """By task; of a task that stands twice, the first."""
         for number, (_, line) in enumerate(whole_lines(self.path) if self.path.exists() else (), start=1):
             if not _shaped(line):
@@ -63,7 +55,7 @@ class Cuts:
         if line is None:
             return None
         chunks = chunks_at(task.documents, line["chunks"])
-        if _digest(chunks) != line["digest"]:
+        if chunks_digest(chunks) != line["digest"]:
             raise RunMismatch(
                 f"{self.path}: the chunks of {task.id} are not those that were played: the file or the program has "
                 f"changed: {_WITHOUT}"
@@ -71,17 +63,10 @@ class Cuts:
         return chunks, line["left_out"]
 
 
-def _digest(chunks: Iterable[Chunk]) -> str:
-    texts = "\0".join(chunk.text for chunk in chunks)
-    return hashlib.sha256(texts.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
 def _shaped(line: object) -> bool:
-    shape = {"task": str, "chunks": list, "digest": str, "left_out": int}
     return (
         isinstance(line, dict)
-        and line.keys() == shape.keys()
-        and all(type(line[key]) is kind for key, kind in shape.items())
+        and misshapen(line, CUT) is None
         and line["left_out"] >= 0
         and all(map(_bounds, line["chunks"]))
     )

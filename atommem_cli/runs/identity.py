@@ -22,6 +22,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.yaml_file import read_yaml
 from atommem_cli.data.files import Manifest
+from atommem_cli.runs.layout import RUN
 from atommem_cli.scoring import rewards
 
 SOURCES = "sources"
@@ -161,7 +162,7 @@ def _shrinks(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 def _today(content: Mapping[str, Any], command: object) -> dict[str, Any]:
     """The content of an older recipe as today's atommem would write it, or as it is where that reads it no more."""
     try:
-        recipe = recipes.resolve({"name": "older", **content}, [], origin="run.json")
+        recipe = recipes.resolve({"name": "older", **content}, [], origin=RUN)
     except UsageError:
         return dict(content)
     whole = recipe.training(command) if command in ("sft", "grpo") and command in content else recipe.content

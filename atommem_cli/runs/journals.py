@@ -1,25 +1,18 @@
-"""The journals of a run folder as they are read: the shape of their lines, and whether they fit together."""
+"""The journals of a run folder as they are read: whether their lines are whole, and whether they fit together."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.memory import EMPTY
 from atommem_cli.core.types import CONTEXT_OPS, StopReason
+from atommem_cli.runs.layout import EPISODE, EPISODES, OPENING, STEP, VERDICT, VERDICTS, Line, holds, steps_digest
 
-EPISODES, STEPS = "episodes.jsonl", "steps.jsonl"
-VERDICTS = "verdicts.jsonl"
-"""The judge's, where there is one; see `judge_pass`."""
-
-Line = dict[str, Any]
-"""One line of a run folder's files; `writer` says what is in it."""
 Offsets = dict[str, dict[int, int]]
 """Where the last line of each step of each episode begins, in bytes; step -1 is what came before the first call."""
 
@@ -31,16 +24,6 @@ class Fault(StrEnum):
     CHANGED = "a step is not as it was"
 
 
-_EPISODE = {
-    "episode": str, "task": str, "stop": str, "answers": list, "scores": dict, "usage": dict, "chunks": int,
-    "memory": str, "steps": str,
-}  # fmt: skip
-_OPENING = {"episode": str, "step": int, "ops": list}
-_CALL = {"finish": str, "shown": list, "reply": str, "entries": int, "prompt": str, "seconds": int | float}
-
-_VERDICT = {"episode": str, "steps": str, "correct": list}
-
-
 def shaped(path: Path) -> Iterator[tuple[int, Line]]:
     """Lines of one of these files with their offsets, up to the last one that has its end.
 
@@ -49,18 +32,14 @@ def shaped(path: Path) -> Iterator[tuple[int, Line]]:
     """
     for number, (offset, line) in enumerate(whole_lines(path), start=1):
         if path.name == EPISODES:
-            good = _has(line, _EPISODE)
+            good = holds(line, EPISODE)
         elif path.name == VERDICTS:
-            good = _has(line, _VERDICT)
+            good = holds(line, VERDICT)
         else:
-            good = _has(line, _OPENING) and (line["step"] < 0 or _has(line, _CALL))
+            good = holds(line, OPENING) and (line["step"] < 0 or holds(line, STEP))
         if not good:
             raise SourceError(f"{path}: line {number} is damaged: it is not what `atommem eval` writes")
         yield offset, line
-
-
-def _has(line: object, shape: Mapping[str, Any]) -> bool:
-    return isinstance(line, dict) and all(isinstance(line.get(key), kind) for key, kind in shape.items())
 
 
 def offsets(path: Path) -> Offsets:
@@ -109,13 +88,3 @@ def _fault(line: Line, steps: Sequence[Line]) -> Fault | None:
 
 def _memory_ops(steps: Sequence[Line]) -> Iterator[Line]:
     return (op for step in steps for op in step["ops"] if op["kind"] not in CONTEXT_OPS)
-
-
-def steps_digest(steps: Iterable[Mapping[str, Any]]) -> str:
-    """What the line of an episode says of its calls, in their order: 16 hexadecimal digits, without times."""
-    sha = hashlib.sha256()
-    for step in steps:
-        line = {**step, "episode": "", "step": 0}
-        del line["seconds"]
-        sha.update(json.dumps(line).encode())
-    return sha.hexdigest()[:16]

@@ -17,10 +17,9 @@ from atommem_cli.config import plugins
 from atommem_cli.config.overrides import ROOMS
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.files import read_json
-from atommem_cli.runs.journals import VERDICTS, Line, shaped
+from atommem_cli.runs.journals import shaped
+from atommem_cli.runs.layout import JUDGE, VERDICTS, Line
 from atommem_cli.scoring.llm_judge import NAME
-
-RECORD = "judge.json"
 
 Judge = dict[str, Any]
 """A plug-in of policies with every key that can change a verdict, and `prompt`; JSON values."""
@@ -32,8 +31,8 @@ def of(folder: Path, identity: Mapping[str, Any]) -> Judge | None:
     Raises:
         SourceError: its record is damaged.
     """
-    if (folder / RECORD).is_file():
-        record = read_json(folder / RECORD)
+    if (folder / JUDGE).is_file():
+        record = read_json(folder / JUDGE)
         return described(record["judge"], record["prompt"])
     section = identity["recipe"]["eval"].get("judge") if NAME in identity["scorers"] else None
     return described(section, identity["judge"]) if section else None
@@ -74,4 +73,4 @@ def scorers(folder: Path, identity: Mapping[str, Any], *, whole: bool) -> tuple[
         whole: whether every episode has its verdict.
     """
     own = tuple(identity["scorers"])
-    return (*own, NAME) if whole and NAME not in own and (folder / RECORD).is_file() else own
+    return (*own, NAME) if whole and NAME not in own and (folder / JUDGE).is_file() else own

@@ -13,10 +13,11 @@ from atommem_cli.core.files import read_json, whole_lines
 from atommem_cli.core.folders import RUN, SHARDS, shards_of
 from atommem_cli.runs import judges
 from atommem_cli.runs.labels import judge_label, label
+from atommem_cli.runs.layout import ARM_FOLDERS, ARMS, EPISODES, METRICS, RECIPE, SESSIONS, SUMMARY
 from atommem_cli.runs.tables import Table, percent
 from atommem_cli.scoring import llm_judge
 
-_INSIDE = frozenset({"arms", "checkpoints", "model", "rollouts", SHARDS})
+_INSIDE = frozenset({ARM_FOLDERS, "checkpoints", "model", "rollouts", SHARDS})
 """Folders of a run that hold no runs of their own, or very many."""
 
 
@@ -97,7 +98,7 @@ def _listed(path: Path) -> Listed:
         if not (path / RUN).is_file():
             return _spread(path)
         identity = read_json(path / RUN)
-        result = read_json(path / "summary.json") if (path / "summary.json").is_file() else {}
+        result = read_json(path / SUMMARY) if (path / SUMMARY).is_file() else {}
         return _read(path, identity, result)
     except SourceError as error:
         wrong = str(error)
@@ -113,7 +114,7 @@ def _spread(path: Path) -> Listed:
     identity = read_json(parts[0] / RUN)
     state = "in shards, not joined"
     if identity["command"] == "eval":
-        done = sum(_lines(part / "episodes.jsonl") for part in parts)
+        done = sum(_lines(part / EPISODES) for part in parts)
         state = f"{done:,} of {int(identity['episodes']):,} episodes {state}"
     return replace(
         _read(parts[0], identity, {}), folder=str(path), state=state, date=max(_date(part) for part in parts)
@@ -128,7 +129,7 @@ def _read(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) ->
     scores = result.get("scores", {}) if command == "eval" else {}
     scorer = next(iter(scores), "")
     judge = judges.of(path, identity) if llm_judge.NAME in scores else None
-    name = _name(path / "recipe.yaml")
+    name = _name(path / RECIPE)
     state = {"eval": _played, "ablate": _armed}.get(command, _trained)(path, identity, result)
     return Listed(
         str(path),
@@ -151,7 +152,7 @@ def _interval(cell: Mapping[str, Any] | None) -> tuple[float, float, float] | No
 
 def _played(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     planned = int(identity["episodes"])
-    done = min(_lines(path / "episodes.jsonl"), planned)
+    done = min(_lines(path / EPISODES), planned)
     if not result or result["evaluated"] < done:
         return "finished, not summed up" if done == planned else f"{done:,} of {planned:,} episodes"
     failed = f", {len(result['failed'])} failed" if result["failed"] else ""
@@ -160,7 +161,7 @@ def _played(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) 
 
 
 def _armed(path: Path, _: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    arms = _lines(path / "arms.jsonl")
+    arms = _lines(path / ARMS)
     return f"{'finished' if (path / 'table.json').is_file() else 'unfinished'}, {arms} arms"
 
 
@@ -168,8 +169,8 @@ def _trained(path: Path, _: Mapping[str, Any], result: Mapping[str, Any]) -> str
     if result:
         return f"finished, {int(result['updates']):,} updates"
     last = None
-    if (path / "metrics.jsonl").is_file():
-        for _number, line in whole_lines(path / "metrics.jsonl"):
+    if (path / METRICS).is_file():
+        for _number, line in whole_lines(path / METRICS):
             last = line.get("step", last)
     return "training, no update yet" if last is None else f"training, update {last}"
 
@@ -193,7 +194,7 @@ def _name(path: Path) -> str:
 def _date(path: Path) -> str:
     times = [
         str(line.get("end") or line.get("begin") or "")
-        for _, line in (whole_lines(path / "sessions.jsonl") if (path / "sessions.jsonl").is_file() else ())
+        for _, line in (whole_lines(path / SESSIONS) if (path / SESSIONS).is_file() else ())
         if isinstance(line, dict)
     ]
     return max(times, default="")

@@ -12,6 +12,7 @@ from typing import Any
 
 from atommem_cli import __version__
 from atommem_cli.core.files import read_lines
+from atommem_cli.runs.layout import SESSIONS
 
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm", "chromadb", "datasets", "numpy")
 """Whose versions a session records."""
@@ -44,7 +45,7 @@ def told(folder: Path, episodes: int, failed: int = 0) -> str:
     Raises:
         SourceError: a line is damaged.
     """
-    lines = [line for _, line in read_lines(folder / "sessions.jsonl")]
+    lines = [line for _, line in read_lines(folder / SESSIONS)]
     begin: dict[str, Any] = next((line for line in reversed(lines) if "begin" in line), {})
     ends = [line for line in lines if "end" in line]
     busy = [line["end"] for line in ends if line.get("episodes") != 0]  # older sessions do not count them

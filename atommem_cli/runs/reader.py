@@ -19,11 +19,10 @@ from atommem_cli.core.types import Chunk, StopReason, Task
 from atommem_cli.data.files import TaskFile, verify
 from atommem_cli.runs import judges, shards
 from atommem_cli.runs.chunk_bounds import Cuts
-from atommem_cli.runs.journals import EPISODES, STEPS, VERDICTS, Fault, Line, Offsets, incomplete, offsets, shaped
-from atommem_cli.runs.writer import SCHEMA, latest
+from atommem_cli.runs.journals import Fault, Offsets, incomplete, offsets, shaped
+from atommem_cli.runs.layout import EPISODES, RECIPE, RUN, SCHEMA, STEPS, Line
+from atommem_cli.runs.writer import latest
 from atommem_cli.scoring import llm_judge
-
-__all__ = ["EPISODES", "STEPS", "VERDICTS", "Line", "Run", "by_task", "failed", "open_all"]
 
 _COMMANDS = ("eval", "grpo")
 """Whose episodes are read: evaluations, and the rollouts that a training keeps."""
@@ -39,10 +38,10 @@ class Run:
             SourceError: a file in it is damaged.
         """
         shards.insist_joined(path)
-        for name in ("run.json", "recipe.yaml", EPISODES, STEPS):
+        for name in (RUN, RECIPE, EPISODES, STEPS):
             if not (path / name).is_file():
                 raise UsageError(f"{path}: not the folder of an `atommem eval` run (it has no {name})")
-        identity = read_json(path / "run.json")
+        identity = read_json(path / RUN)
         if identity.get("command") not in _COMMANDS:
             raise UsageError(f"{path}: not the folder of an `atommem eval` run (it is of {identity.get('command')})")
         if identity.get("schema") != SCHEMA:
@@ -52,7 +51,7 @@ class Run:
             )
         self.path = path
         self.identity: Mapping[str, Any] = identity
-        self.recipe: Recipe = recipes.load(str(path / "recipe.yaml"))
+        self.recipe: Recipe = recipes.load(str(path / RECIPE))
 
     @property
     def name(self) -> str:

@@ -24,9 +24,10 @@ from atommem_cli.core.errors import RunMismatch, UsageError
 from atommem_cli.core.files import Lines, read_json, whole_lines
 from atommem_cli.core.types import StopReason
 from atommem_cli.runs import identity
-from atommem_cli.runs.chunk_bounds import CHUNKS, Cuts
-from atommem_cli.runs.journals import EPISODES, STEPS, Fault, Line, Offsets, incomplete, offsets, shaped
-from atommem_cli.runs.writer import SCHEMA, Folder, latest
+from atommem_cli.runs.chunk_bounds import Cuts
+from atommem_cli.runs.journals import Fault, Offsets, incomplete, offsets, shaped
+from atommem_cli.runs.layout import CHUNKS, EPISODES, LOCK, SCHEMA, SESSIONS, STEPS, Line
+from atommem_cli.runs.writer import Folder, latest
 
 KEY = "shard"
 """Key of a shard's `run.json`, and of its sessions where they are copied to: which one of how many."""
@@ -127,7 +128,7 @@ def insist_stopped(parts: Sequence[Path]) -> None:
     Raises:
         RunMismatch: one does; names it.
     """
-    if busy := [part.name.replace("-of-", "/") for part in parts if _held(part / ".lock")]:
+    if busy := [part.name.replace("-of-", "/") for part in parts if _held(part / LOCK)]:
         who = f"shard {busy[0]} is" if len(busy) == 1 else f"shards {', '.join(busy)} are"
         raise RunMismatch(
             f"{parts[0].parent.parent}: {who} still being played: the same command joins them when that is over"
@@ -175,7 +176,7 @@ def take_over(run: Folder, parts: Sequence[Path]) -> None:
 
 def take_sessions(sessions: Lines, part: Path) -> None:
     """Copy what `sessions` lacks of the sessions of a shard, each line with the shard in it."""
-    path = part / "sessions.jsonl"
+    path = part / SESSIONS
     shard = read_json(part / folders.RUN)[KEY]
     there = sum(line.get(KEY) == shard for line in sessions.read())
     for _, line in islice(whole_lines(path) if path.is_file() else (), there, None):

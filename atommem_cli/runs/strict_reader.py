@@ -12,15 +12,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal
 
 from atommem_cli.core.calls import Finish
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.safe_text import visible
-from atommem_cli.runs.chunk_bounds import CHUNKS
-from atommem_cli.runs.journals import EPISODES, STEPS, Line, steps_digest
-from atommem_cli.runs.reader import VERDICTS, failed
+from atommem_cli.runs.layout import (
+    CHUNKS,
+    EPISODE,
+    EPISODES,
+    OPENING,
+    STEP,
+    STEPS,
+    VERDICT,
+    VERDICTS,
+    Key,
+    Line,
+    misshapen,
+    steps_digest,
+)
+from atommem_cli.runs.reader import failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +81,14 @@ class Journal:
         self.torn = [name for name in (EPISODES, STEPS, VERDICTS, CHUNKS) if _torn(path / name)]
         """Files whose last line has no end."""
         self._lines: dict[str, list[Line]] = {}
-        for _, line in self._read(EPISODES, _EPISODE):
+        for _, line in self._read(EPISODES, EPISODE):
             self._lines.setdefault(line["episode"], []).append(line)
         self._offsets: dict[str, array[int]] = {}
-        for offset, line in self._read(STEPS, _STEP):
+        for offset, line in self._read(STEPS, STEP):
             self._offsets.setdefault(line["episode"], array("q")).append(offset)
         self.verdicts: dict[str, list[Line]] = {}
         if (path / VERDICTS).exists():
-            for _, line in self._read(VERDICTS, _VERDICT):
+            for _, line in self._read(VERDICTS, VERDICT):
                 self.verdicts.setdefault(line["episode"], []).append(line)
 
     @property
@@ -132,10 +143,10 @@ class Journal:
                 good[line["step"]] = line
         return good, bad
 
-    def _read(self, name: str, shape: Mapping[str, tuple[type, ...]]) -> Iterator[tuple[int, Line]]:
+    def _read(self, name: str, shape: Sequence[Key[Any]]) -> Iterator[tuple[int, Line]]:
         for number, (offset, line) in enumerate(whole_lines(self._path / name), start=1):
             opening = name == STEPS and isinstance(line, dict) and line.get("step") == -1
-            field = _misshapen(line, _OPENING if opening else shape)
+            field = _misshapen(line, OPENING if opening else shape)
             if field is None:
                 yield offset, line
             else:
@@ -151,7 +162,7 @@ def _torn(path: Path) -> bool:
 
 
 def digest(steps: Mapping[int, Line]) -> str:
-    """What the line of an episode says of its steps; see `journals.steps_digest`."""
+    """What the line of an episode says of its steps; see `layout.steps_digest`."""
     return steps_digest(steps[step] for step in sorted(steps) if step >= 0)
 
 
@@ -179,52 +190,12 @@ class _Nothing:
 
 _NOTHING = _Nothing()
 
-_NAMED = {"episode": (str,), "step": (int,)}
-_OPENING: Mapping[str, tuple[type, ...]] = {**_NAMED, "ops": (list,)}
-_STEP: Mapping[str, tuple[type, ...]] = {
-    **_NAMED,
-    "expects": (str,),
-    "chunk": (int, NoneType),
-    "question": (int, NoneType),
-    "prompt": (str,),
-    "shown": (list,),
-    "reply": (str,),
-    "finish": (str,),
-    "prompt_tokens": (int,),
-    "new_tokens": (int,),
-    "ops": (list,),
-    "entries": (int,),
-    "seconds": (int, float),
-}
-_EPISODE: Mapping[str, tuple[type, ...]] = {
-    "episode": (str,),
-    "task": (str,),
-    "sample": (int,),
-    "stop": (str,),
-    "answers": (list,),
-    "scores": (dict,),
-    "usage": (dict,),
-    "chunks": (int,),
-    "truncated_tokens": (int,),
-    "memory": (str,),
-    "steps": (str,),
-}
-_OPTIONAL_OF_STEP = {"error": str, "to": str, "tokens": list, "context": list}
-_OPTIONAL_OF_EPISODE = {"error": str, "context": str}
-_VERDICT: Mapping[str, tuple[type, ...]] = {"episode": (str,), "steps": (str,), "correct": (list,)}
 
-
-def _misshapen(line: Any, shape: Mapping[str, tuple[type, ...]]) -> str | None:
-    """The first field that is missing, too much, or of another type."""
-    if not isinstance(line, dict):
-        return ""
-    for field, types in shape.items():
-        if type(line.get(field, _NOTHING)) not in types:
-            return field
-    optional = _OPTIONAL_OF_STEP if "finish" in shape else _OPTIONAL_OF_EPISODE if "stop" in shape else {}
-    for field in line.keys() - shape.keys():
-        if type(line[field]) is not optional.get(field):
-            return str(field)
+def _misshapen(line: Any, shape: Sequence[Key[Any]]) -> str | None:
+    """The first field that is not as it is written."""
+    field = misshapen(line, shape)
+    if field is not None:
+        return field
     if line.get("finish", Finish.STOP) not in _FINISHES:
         return "finish"
     for pair in line.get("shown", ()):

@@ -15,7 +15,7 @@ from atommem_cli.core.errors import SourceError
 from atommem_cli.core.thoughts import Marks, marks_of
 from atommem_cli.core.types import Question, StopReason
 from atommem_cli.runs import judges, replies, writer
-from atommem_cli.runs.journals import VERDICTS
+from atommem_cli.runs.layout import EPISODES, RUN, SCHEMA, SESSIONS, STEPS, VERDICTS
 from atommem_cli.scoring import llm_judge, metrics
 from atommem_cli.scoring.intervals import Interval, mean_interval
 
@@ -37,10 +37,10 @@ def summarize(
     Raises:
         SourceError: the folder is not that of a run, or one of its files is damaged.
     """
-    run = files.read_json(folder / "run.json")
+    run = files.read_json(folder / RUN)
     if scorers is not None:
         run["scorers"] = list(scorers)
-    episodes = writer.latest(line for _, line in files.whole_lines(folder / "episodes.jsonl"))
+    episodes = writer.latest(line for _, line in files.whole_lines(folder / EPISODES))
     judge, verdicts = judges.of(folder, run), judges.verdicts(folder, episodes)
     named = judges.scorers(folder, run, whole=len(verdicts) == len(episodes))
     scored = [
@@ -51,7 +51,7 @@ def summarize(
     ]
     failed = [line for line in episodes if line["stop"] == StopReason.ERROR]
     return {
-        "schema": writer.SCHEMA,
+        "schema": SCHEMA,
         "recipe": folder.resolve().name,
         "agent": run["agent"],
         "policy": run["policy"],
@@ -135,7 +135,7 @@ def _by_kind(
 def _steps(folder: Path, finished: set[str], marks: Marks) -> dict[str, Any]:
     """Operations by kind and outcome, reading steps and how replies came, over the finished episodes."""
     steps: dict[tuple[str, int], dict[str, Any]] = {}
-    for _, line in files.whole_lines(folder / "steps.jsonl"):
+    for _, line in files.whole_lines(folder / STEPS):
         if line["episode"] in finished:
             counts = Counter((op["kind"], op["outcome"]) for op in line["ops"])
             told = replies.tally([line] if line["step"] >= 0 else [], marks)
@@ -157,7 +157,7 @@ def _steps(folder: Path, finished: set[str], marks: Marks) -> dict[str, Any]:
 
 def _time(folder: Path) -> dict[str, Any]:
     """Seconds by part, over the sessions that came to an end; a killed one leaves no end line."""
-    path = folder / "sessions.jsonl"
+    path = folder / SESSIONS
     if not path.is_file():
         raise SourceError(f"{path}: not there; is this the folder of a run?")
     lines = [line for _, line in files.whole_lines(path)]

@@ -19,22 +19,35 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from atommem_cli.core import folders
-from atommem_cli.core.calls import POLICY, Finish, Generation, Observation
+from atommem_cli.core.calls import Finish, Generation, Observation
 from atommem_cli.core.errors import BackendError, RunMismatch
 from atommem_cli.core.files import Lines, read_json, write_whole
 from atommem_cli.core.types import OpResult, StopReason, Trajectory, Transition
 from atommem_cli.core.yaml_file import parse_yaml
 from atommem_cli.runs import identity as what
-from atommem_cli.runs.chunk_bounds import CHUNKS, Cuts, cut_line
-from atommem_cli.runs.journals import EPISODES, STEPS, Fault, Line, incomplete, offsets, shaped, steps_digest
-
-SCHEMA = 1
-"""Version of the files of a run folder."""
+from atommem_cli.runs.chunk_bounds import Cuts, cut_line
+from atommem_cli.runs.journals import Fault, incomplete, offsets, shaped
+from atommem_cli.runs.layout import (
+    CHUNKS,
+    EPISODES,
+    LOCK,
+    RECIPE,
+    RUN,
+    SCHEMA,
+    SESSIONS,
+    STEPS,
+    Line,
+    episode_line,
+    opening_line,
+    prompt_hash,
+    recorded_reply,
+    step_line,
+    steps_digest,
+)
 
 
 class Folder:
@@ -58,12 +71,12 @@ class Folder:
         folders.claim(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+            self._lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
             raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
         try:
             self._claim(identity, recipe)
-            self.sessions = Lines(path / "sessions.jsonl")
+            self.sessions = Lines(path / SESSIONS)
         except BaseException:
             os.close(self._lock)
             raise
@@ -81,7 +94,7 @@ class Folder:
         except BlockingIOError:
             raise RunMismatch(f"{self.path}: another atommem process is working on this run") from None
         wanted = json.loads(json.dumps({"schema": SCHEMA, **identity}))
-        mark, settings = self.path / folders.RUN, self.path / "recipe.yaml"
+        mark, settings = self.path / RUN, self.path / RECIPE
         if mark.exists():
             known = read_json(mark)
             if why := what.refusal(known, wanted):
@@ -162,7 +175,7 @@ class RunFolder(Folder):
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:
         """Operations an agent ran before its first call: step -1."""
         if -1 not in self._index.get(episode, {}):
-            self.steps.append({"episode": episode, "step": -1, "ops": [op_line(r) for r in results]})
+            self.steps.append(opening_line(episode, results))
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """Append one step, unless an earlier session did."""
@@ -198,24 +211,6 @@ class RunFolder(Folder):
         return len(self._finished)
 
 
-def prompt_hash(observation: Observation) -> str:
-    """16 hexadecimal digits over the messages of a call."""
-    text = json.dumps([(m.role, m.content) for m in observation.messages])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def recorded_reply(line: Mapping[str, Any]) -> Generation:
-    """The reply that a line of steps.jsonl holds."""
-    return Generation(
-        line["reply"],
-        Finish(line["finish"]),
-        prompt_tokens=line["prompt_tokens"],
-        new_tokens=line["new_tokens"],
-        token_ids=tuple(line.get("tokens", ())),
-        error=line.get("error", ""),
-    )
-
-
 def latest(episodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The last line of each episode, by episode name: a failed one may have been played again."""
     by_name = {line["episode"]: line for line in episodes}
@@ -226,70 +221,6 @@ def digest(episodes: Iterable[dict[str, Any]]) -> str:
     """One hash over all episodes, in whatever order they were written. Holds no time."""
     lines = [json.dumps(line, sort_keys=True) for line in latest(episodes)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def episode_line(trajectory: Trajectory, scores: Mapping[str, Sequence[float]], steps: str) -> dict[str, Any]:
-    """A line of episodes.jsonl.
-
-    Args:
-        steps: digest over the lines of its steps, without their times.
-    """
-    return {
-        "episode": trajectory.episode,
-        "task": trajectory.task,
-        "sample": trajectory.sample,
-        "stop": trajectory.stop,
-        **({"error": trajectory.error} if trajectory.error else {}),
-        "answers": [{"text": a.text, "tagged": a.tagged} for a in trajectory.answers],
-        "scores": scores,
-        "usage": asdict(trajectory.usage),
-        "chunks": len(trajectory.chunks),
-        "truncated_tokens": trajectory.truncated_tokens,
-        "memory": trajectory.digest,
-        **({"context": trajectory.context} if trajectory.context else {}),
-        "steps": steps,
-    }
-
-
-def step_line(episode: str, step: int, prompt: str, transition: Transition) -> dict[str, Any]:
-    """A line of steps.jsonl."""
-    observation, generation = transition.observation, transition.generation
-    return {
-        "episode": episode,
-        "step": step,
-        "expects": observation.expects,
-        "chunk": observation.chunk,
-        "question": observation.question,
-        **({"to": transition.to} if transition.to != POLICY else {}),
-        "prompt": prompt,
-        **({"context": [[i, m.role, m.content] for i, m in transition.context]} if transition.context else {}),
-        "shown": [[entry.id, entry.text] for entry in transition.shown],
-        "reply": generation.text,
-        "finish": generation.finish,
-        **({"error": generation.error} if generation.error else {}),
-        **({"tokens": list(generation.token_ids)} if observation.keep_tokens and generation.token_ids else {}),
-        "prompt_tokens": generation.prompt_tokens,
-        "new_tokens": generation.new_tokens,
-        "ops": [op_line(r) for r in transition.results],
-        "entries": transition.entries,
-        "seconds": round(transition.seconds, 4),
-    }
-
-
-def op_line(result: OpResult) -> dict[str, Any]:
-    """An operation in a line of steps.jsonl."""
-    op = result.op
-    return {
-        "kind": op.kind,
-        "text": op.text,
-        **({"target": op.target} if op.target is not None else {}),
-        **({"targets": list(op.targets)} if op.targets else {}),
-        **({"meta": [list(pair) for pair in op.meta]} if op.meta else {}),
-        "outcome": result.outcome,
-        "entry": result.entry,
-        "before": result.before,
-        "after": result.after,
-    }
 
 
 def _digest_of(trajectory: Trajectory) -> str:

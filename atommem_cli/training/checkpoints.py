@@ -25,12 +25,12 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import Lines, read_lines, write_whole
 from atommem_cli.core.types import Progress
+from atommem_cli.runs.layout import METRICS, RECIPE
 from atommem_cli.training import damage, distributed
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-METRICS = "metrics.jsonl"
 MODEL = "model"
 PREFIX = "checkpoint-"
 
@@ -174,7 +174,7 @@ def callback(
             folder = out / "checkpoints" / f"{PREFIX}{state.global_step}"
             distributed.wait()  # each writes a part of it
             if state.is_world_process_zero and folder.is_dir():
-                write_whole(folder / "recipe.yaml", recipe.dump())
+                write_whole(folder / RECIPE, recipe.dump())
                 damage.mark(folder)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

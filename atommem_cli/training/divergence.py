@@ -14,8 +14,9 @@ from typing import Any
 from atommem_cli.core.errors import Diverged
 from atommem_cli.core.files import Lines, whole_lines
 from atommem_cli.models.loading import LARGEST, not_finite
+from atommem_cli.runs.layout import METRICS
 from atommem_cli.training import distributed
-from atommem_cli.training.checkpoints import METRICS, number, whole
+from atommem_cli.training.checkpoints import number, whole
 
 
 class FoundError(Exception):

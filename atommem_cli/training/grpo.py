@@ -16,6 +16,7 @@ from atommem_cli.data.files import Manifest, TaskFile, read_manifest, verify
 from atommem_cli.running import evaluation
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.runs import identity, writer
+from atommem_cli.runs.layout import SUMMARY
 from atommem_cli.scoring import metrics, rewards
 from atommem_cli.training import checkpoints, distributed, learners, loop, trl_config
 from atommem_cli.training.learners import Learner
@@ -84,9 +85,9 @@ def train(
         "processes": distributed.count(),
     }
     with loop.session(out, known, recipe, command):
-        if not (out / "summary.json").exists():
+        if not (out / SUMMARY).exists():
             _train(recipe, out, tasks, config, adapters, learner, progress, say)
-        return read_json(out / "summary.json")
+        return read_json(out / SUMMARY)
 
 
 def _train(

@@ -14,6 +14,7 @@ from atommem_cli.models import words
 from atommem_cli.models.generation import Turns
 from atommem_cli.models.loading import load_model
 from atommem_cli.models.words import Words
+from atommem_cli.runs.layout import RECIPE
 from atommem_cli.training import trl_keywords
 
 if TYPE_CHECKING:
@@ -124,4 +125,4 @@ def complete(folder: Path, recipe: Recipe) -> None:
         for file in folder.glob("adapter_*"):
             file.unlink()
         merged.save_pretrained(folder)
-    write_whole(folder / "recipe.yaml", recipe.dump())
+    write_whole(folder / RECIPE, recipe.dump())

@@ -18,7 +18,8 @@ from atommem_cli.core.files import read_lines, write_whole
 from atommem_cli.models import tiny
 from atommem_cli.models.loading import adapted, digest_of_files, memory_advice, weight_files
 from atommem_cli.runs import provenance
-from atommem_cli.runs.writer import SCHEMA, Folder
+from atommem_cli.runs.layout import METRICS, SCHEMA, SUMMARY
+from atommem_cli.runs.writer import Folder
 from atommem_cli.training import checkpoints, damage, distributed, divergence, learners
 from atommem_cli.training.learners import Learner
 from atommem_cli.training.silence import silent
@@ -223,7 +224,7 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
         return
     learners.complete(folder, recipe)
     damage.flush(folder)
-    lines = [line for _, line in read_lines(out / checkpoints.METRICS)]
+    lines = [line for _, line in read_lines(out / METRICS)]
     flat = [line[FLAT] for line in lines if line["kind"] == "train" and line.get(FLAT) is not None]
     result = {
         "schema": SCHEMA,
@@ -235,5 +236,5 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
         "model": str(folder),
         "weights": digest_of_files(weight_files(str(folder))),
     }
-    write_whole(out / "summary.json", json.dumps(result, indent=2) + "\n")
+    write_whole(out / SUMMARY, json.dumps(result, indent=2) + "\n")
     distributed.wait()

@@ -13,6 +13,7 @@ from atommem_cli.core.types import Progress
 from atommem_cli.models import tiny, words
 from atommem_cli.models.loading import load_model
 from atommem_cli.runs import identity
+from atommem_cli.runs.layout import SUMMARY
 from atommem_cli.scoring import metrics, rewards
 from atommem_cli.training import (
     checkpoints,
@@ -97,7 +98,7 @@ def train(
         "processes": distributed.count(),
     }
     with loop.session(out, known, recipe, command):
-        if not (out / "summary.json").exists():
+        if not (out / SUMMARY).exists():
             if recipe.sft.recall is not None:
                 _recall(recipe, out / RECALL, learner, progress, say)
             trainer = _trainer(
@@ -110,7 +111,7 @@ def train(
             )
             _fit(trainer, recipe, out, "sft.trainer", progress, say)
             loop.finish(trainer, recipe, out)
-        return read_json(out / "summary.json")
+        return read_json(out / SUMMARY)
 
 
 def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[sft_rows.Example], list[sft_rows.Example]]:

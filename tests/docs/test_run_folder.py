@@ -1,4 +1,4 @@
-"""`docs/run-folder.md` names every key of a run's files, and none that is not there."""
+"""`docs/run-folder.md` names every key of a run's files, and none that is not there or cannot be."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from manual import page
 from typer.testing import CliRunner
 
 from atommem_cli.cli.commands import app
+from atommem_cli.runs.layout import CUT, EPISODE, OP, STEP, VERDICT
+from atommem_cli.runs.layout import Key as Written
 
 PAGE = page("run-folder.md")
 FILES = {
@@ -103,6 +105,23 @@ def test_the_page_names_the_keys_that_are_there_and_no_others(folder: Path, wher
     needed = [key for key, always in keys.items() if always and key[-1] != "*"]
     missing = [key for key in needed if not any(len(path) == len(key) and fits(path, key) for path in found)]
     assert missing == []
+
+
+SHAPES: dict[str, tuple[Written[Any], ...]] = {
+    "steps.jsonl": STEP,
+    "episodes.jsonl": EPISODE,
+    "chunks.jsonl": CUT,
+    "verdicts.jsonl": VERDICT,
+}
+
+
+@pytest.mark.parametrize("file", SHAPES)
+def test_the_page_says_which_keys_of_a_line_are_always_there(file: str) -> None:
+    keys = list(documented(file))
+    told = {key[0]: any(always for other, always in keys if other[0] == key[0]) for key, _ in keys}
+    assert told == {key.name: not key.optional for key in SHAPES[file]}
+    inner = {key[2]: always for key, always in keys if key[:2] == ("ops", "[]")}
+    assert inner == ({key.name: not key.optional for key in OP} if file == "steps.jsonl" else {})
 
 
 def test_every_file_of_the_folders_is_named(folder: Path) -> None:

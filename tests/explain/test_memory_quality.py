@@ -17,7 +17,8 @@ from atommem_cli.data import preparation
 from atommem_cli.explain import cause_counts, memory_quality
 from atommem_cli.explain.memory_quality import inspect, inspect_episode
 from atommem_cli.running.evaluation import evaluate
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.layout import Line
+from atommem_cli.runs.reader import Run
 
 
 @pytest.fixture(scope="module")

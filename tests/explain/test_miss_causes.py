@@ -28,7 +28,8 @@ from atommem_cli.explain.stream_reader import Statements
 from atommem_cli.replay import replay
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import evaluate
-from atommem_cli.runs.reader import Line, Run
+from atommem_cli.runs.layout import Line
+from atommem_cli.runs.reader import Run
 
 WRONG = "zzz"
 MODES = ("skip", "delete", "overwrite", "unread", "otherwise", "format", "empty", "cut")

@@ -22,7 +22,8 @@ from atommem_cli.models import tiny
 from atommem_cli.replay import episode_view, replay
 from atommem_cli.reporting import report
 from atommem_cli.running import evaluation
-from atommem_cli.runs.chunk_bounds import CHUNKS, Cuts, cut_line
+from atommem_cli.runs.chunk_bounds import Cuts, cut_line
+from atommem_cli.runs.layout import CHUNKS
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.writer import digest
 

@@ -11,8 +11,8 @@ import pytest
 
 from atommem_cli.core.context import Context
 from atommem_cli.core.types import MemoryOp, OpKind, Outcome
+from atommem_cli.runs.layout import op_line
 from atommem_cli.runs.memory_states import moments, states
-from atommem_cli.runs.writer import op_line
 
 
 def operation(kind: str, entry: int | None, text: str, outcome: str = "ok") -> dict[str, Any]:
