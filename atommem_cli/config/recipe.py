@@ -201,7 +201,9 @@ def resolve(content: dict[str, Any], changes: Sequence[str], *, origin: str) -> 
     recipe = checked(Recipe, content, overrides, (), "")
     filled = recipe.model_dump(mode="json")
     for where, room, section in plugin_sections(filled):
-        section.update(_filled(room, section, overrides, where))
+        whole = _filled(room, section, overrides, where)
+        section.clear()  # for the order of the plug-in's own keys, whichever the recipe has set
+        section.update(whole)
     return Recipe.model_validate(filled)
 
 

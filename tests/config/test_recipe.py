@@ -28,6 +28,8 @@ def test_the_default_recipe_loads_from_any_folder(tmp_path: Path, monkeypatch: p
 def test_defaults_are_written_out_and_the_digest_covers_them() -> None:
     recipe = recipes.load("tiny", [SCRIPTED])
     assert recipe.policy.model_extra == {"script": "oracle", "batch": 64}
+    turned = recipes.load("tiny", ["policy={name: scripted, batch: 64, script: oracle}"])
+    assert turned.dump() == recipe.dump()  # byte for byte, in whichever order the keys are given
     same = recipes.load("tiny", ["policy={name: scripted, script: oracle}"])
     assert same.digest == recipe.digest
     assert recipes.load("tiny", [SCRIPTED, "memory.retrieve_k=5"]).digest != recipe.digest
