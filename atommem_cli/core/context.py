@@ -50,6 +50,11 @@ class Context:
         return tuple(self._messages)
 
     @property
+    def next_id(self) -> int:
+        """The id of the message that comes next: prompts may show ids."""
+        return self._made + 1
+
+    @property
     def messages(self) -> tuple[Message, ...]:
         """What a prompt shows."""
         return tuple(entry.message for entry in self._messages)
@@ -79,7 +84,7 @@ class Context:
 
     def apply(self, ops: Sequence[MemoryOp]) -> tuple[OpResult, ...]:
         """Run the edits of one reply, in order of appearance; refused ones are results, too."""
-        before_reply = {entry.id for entry in self._messages}
+        before_reply = set(self._editable())
         results = []
         for op in ops:
             before = self.digest
@@ -92,7 +97,7 @@ class Context:
             return Outcome.FORBIDDEN, None
         if op.defect is not None:
             return op.defect, None
-        here = {entry.id: at for at, entry in enumerate(self._messages) if entry.message.role != "system"}
+        here = self._editable()
         gone = [target for target in op.targets if target not in here]
         if gone:
             stale = all(target in before_reply for target in gone)
@@ -108,6 +113,10 @@ class Context:
             else:
                 self._put(first, Message(SUMMARY_ROLE, edit.text))
         return Outcome.OK, made
+
+    def _editable(self) -> dict[int, int]:
+        """Where the messages are that an operation may name, by id: all but instructions."""
+        return {entry.id: at for at, entry in enumerate(self._messages) if entry.message.role != "system"}
 
     def _append(self, message: Message) -> int:
         entry = self._put(len(self._messages), message)

@@ -103,6 +103,7 @@ class Memory:
         self._state = State()
         self._addressing = addressing
         self._meta: dict[int, Meta] = {}
+        self._retrieved: list[tuple[int, ...]] = []
         self._seen: set[int] = set()
         """Entries that were ever shown or created, where targets are their ids."""
         self._query_vector: Vector | None = None
@@ -142,7 +143,13 @@ class Memory:
         found: Sequence[int] = ()
         if self._query_vector is not None and self._state.entries:
             found = self._store.nearest(self.episode, self._query_vector, k or self.k)
+            self._retrieved.append(tuple(found))
         return self.present(found)
+
+    def take_retrieved(self) -> tuple[tuple[int, ...], ...]:
+        """What was found since this was asked last: ids, best first, one group for each retrieval."""
+        retrieved, self._retrieved = tuple(self._retrieved), []
+        return retrieved
 
     def present(self, ids: Sequence[int]) -> tuple[MemoryEntry, ...]:
         """Make entries that the agent chose itself the view of the next reply, best first; the journal has them as
@@ -157,6 +164,13 @@ class Memory:
 
     def _entry(self, entry: int) -> MemoryEntry:
         return MemoryEntry(entry, self._state.entries[entry], self._meta.get(entry, ()))
+
+    @property
+    def targets(self) -> dict[int, int]:
+        """What a reply has to name to change an entry, by the entry's id: of all that it can change."""
+        if self._addressing == "seen":
+            return {entry: entry for entry in self._state.entries if entry in self._seen}
+        return {entry.id: number for number, entry in enumerate(self.shown, start=1)}
 
     def texts(self, ops: Sequence[MemoryOp]) -> list[Text]:
         """What `apply` will want embedded."""

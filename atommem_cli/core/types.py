@@ -224,10 +224,17 @@ class Transition:
     """Entries in the store after the step."""
     seconds: float = 0.0
     """Wall time of the model call (the whole batch's, for a local policy)."""
+    retrieved: tuple[tuple[int, ...], ...] = ()
+    """Ids of the entries that were found since the call before, best first, one group for each retrieval."""
     to: str = POLICY
     """Which model was asked: the policy, or a name of the recipe's `helpers`."""
     context: tuple[tuple[int, Message], ...] = ()
     """Messages of the episode's context that the prompt shows for the first time, by id."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether the policy learns from it: it was asked, and the agent does not say otherwise."""
+        return self.to == POLICY and self.observation.trained
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -129,6 +130,7 @@ class Chat:
         self._takes_system = self._shows_system()
         special = _special(tokenizer)
         added = set(tokenizer.added_tokens_decoder)
+        self._special = frozenset(special)
         own = [token for token in self._encoded(self._render([{"role": "user", "content": "x"}])) if token in added]
         self._replies = Contents(tokenizer, special)
         self.contents = Contents(tokenizer, sorted({*special, *own} - {tokenizer.unk_token_id}))
@@ -141,19 +143,51 @@ class Chat:
         return self._replies.ids(clean, spans) if spans else self._encoded(clean)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of the whole prompt, up to where the reply begins."""
+        """Token ids of the whole prompt, up to where the reply begins.
+
+        Replies that a conversation has kept with their tokens stand there as these very tokens: a prompt begins with
+        the prompt and the reply before it, whatever the template would make of an old reply. Where the template does
+        not take the messages as they are (two of one role in a row, say), those are joined and all is text.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            return self._grown(messages)
+        except TemplateError:
+            return self._written(joined(messages))
+
+    def _grown(self, messages: Sequence[Message]) -> list[int]:
+        at = max((i for i, message in enumerate(messages) if message.tokens), default=None)
+        if at is None:
+            return self._written(messages)
+        reply = messages[at].tokens
+        after = self._written(messages, after=at)
+        if reply[-1] in self._special and after[:1] and after[0] in self._special:
+            after = after[1:]  # the turn has its end already
+        return [*self._grown(messages[:at]), *reply, *after]
+
+    def _written(self, messages: Sequence[Message], after: int | None = None) -> list[int]:
+        """Token ids of what the template writes; of what it writes after one of the messages alone."""
         turns = [{"role": m.role, "content": whole(m.content)} for m in messages]
+        text = "".join(turn["content"] for turn in turns)
+        free = (chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+        name, cut = next(free), next(free)
+        if after is not None:
+            turns[after]["content"] = cut
         if not self._takes_system:
             turns = without_system(turns)
-        named = self.contents.named
-        if not any(named.search(turn["content"]) for turn in turns):
-            return self._encoded(self._render(turns))
-        return self.contents.ids(*self._located(turns))
+        if not any(self.contents.named.search(turn["content"]) for turn in turns):
+            return self._encoded(self._render(turns).rpartition(cut)[2])
+        rendered, spans = self._located(turns, name)
+        start = rendered.rindex(cut) + 1 if after is not None else 0
+        return self.contents.ids(rendered[start:], [(a - start, b - start) for a, b in spans if a >= start])
 
-    def _located(self, turns: Sequence[dict[str, str]]) -> tuple[str, list[Span]]:
-        """The rendered conversation, and where contents name control tokens in it."""
-        whole_text = "".join(turn["content"] for turn in turns)
-        sign = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in whole_text)
+    def _located(self, turns: Sequence[dict[str, str]], sign: str) -> tuple[str, list[Span]]:
+        """The rendered conversation, and where contents name control tokens in it.
+
+        Args:
+            sign: a character that is in no content.
+        """
         names: list[str] = []
 
         def hide(match: re.Match[str]) -> str:
@@ -191,6 +225,14 @@ class Chat:
             return "shown" in self._render([{"role": "system", "content": "shown"}, {"role": "user", "content": "x"}])
         except TemplateError:
             return False
+
+
+def joined(messages: Sequence[Message]) -> list[Message]:
+    """Neighbours of one role as one message."""
+    return [
+        Message(role, "\n\n".join(message.content for message in group))
+        for role, group in itertools.groupby(messages, key=lambda message: message.role)
+    ]
 
 
 def without_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ without them."""
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -85,8 +85,17 @@ class Words:
         return OffsetTokenizer(self.tokenizer, self.name, self.chat.contents)
 
     def prompt(self, step: Transition) -> list[int]:
-        """What the policy was given; the same ids as in evaluation and in GRPO."""
-        return self.chat.prompt(step.observation.messages)
+        """What the policy was given; the same ids as in evaluation and in GRPO. Earlier replies of a conversation stand
+        there as this model would have written them, whoever did."""
+        messages = step.observation.messages
+        if step.observation.keep_tokens:
+            messages = tuple(
+                replace(message, tokens=(*self.chat.reply(message.content), self.end))
+                if message.role == "assistant"
+                else message
+                for message in messages
+            )
+        return self.chat.prompt(messages)
 
     def completion(self, step: Transition) -> list[int]:
         """What the policy would have had to write: the reply and, unless it was cut off, the end of the turn."""

@@ -93,7 +93,7 @@ class Oracle:
         Args:
             keys: what may be changed; None is everything.
         """
-        numbers = {entry.id: number for number, entry in enumerate(self._memory.shown, start=1)}
+        numbers = self._memory.targets
         held = {self._key(entry, wanted): entry for entry in self._memory.entries}
         creates = [MemoryOp(OpKind.CREATE, text) for key, text in wanted.items() if key not in held and keys is None]
         changes, hidden = [], []
@@ -157,10 +157,15 @@ class Oracle:
 
         A dialect need not show it: where it stands only within entries and scratchpad, it stays.
         """
-        content, query = self._observation.messages[-1].content, self._memory.query
+        content, query = said(self._observation), self._memory.query
         shown = [*(entry.text for entry in self._memory.shown), self._memory.scratchpad]
         within = sum(text.count(query) for text in shown if text and text in content) if query else 0
         return content.replace(query, "", 1) if content.count(query) > within else content
+
+
+def said(observation: Observation) -> str:
+    """What a prompt shows but for its instructions: one message, or a conversation."""
+    return "\n".join(message.content for message in observation.messages if message.role != "system")
 
 
 def visible_answer(question: Question, prompt: str, documents: Sequence[Document]) -> str:

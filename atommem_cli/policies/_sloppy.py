@@ -85,7 +85,8 @@ class Demonstrator:
 
     def _keep(self, event: Event) -> list[MemoryOp]:
         about = f"{event.subject} {event.relation}"
-        held = [number for number, text in enumerate(self._shown, start=1) if text.startswith(f"{about} ")]
+        memory = self._episode.memory
+        held = [memory.targets[entry.id] for entry in memory.shown if entry.text.startswith(f"{about} ")]
         if event.value is None:
             return [MemoryOp(OpKind.DELETE, target=held[0])] if held and self._does("delete") else []
         text = f"{about} {event.value}"

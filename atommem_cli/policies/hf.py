@@ -111,7 +111,8 @@ class HuggingFace:
         with memory_advice("policy.micro_batch_tokens"):
             written = complete(self.model, rows, self._turns, sampling, options.micro_batch_tokens)
         for row in rows:
-            replies[row.index] = self._turns.reply(row, written[row.index])
+            keep = calls[row.index].observation.keep_tokens
+            replies[row.index] = self._turns.reply(row, written[row.index], keep=keep)
         return [replies[index] for index in range(len(calls))]
 
     @functools.cached_property

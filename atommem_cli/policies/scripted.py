@@ -20,7 +20,7 @@ from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call, Episode
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind
-from atommem_cli.policies._oracle import Oracle, visible_answer
+from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 
 
@@ -105,8 +105,7 @@ def _append_only(episode: Episode, observation: Observation, _: random.Random) -
     question = episode.task.questions[observation.question]
     if observation.reads_left and episode.memory.query != question.text:
         return write(Expects.ANSWER, [MemoryOp(OpKind.READ, question.text)])
-    prompt = observation.messages[-1].content
-    return write(Expects.ANSWER, [], visible_answer(question, prompt, episode.task.documents))
+    return write(Expects.ANSWER, [], visible_answer(question, said(observation), episode.task.documents))
 
 
 def _sloppy(episode: Episode, observation: Observation, dice: random.Random) -> str:

@@ -11,10 +11,10 @@ from atommem_cli.core.files import read_json
 from atommem_cli.core.memory import Memory, Text
 from atommem_cli.core.types import Chunk, OpKind, OpResult, Question, Task, Trajectory, Transition
 from atommem_cli.data import files
-from atommem_cli.replay.recorded import END, ids, unasked, without_end
+from atommem_cli.replay.recorded import END, Retrievals, ids, unasked, without_end
 from atommem_cli.running import evaluation
 from atommem_cli.runs.chunk_bounds import cut_line
-from atommem_cli.runs.identity import SOURCES, planned, settled, sources
+from atommem_cli.runs.identity import HELPERS, SOURCES, planned, settled, sources
 from atommem_cli.runs.layout import (
     CHUNKS,
     EPISODES,
@@ -87,7 +87,7 @@ def cut(run: Run, task: Task, chunks: Sequence[Chunk], left_out: int) -> Iterato
 
 
 _IDENTITY = ("schema", "command", "recipe", "tasks", "episodes", "scorers", "agent", "policy", "embedder")
-_OPTIONAL = (SOURCES, "judge")
+_OPTIONAL = (SOURCES, HELPERS, "judge")
 
 
 class Audit:
@@ -99,8 +99,8 @@ class Audit:
             blind: whether what is shown comes from the recording.
         """
         self.findings: list[Finding] = []
-        self.shown: list[int] = []
-        """Ids of the entries that the coming prompt showed, best first."""
+        self.retrievals = Retrievals()
+        """Those of the attempt in play up to its coming prompt."""
         self.steps = self.operations = 0
         """Compared so far."""
         self._run = run
@@ -121,7 +121,7 @@ class Audit:
         self._attempt, self._memory = attempt, episode.memory
         self._left = dict(attempt.steps)
         self._over, self._sound, self._cut = False, True, False
-        self.shown = ids(self._left.get(0))
+        self.retrievals.before(self._left.get(0))
 
     def texts(self) -> Iterator[Text]:
         """What the attempt will want embedded."""
@@ -154,7 +154,7 @@ class Audit:
             self._find(STEPS, "another prompt comes out", step, "prompt")
         if self._over:
             return END
-        self.shown = ids(self._left.get(step + 1))
+        self.retrievals.before(self._left.get(step + 1))
         return recorded_reply(line)
 
     def opening(self, episode: str, results: Sequence[OpResult]) -> None:

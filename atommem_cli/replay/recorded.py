@@ -22,8 +22,8 @@ class Tape:
     """The recorded replies of a run; and what was shown with them."""
 
     def __init__(self, run: Run) -> None:
-        self.shown: list[int] = []
-        """Ids of the entries that the coming prompt of the episode in play shows, best first."""
+        self.retrievals = Retrievals()
+        """Those of the episode in play up to its coming prompt."""
         self.cut: set[str] = set()
         """Episodes that ended before a prompt was asked; see `unasked`."""
         self._run = run
@@ -34,7 +34,7 @@ class Tape:
     def begin(self, episode: str) -> None:
         """An episode starts to play."""
         self._steps = {line["step"]: line for line in self._run.steps(episode)}
-        self.shown = ids(self._steps.get(0))
+        self.retrievals.before(self._steps.get(0))
 
     def finished(self, episode: str) -> bool:
         """Whether it need not be played: those that have an end are."""
@@ -52,7 +52,7 @@ class Tape:
             return END
         if line is None or line["prompt"] != prompt_hash(observation):
             self._mismatch(episode, f"step {step} comes out with another prompt")
-        self.shown = ids(self._steps.get(step + 1))
+        self.retrievals.before(self._steps.get(step + 1))
         return recorded_reply(line)
 
     def compare(self, trajectory: Trajectory) -> None:
@@ -76,6 +76,21 @@ class Tape:
 def ids(line: Line | None) -> list[int]:
     """The entries that the prompt of a step showed, best first; none where there is no such step."""
     return [entry for entry, _ in line["shown"]] if line else []
+
+
+class Retrievals:
+    """What was retrieved before a prompt, in order."""
+
+    def __init__(self) -> None:
+        self._left: list[list[int]] = []
+
+    def before(self, line: Line | None) -> None:
+        """Of the prompt of this step; nothing where there is no such step."""
+        self._left = list(line.get("retrieved") or [ids(line)]) if line else []
+
+    def next(self) -> list[int]:
+        """Ids of what the next retrieval found; the last one is found as often as it is asked for."""
+        return self._left.pop(0) if self._left[1:] else self._left[0] if self._left else []
 
 
 END = Generation("", Finish.ERROR, error="the recording ends here")
@@ -102,13 +117,13 @@ def without_end(trajectory: Trajectory) -> Trajectory:
 class Shown(StubStore):
     """A store that finds what was found."""
 
-    def __init__(self, shown: Callable[[], Sequence[int]], begin: Callable[[str], None] | None = None) -> None:
+    def __init__(self, retrievals: Retrievals, begin: Callable[[str], None] | None = None) -> None:
         """
         Args:
-            shown: ids of the entries that the coming prompt of the episode in play shows, best first.
+            retrievals: those of the episode in play.
             begin: called when an episode starts to play.
         """
-        self._shown = shown
+        self._retrievals = retrievals
         self._begin = begin
         self._ids: set[int] = set()
         """Entries of the one episode in play."""
@@ -123,7 +138,9 @@ class Shown(StubStore):
             (self._ids.discard if change.vector is None else self._ids.add)(change.entry.id)
 
     def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
-        return [entry for entry in self._shown() if entry in self._ids]  # one that is missing shows in the prompt
+        return [
+            entry for entry in self._retrievals.next() if entry in self._ids
+        ]  # one that is missing shows in the prompt
 
     def end(self, episodes: Sequence[str]) -> None:
         self._ids = set()

@@ -84,7 +84,7 @@ def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:
         RunMismatch: the run cannot be played again as it was.
     """
     tape = Tape(run)
-    parts = _showing(run, silent(run), Shown(lambda: tape.shown, tape.begin))
+    parts = _showing(run, silent(run), Shown(tape.retrievals, tape.begin))
     drawn: list[Task] = []
 
     def tasks() -> Iterator[Task]:
@@ -186,7 +186,7 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
         return Replayed(tuple(found), retrieve)
     recut = _can_cut(run)
     journal, checked, policy = Journal(run.path), Audit(run, blind=not retrieve), silent(run)
-    parts = retrieving(run, policy) if retrieve else _showing(run, policy, Shown(lambda: checked.shown))
+    parts = retrieving(run, policy) if retrieve else _showing(run, policy, Shown(checked.retrievals))
     questions: dict[str, tuple[Question, ...]] = {}
     kept = run.identity["command"] == "grpo"
     names, missing, ended, done = journal.names, 0, Counter[str](), 0

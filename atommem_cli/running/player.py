@@ -53,6 +53,7 @@ class _Step:
     observation: Observation
     generation: Generation
     shown: tuple[MemoryEntry, ...]
+    retrieved: tuple[tuple[int, ...], ...]
     to: str
     context: tuple[tuple[int, Message], ...]
     results: list[OpResult] = field(default_factory=list)
@@ -120,8 +121,16 @@ class Player:
             prompt_tokens=usage.prompt_tokens + generation.prompt_tokens,
             new_tokens=usage.new_tokens + generation.new_tokens,
         )
-        context = tuple((new.id, new.message) for new in self.episode.context.take_new())
-        self._open = _Step(call.observation, generation, self.episode.memory.shown, self.to, context, seconds=seconds)
+        memory, context = self.episode.memory, self.episode.context
+        self._open = _Step(
+            call.observation,
+            generation,
+            memory.shown,
+            memory.take_retrieved(),
+            self.to,
+            tuple((new.id, new.message) for new in context.take_new()),
+            seconds=seconds,
+        )
         match generation.finish:
             case Finish.ERROR:
                 self._end(StopReason.ERROR, generation.error)
@@ -222,6 +231,7 @@ class Player:
             shown=done.shown,
             entries=len(self.episode.memory.entries),
             seconds=done.seconds,
+            retrieved=done.retrieved,
             to=done.to,
             context=done.context,
         )

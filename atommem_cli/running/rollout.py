@@ -72,8 +72,9 @@ class Rollout:
                 waiting = [p for p in players if p.request is not None]
                 if not waiting:
                     return [player.trajectory() for player in players]
-                for model in sorted({player.to for player in waiting}):
-                    self._round(self._model(policy, model), [p for p in waiting if p.to == model])
+                models = {model: [p for p in waiting if p.to == model] for model in sorted({p.to for p in waiting})}
+                for model, asked in models.items():
+                    self._round(self._model(policy, model), asked)
         finally:
             with self.clock.of("store"):
                 self.store.end(names)

@@ -106,6 +106,7 @@ STEP: tuple[Key[Step], ...] = (
     Key("prompt", str, lambda s: s.prompt),
     Key("context", list, lambda s: [[i, m.role, m.content] for i, m in s.transition.context] or None, optional=True),
     Key("shown", list, lambda s: [[entry.id, entry.text] for entry in s.transition.shown]),
+    Key("retrieved", list, lambda s: _hidden(s.transition), optional=True),
     Key("reply", str, lambda s: s.transition.generation.text),
     Key("finish", str, lambda s: s.transition.generation.finish),
     Key("error", str, lambda s: s.transition.generation.error or None, optional=True),
@@ -187,6 +188,12 @@ def episode_line(trajectory: Trajectory, scores: Mapping[str, Sequence[float]], 
 def _kept_tokens(transition: Transition) -> list[int] | None:
     ids = transition.generation.token_ids
     return list(ids) if transition.observation.keep_tokens and ids else None
+
+
+def _hidden(transition: Transition) -> list[list[int]] | None:
+    """What was retrieved, where `shown` does not tell it."""
+    shown = tuple(entry.id for entry in transition.shown)
+    return [list(found) for found in transition.retrieved] if transition.retrieved not in ((), (shown,)) else None
 
 
 # --- reading

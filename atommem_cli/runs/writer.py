@@ -224,5 +224,4 @@ def digest(episodes: Iterable[dict[str, Any]]) -> str:
 
 
 def _digest_of(trajectory: Trajectory) -> str:
-    steps = (step_line("", 0, prompt_hash(t.observation), t) for t in trajectory.transitions)
-    return steps_digest(steps)
+    return steps_digest(step_line("", 0, prompt_hash(t.observation), t) for t in trajectory.transitions)

@@ -54,7 +54,7 @@ def collect(recipe: Recipe, words: Words, longest: int | None) -> Demonstrations
         if reward < recipe.sft.min_reward:
             continue
         found.kept += 1
-        for step in trajectory.transitions:
+        for step in (one for one in trajectory.transitions if one.learned):
             asked = step.generation.finish not in UNANSWERED
             row = sft_rows.row(task.id, words.prompt(step), words.completion(step)) if asked else None
             if row is None or not row.completion or (limit is not None and row.tokens > limit):

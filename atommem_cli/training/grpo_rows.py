@@ -68,7 +68,7 @@ def rows_of(trajectory: Trajectory, advantage: float, *, mask_truncated: bool) -
         return []
     return [
         TrainingRow(call.prompt_ids, call.token_ids, advantage, logprobs=call.logprobs)
-        for call in (step.generation for step in trajectory.transitions)
+        for call in (step.generation for step in trajectory.transitions if step.learned)
         if call.token_ids and not (mask_truncated and call.finish is Finish.LENGTH)
     ]
 

@@ -89,7 +89,9 @@ class Outside:
         return found if isinstance(found, dict) else {}
 '''
 FILE = "./agents/outside.py"
-NAMES = [*plugins.available("agents"), FILE]
+GROWING = str(Path(__file__).parents[1] / "support" / "growing.py")
+FILES = (FILE, GROWING)
+NAMES = [*plugins.available("agents"), *FILES]
 REFUSED = {
     ("closed_book", "ablate"): "nothing to ablate",
     ("full_context", "ablate"): "nothing to ablate",
@@ -139,9 +141,9 @@ def sets(*changes: str) -> list[str]:
     return [word for change in changes for word in ("--set", change)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: Path(name).stem)
 def test_every_command_works_with_every_agent(run: Run, name: str, tmp_path: Path) -> None:
-    agent = f"agent={{name: {name}}}" if name == FILE else f"agent={{name: {name}, dialect: tiny}}"
+    agent = f"agent={{name: {name}}}" if name in FILES else f"agent={{name: {name}, dialect: tiny}}"
     recipe = ["--recipe", "smoke", *sets(agent, "task.limit=2", "chunk.tokens=16")]
     played = tmp_path / "played"
     evaluation = ("eval", *recipe, "--policy", "scripted:random", "--out", str(played))
@@ -194,7 +196,7 @@ def inspect(run: Run, folder: Path, episodes: int) -> None:
 def priced(run: Run, name: str, folder: Path) -> None:
     """Every way of what-if, with operations as this agent's policy writes them."""
     agent = plugins.load("agents", name)
-    spoken = agent.build(agent.Options(**({} if name == FILE else {"dialect": "tiny"})))
+    spoken = agent.build(agent.Options(**({} if name in FILES else {"dialect": "tiny"})))
     episode = json.loads((folder / "episodes.jsonl").read_text().splitlines()[0])["episode"]
     note = spoken.write(Expects.OPERATIONS, [MemoryOp(OpKind.CREATE, "Ada")])
     ask = ("what-if", str(folder), "--episode", episode)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from builders import store, vectors
 from hypothesis import given
@@ -17,7 +19,7 @@ CREATE, READ, UPDATE, DELETE, NOTE = OpKind.CREATE, OpKind.READ, OpKind.UPDATE, 
 class World:
     """A memory and what serves it."""
 
-    def __init__(self, k: int = 3, dropped: frozenset[OpKind] = frozenset(), **limits: int) -> None:
+    def __init__(self, k: int = 3, dropped: frozenset[OpKind] = frozenset(), **limits: Any) -> None:
         self.store = store("exact")
         self.store.begin(["e"])
         self.memory = Memory("e", self.store, k=k, dropped=dropped, **limits)
@@ -231,3 +233,57 @@ def test_undoing_gives_the_digest_back(world: World) -> None:
     number = [entry.id for entry in world.memory.show()].index(4) + 1
     world.apply(op(DELETE, "", number))
     assert world.memory.digest == before
+
+
+# --- metadata, a view of the agent's own, addressing by id
+
+
+def test_metadata_stays_with_an_entry_is_replaced_by_new_and_counts_in_the_digest() -> None:
+    world, plain = World(), World()
+    plain.apply(op(CREATE, "Ada lives in Velt"))
+    world.apply(MemoryOp(CREATE, "Ada lives in Velt", meta=(("time", "3"), ("topic", "home"))))
+    assert world.memory.digest != plain.memory.digest
+    world.apply(op(READ, "Ada"))
+    assert world.memory.show() == (MemoryEntry(1, "Ada lives in Velt", (("time", "3"), ("topic", "home"))),)
+    assert world.outcomes(op(UPDATE, "Ada lives in Dorn", 1)) == [Outcome.OK]
+    assert world.memory.entries[0].meta == (("time", "3"), ("topic", "home"))
+    again = MemoryOp(UPDATE, "Ada lives in Dorn", 1, meta=(("time", "4"),))
+    assert world.outcomes(again) == [Outcome.OK]
+    assert world.outcomes(again) == [Outcome.NOOP]
+    assert world.texts() == ["Ada lives in Dorn"]  # and the store has the metadata, too
+    assert world.memory.entries[0].meta == (("time", "4"),)
+    world.apply(op(DELETE, target=1))
+    other = World()
+    other.apply(op(READ, "Ada"))
+    assert world.memory.digest == other.memory.digest
+
+
+def test_a_view_of_the_agents_own_choice_is_what_the_next_reply_acts_on(world: World) -> None:
+    assert [entry.id for entry in world.memory.present([3, 1])] == [3, 1]
+    (result,) = world.memory.apply([op(DELETE, target=1)], {})
+    assert (result.outcome, result.entry) == (Outcome.OK, 3)
+    with pytest.raises(KeyError):
+        world.memory.present([3])
+
+
+def test_each_retrieval_is_told_once(world: World) -> None:
+    world.memory.take_retrieved()
+    found = [tuple(entry.id for entry in world.memory.show(k)) for k in (1, None)]
+    assert [len(ids) for ids in found] == [1, 3]
+    world.memory.present([2])
+    assert world.memory.take_retrieved() == tuple(found)
+    assert world.memory.take_retrieved() == ()
+
+
+def test_what_was_ever_shown_can_be_addressed_by_its_id() -> None:
+    world = World(k=1, addressing="seen")
+    assert world.outcomes(op(DELETE, target=1)) == [Outcome.INVALID_TARGET]
+    world.apply(op(CREATE, "Ada lives in Velt"), op(CREATE, "Bo lives in Dorn"))
+    world.apply(op(READ, "Bo lives"))
+    world.apply(op(READ, "Ada lives"))
+    assert [entry.id for entry in world.memory.show()] == [1]
+    assert world.memory.targets == {1: 1, 2: 2}
+    assert world.outcomes(op(UPDATE, "Bo left", 2), op(UPDATE, "Bo is back", 2)) == [Outcome.OK, Outcome.OK]
+    assert world.texts() == ["Ada lives in Velt", "Bo is back"]
+    assert world.outcomes(op(DELETE, target=2), op(DELETE, target=2)) == [Outcome.OK, Outcome.INVALID_TARGET]
+    assert world.outcomes(op(DELETE, target=9), op(DELETE)) == [Outcome.INVALID_TARGET, Outcome.INVALID_TARGET]

@@ -18,9 +18,11 @@ from atommem_cli.runs.layout import CUT, EPISODE, OP, STEP, VERDICT
 from atommem_cli.runs.layout import Key as Written
 
 PAGE = page("run-folder.md")
+GROWING = Path(__file__).parents[1] / "support" / "growing.py"
 FILES = {
     "played": "run.json steps.jsonl episodes.jsonl chunks.jsonl sessions.jsonl summary.json judge.json verdicts.jsonl "
     "ladder.jsonl ladder.json",
+    "grown": "steps.jsonl episodes.jsonl",
     "compared": "table.json",
 }
 PARTS = {
@@ -83,6 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "prepare stream --limit 12",
             "eval --policy scripted:sloppy --out played --ladder",
             "eval --policy scripted:append_only --out other",
+            f"eval --policy scripted:random --agent {GROWING} --set task.limit=3 --out grown",
             "judge played --judge ./yes.py",
             "compare played other --out compared --scorer em",
         ):
@@ -94,7 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 CASES = [(where, file) for where, files in FILES.items() for file in files.split()]
 
 
-@pytest.mark.parametrize(("where", "file"), CASES, ids=[file for _, file in CASES])
+@pytest.mark.parametrize(("where", "file"), CASES, ids=["/".join(case) for case in CASES])
 def test_the_page_names_the_keys_that_are_there_and_no_others(folder: Path, where: str, file: str) -> None:
     text = (folder / where / file).read_text(encoding="utf-8")
     lines = [json.loads(line) for line in text.splitlines()] if file.endswith("l") else [json.loads(text)]

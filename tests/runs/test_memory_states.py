@@ -94,7 +94,7 @@ def test_the_conversation_is_that_of_the_agent_at_every_step() -> None:
         [message for message, *_ in line.get("context", ())] for line in lines
     ]
     assert all(outcomes[kind, Outcome.OK] > 20 for kind in (OpKind.SUMMARIZE, OpKind.FILTER))
-    assert {Outcome.NOOP, Outcome.INVALID_TARGET, Outcome.STALE_TARGET} < {outcome for _, outcome in outcomes}
+    assert {Outcome.NOOP, Outcome.INVALID_TARGET} < {outcome for _, outcome in outcomes}
 
 
 def told(context: Context) -> list[tuple[int, str, str]]:
