@@ -200,14 +200,38 @@ def _play_shards(chosen: Sequence[Recipe], out: Path | None, shard: Shard, as_js
     raise typer.Exit(int(not good))
 
 
-@command("check", "atommem check", "atommem check --recipe 8b")
-def check(recipe: RecipeName = None, change: Changes = None, as_json: AsJson = False) -> None:
-    """Ten seconds of self-examination, without weights or network."""
+@command(
+    "check",
+    "atommem check",
+    "atommem check --recipe 8b",
+    "atommem check agents ./mine.py",
+    "atommem check policies openai_server --set policy.url=http://localhost:8000/v1 --set policy.model=M",
+)
+def check(
+    room: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROOM]", help="agents, policies, stores, embedders, tasks, rewards, dialects."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A plug-in, or its file: does it keep its room's contract?")
+    ] = None,
+    recipe: RecipeName = None,
+    change: Changes = None,
+    source: Annotated[str | None, typer.Option(metavar="PATH", help="Of tasks: records, as for prepare.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ten seconds of self-examination, without weights or network; or of one plug-in, promise by promise."""
     from atommem_cli.cli import selfcheck
     from atommem_cli.config import recipe as recipes
 
+    if room is None and source is not None:
+        raise UsageError("--source: is for `atommem check tasks NAME`")
+    if room is None:
+        found = selfcheck.run(recipes.load(recipe or recipes.DEFAULT, change or []))
+    else:
+        found = selfcheck.plugin(room, name, recipe, change or [], source)
     findings = []
-    for finding in selfcheck.run(recipes.load(recipe or recipes.DEFAULT, change or [])):
+    for finding in found:
         findings.append(finding)
         if not as_json:
             terminal.show_lines([f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.text}"])

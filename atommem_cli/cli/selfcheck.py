@@ -1,16 +1,17 @@
-"""`atommem check`: is this installation fit to produce numbers? No weights, no network, about ten seconds."""
+"""`atommem check`: is this installation fit to produce numbers? No weights, no network, about ten seconds. Or: does one
+plug-in keep the contract of its room?"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atommem_cli.config import plugins
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core import seeds
-from atommem_cli.core.errors import AtommemError
+from atommem_cli.core.errors import AtommemError, UsageError
 from atommem_cli.core.store import Change
 from atommem_cli.core.types import Answer, MemoryEntry, StopReason, Task, Trajectory
 from atommem_cli.dialects import dialect
@@ -70,6 +71,26 @@ def run(recipe: Recipe) -> Iterator[CheckResult]:
             yield CheckResult(name, True, check())
         except (_Wrong, AtommemError) as wrong:
             yield CheckResult(name, False, str(wrong))
+
+
+def plugin(
+    room: str, name: str | None, recipe: str | None, changes: Sequence[str], source: str | None
+) -> Iterator[CheckResult]:
+    """Look whether a plug-in keeps the contract of its room; each promise as soon as it is known.
+
+    Args:
+        recipe, changes, source: see `contracts.plugin.look`.
+
+    Raises:
+        UsageError, MissingExtra, BackendError: there is no such plug-in, a key is wrong, or something outside fails.
+    """
+    from atommem_cli.contracts import plugin as contract
+
+    room = contract.meant(room)
+    if name is None:
+        raise UsageError(f"check {room}: name one of them, or a file (there are: {', '.join(contract.names(room))})")
+    for verdict in contract.look(room, name, recipe=recipe, changes=changes, source=source):
+        yield CheckResult(verdict.name, not verdict.broken, verdict.broken or verdict.promise)
 
 
 def _packages() -> str:

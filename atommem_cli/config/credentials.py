@@ -81,7 +81,7 @@ KeyVariable = Annotated[str, BeforeValidator(_variable)]
 
 
 def _keyless(fields: dict[str, Any]) -> dict[str, Any]:
-    for name in _secret(fields):
+    for name in secrets(fields):
         raise _withheld(
             f"{name} would be written into the run folder: put the key into the environment variable that key_env names"
         )
@@ -92,7 +92,7 @@ Keyless = AfterValidator(_keyless)
 """For a mapping of any keys: none of them may be a secret, at any depth."""
 
 
-def _secret(value: Any, name: str = "this") -> Iterator[str]:
+def secrets(value: Any, name: str = "this") -> Iterator[str]:
     """Names of the fields that hold a secret, by their name or by the looks of their value."""
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -101,10 +101,10 @@ def _secret(value: Any, name: str = "this") -> Iterator[str]:
             named = word not in _HARMLESS and (word.endswith(_SECRETS) or _TOKEN.search(split))
             if named and inner not in (None, False, True):
                 yield str(key)
-            yield from _secret(inner, str(key))
+            yield from secrets(inner, str(key))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _secret(inner, name)
+            yield from secrets(inner, name)
     elif isinstance(value, str) and _LOOKS.search(value):
         yield name
 

@@ -124,11 +124,10 @@ def prepare(
         SourceError: records cannot be read, or the folder that is there is damaged.
         BackendError: the disk did not take the files, or a worker died.
     """
-    name, module, split = canonical(name), _module(name), _split(split)
+    name, (module, chosen), split = canonical(name), source_of(name, options or {}), _split(split)
     for label, number in (("limit", limit), ("workers", workers)):
         if number is not None and number < 1:
             raise UsageError(f"{label} is {number}; it must be at least 1")
-    chosen = _options(module, name, options or {})
     counter = tokenizer or WordTokenizer()
     folder = Path(out) / split
     folders.claim(folder, MARKS)
@@ -226,6 +225,16 @@ def _insist_apart(out: Path, split: str, made: Path, manifest: Manifest) -> None
 
 def _silent(stage: str, done: int, total: int | None) -> None:
     pass
+
+
+def source_of(name: str, options: Mapping[str, Any]) -> tuple[SourceModule, Any]:
+    """The module of a source, and its checked options.
+
+    Raises:
+        UsageError: an unknown source or option.
+    """
+    module = _module(name)
+    return module, _options(module, canonical(name), options)
 
 
 def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any:

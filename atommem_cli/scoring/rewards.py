@@ -138,7 +138,7 @@ def of(name: str) -> BatchReward:
     if name in REWARDS:
         reward = REWARDS[name]
         return lambda pairs: [reward(task, trajectory) for task, trajectory in pairs]
-    module = cast("RewardModule", plugins.given(ROOM, name, REWARDS))
+    module = module_of(name)
     try:
         theirs = module.build(module.Options())
     except ValidationError:
@@ -151,6 +151,15 @@ def of(name: str) -> BatchReward:
         return [float(value) for value in values]
 
     return checked
+
+
+def module_of(name: str) -> RewardModule:
+    """The module of a reward of one's own.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return cast("RewardModule", plugins.given(ROOM, name, REWARDS))
 
 
 def total(weights: Mapping[str, float]) -> Callable[[Task, Trajectory], float]:

@@ -21,14 +21,13 @@ OUTSIDE = '''
 
 import json
 
-from pydantic import BaseModel
-
+from atommem_cli.config.schema import Section
 from atommem_cli.core.episode import Apply, Ask
 from atommem_cli.core.types import Answer, MemoryOp, OpKind, Outcome
 from atommem_cli.core.calls import Expects, Message, Observation
 
 
-class Options(BaseModel):
+class Options(Section):
     turns: int = 2
 
 
@@ -38,7 +37,7 @@ def build(options):
 
 class Outside:
     reads_again = False
-    operations = (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE)
+    operations = (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, OpKind.SCRATCHPAD)
 
     def __init__(self, turns):
         self.calls_per_chunk = turns
@@ -55,8 +54,9 @@ class Outside:
         ops = []
         for call in found if isinstance(found, list) else []:
             try:
-                ops.append(MemoryOp(OpKind(call["do"]), str(call["text"]), call["on"]))
-            except (KeyError, TypeError, ValueError):
+                on = None if call["on"] is None else int(call["on"])
+                ops.append(MemoryOp(OpKind(call["do"]), str(call["text"]), on))
+            except (KeyError, TypeError, ValueError, OverflowError):
                 ops.append(MemoryOp(OpKind.CREATE, str(call), defect=Outcome.MALFORMED))
         return tuple(ops)
 
@@ -84,7 +84,7 @@ class Outside:
     def _read(self, reply):
         try:
             found = json.loads(reply)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 '''
@@ -147,6 +147,9 @@ def test_every_command_works_with_every_agent(run: Run, name: str, tmp_path: Pat
     recipe = ["--recipe", "smoke", *sets(agent, "task.limit=2", "chunk.tokens=16")]
     played = tmp_path / "played"
     evaluation = ("eval", *recipe, "--policy", "scripted:random", "--out", str(played))
+
+    # What it promises.
+    assert all(found["ok"] for found in run("check", "agents", name))
 
     # Evaluations, and what looks into them.
     first = run(*evaluation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from atommem_cli.cli.commands import app
 
 BLOCKS = blocks(page("extending.md"))
+TEST = "test_mine.py"
 COMMANDS = [line for language, body in BLOCKS if not language for line in body.splitlines()]
 
 
@@ -50,8 +52,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
 def test_every_example_plays(played: dict[str, dict[str, Any]]) -> None:
     """Each is named by a command, and no episode fails."""
     files = {body.split()[1] for language, body in BLOCKS if language in ("python", "yaml")}
-    assert files == {"mine.py", "facts.py", "words.py", "shelf.py", "letters.py", "brief.py", "mine.yaml"}
-    assert all(any(f"./{file}" in command for command in COMMANDS) for file in files)
+    assert files == {"mine.py", "facts.py", "words.py", "shelf.py", "letters.py", "brief.py", "mine.yaml", TEST}
+    assert all(any(f"./{file}" in command for command in COMMANDS) for file in files - {TEST})
     assert all(told["failed"] == [] for told in played.values())
 
 
@@ -66,6 +68,19 @@ def test_they_do_what_they_say(played: dict[str, dict[str, Any]]) -> None:
     assert of("agent.dialect=./mine.yaml")["scores"]["em"]["mean"] > 0.9
     assert of("./shelf.py")["digest"] == plain["digest"]
     assert of("./letters.py")["embedder"] != plain["embedder"]
+
+
+def test_a_test_of_ones_own_fails_where_the_agent_is_broken(tmp_path: Path) -> None:
+    for name in ("mine.py", TEST):
+        body = next(body for language, body in BLOCKS if language == "python" and body.split()[1] == name)
+        (tmp_path / name).write_text(body, encoding="utf-8")
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TEST]
+    assert subprocess.run(run, cwd=tmp_path, check=False, capture_output=True, timeout=120).returncode == 0
+    broken = (tmp_path / "mine.py").read_text().replace("calls_per_chunk = 1", "calls_per_chunk = 2")
+    (tmp_path / "mine.py").write_text(broken)
+    failed = subprocess.run(run, cwd=tmp_path, check=False, capture_output=True, timeout=120, text=True)
+    assert failed.returncode == 1
+    assert "chunk 0 is asked about 1 times and calls_per_chunk is 2" in failed.stdout
 
 
 def test_the_entry_points_are_those_of_the_example_package() -> None:

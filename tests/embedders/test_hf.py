@@ -7,31 +7,23 @@ import os
 from pathlib import Path
 from typing import Any
 
+import encoders
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+from encoders import WORDS
+from tokenizers import processors
+from transformers import BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
 from atommem_cli.core.errors import MissingExtra, UsageError
 from atommem_cli.embedders import hf
 
-WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *"abcdefghij", *(f"word{i}" for i in range(50))]
 TEXTS = ["a b c", "d", "word1 word2 word3 word4 word5 word6", "b a c", "word7 a", "j i h g f e d c b a"] * 3
 
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=16,
-    )
-    around = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
-    return _save(tmp_path_factory.mktemp("bert"), BertModel, config, around, pad_token="[PAD]")
+    return encoders.bert(tmp_path_factory.mktemp("bert"))
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +39,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_position_embeddings=128,
     )
     ends = processors.TemplateProcessing("$A [SEP]", special_tokens=[("[SEP]", 2)])
-    return _save(tmp_path_factory.mktemp("qwen"), Qwen3Model, config, ends, eos_token="[SEP]")
-
-
-def _save(folder: Path, kind: Any, config: Any, processor: Any, **special: str) -> Path:
-    torch.manual_seed(0)
-    kind(config).save_pretrained(folder)
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processor
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", **special).save_pretrained(folder)
-    return folder
+    return encoders.save(tmp_path_factory.mktemp("qwen"), Qwen3Model, config, ends, eos_token="[SEP]")
 
 
 def encoder(folder: Path, **options: object) -> hf.HFEmbedder:

@@ -1,0 +1,146 @@
+"""Every plug-in keeps the contract of its room: all that come with atommem, the example package's, and the manual's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import encoders
+import pytest
+import raw_records
+import torch
+from chroma_server import Server as Chroma
+from fake_server import Server
+from manual import ROOT, blocks, page
+from typer.testing import CliRunner
+
+from atommem_cli.cli.commands import app
+from atommem_cli.contracts import plugin
+
+EXAMPLE = ROOT / "tests" / "example" / "src" / "atommem_example"
+SERVER = ("--set", "policy.url=URL", "--set", "policy.model=m")
+VECTORS = ("--set", "embedder.url=URL", "--set", "embedder.model=m", "--set", "embedder.dimension=3")
+RECORDS = ("--set", "docs=6", "--set", "questions=2")
+ATOMMEM: dict[tuple[str, str], list[tuple[str, ...]]] = {
+    ("agents", "atommem"): [(), *(("--set", f"agent.dialect={name}") for name in ("paper", "released")),
+                            ("--set", "agent.advance=write")],
+    ("policies", "hf"): [("--set", "policy.device=cpu", "--set", "policy.temperature=1")],
+    ("policies", "openai_server"): [SERVER, (*SERVER, "--set", "policy.system=merge")],
+    ("policies", "scripted"): [
+        ("--set", f"policy.script={name}")
+        for name in ("oracle", "mute", "append_only", "sloppy", "careful", "random", "chaotic")
+    ],
+    ("stores", "chroma"): [(), ("--set", "store.path=FOLDER/chroma")],
+    ("embedders", "hf"): [
+        ("--set", "embedder.model=FOLDER/bert", "--set", "embedder.max_tokens=16", "--set", "embedder.device=cpu")
+    ],
+    ("embedders", "openai_server"): [VECTORS],
+    ("tasks", "hotpotqa"): [
+        ("--source", "FOLDER/hotpot", *RECORDS),
+        ("--source", "FOLDER/hotpot", *RECORDS, "--set", "swap=true"),
+    ],
+    ("tasks", "twowiki"): [("--source", "FOLDER/wiki", *RECORDS)],
+    ("tasks", "musique"): [("--source", "FOLDER/musique", *RECORDS)],
+    ("tasks", "stream"): [(), ("--set", "style=rich", "--set", "questions=3")],
+}  # fmt: skip
+"""What those need that are not whole by their names alone."""
+FROM_ELSEWHERE = [
+    ("agents", "EXAMPLE/diary.py", ()),
+    ("rewards", "EXAMPLE/brief.py", ()),
+    ("dialects", "EXAMPLE/terse.yaml", ()),
+    ("agents", "FOLDER/mine.py", ()),
+    ("tasks", "FOLDER/facts.py", ("--source", "FOLDER/facts.jsonl")),
+    ("policies", "FOLDER/words.py", ()),
+    ("stores", "FOLDER/shelf.py", ()),
+    ("embedders", "FOLDER/letters.py", ()),
+    ("rewards", "FOLDER/brief.py", ()),
+    ("dialects", "FOLDER/mine.yaml", ()),
+]
+EVERY = [
+    *(
+        (room, name, words)
+        for room in plugin.ROOMS
+        for name in plugin.names(room)
+        for words in ATOMMEM.get((room, name), [()])
+    ),
+    *FROM_ELSEWHERE,
+]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What plug-ins need that does not come with them."""
+
+    folder: Path
+    url: str
+
+    def filled(self, words: tuple[str, ...]) -> list[str]:
+        """Words of a command line with folder and addresses put in."""
+        known = {"FOLDER": str(self.folder), "URL": self.url, "EXAMPLE": str(EXAMPLE)}
+        filled = []
+        for word in words:
+            for name, value in known.items():
+                word = word.replace(name, value)  # noqa: PLW2901
+            filled.append(word)
+        return filled
+
+
+@pytest.fixture(scope="session")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    """Servers, a folder with models, records and the files of the manual."""
+    folder = tmp_path_factory.mktemp("outside")
+    encoders.bert(folder / "bert")
+    for name, make in (("hotpot", raw_records.hotpot), ("wiki", raw_records.wiki), ("musique", raw_records.musique)):
+        raw_records.write(folder / name / "validation.jsonl", [make(number) for number in range(12)])
+    for language, body in blocks(page("extending.md")):
+        if language in ("python", "yaml"):
+            (folder / body.split()[1]).write_text(body, encoding="utf-8")
+    facts = [
+        {"title": name, "text": f"{name} was born in Velt.", "question": f"Where was {name} born?", "answer": "Velt"}
+        for name in ("Ada", "Bo", "Cy", "Di", "Em", "Fe", "Gil")
+    ]
+    (folder / "facts.jsonl").write_text("".join(f"{json.dumps(fact)}\n" for fact in facts), encoding="utf-8")
+    with Server() as server:
+        yield Outside(folder, server.url)
+
+
+@pytest.fixture(scope="session")
+def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chroma]:
+    started = Chroma(tmp_path_factory.mktemp("chroma"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The path of imports as it was; one thread, on a busy machine two of a tiny model wait for each other."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("room", "name", "words"), EVERY, ids=[" ".join([r, n, *w[1::2]]) for r, n, w in EVERY])
+def test_it_keeps_every_promise(room: str, name: str, words: tuple[str, ...], outside: Outside) -> None:
+    (filled,) = outside.filled((name,))
+    done = CliRunner().invoke(app, ["check", room, filled, *outside.filled(words)])
+    assert not done.exception or done.exit_code == 1, done.exception
+    assert [line for line in done.output.splitlines() if not line.startswith("ok    ")] == []
+    assert done.exit_code == 0
+    assert len(done.output.splitlines()) >= 3
+
+
+def test_a_store_on_a_server_keeps_every_promise(chroma: Chroma) -> None:
+    assert [
+        verdict for verdict in plugin.look("stores", "chroma", changes=[f"store.url={chroma.url}"]) if verdict.broken
+    ] == []
+
+
+def test_the_manual_has_no_plug_in_that_is_not_looked_at(outside: Outside) -> None:
+    files = {f"FOLDER/{path.name}" for path in Path(outside.folder).iterdir() if path.suffix in (".py", ".yaml")}
+    files.discard("FOLDER/test_mine.py")
+    assert files == {name for _, name, _ in FROM_ELSEWHERE if name.startswith("FOLDER/")}
