@@ -33,6 +33,13 @@ def run(folder: Path, out: Path, script: str = "sloppy", *changes: str) -> Path:
     return out
 
 
+def conversation(folder: Path, out: Path) -> Path:
+    """A finished run of an agent whose prompts grow, with a policy that edits them."""
+    support = Path(__file__).parent
+    parts = (f"agent={{name: {support / 'growing.py'}}}", f"policy={{name: {support / 'editing.py'}}}")
+    return run(folder, out, "mute", *parts)
+
+
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change every line of a file of JSON lines."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
