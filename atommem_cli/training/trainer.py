@@ -5,8 +5,8 @@ gets the *last* call of each episode, rewards and compares the episodes by it, o
 then every call of an episode becomes a row that carries its trajectory's advantage. Sampler, groups, advantages,
 clipping, KL, logging, checkpoints and distribution stay TRL's. The optimiser's steps do not depend on the contexts.
 
-Overridden of TRL 1.16 are `_generate_and_score_completions` (expand), `_compute_loss` (many micro-batches in one
-accumulation slot) and `prediction_step` (validation plays, and needs no loss).
+Overridden of TRL 1.16 are `_generate_and_score_completions` (expand), `_compute_loss` (many micro-batches in one slot),
+`prediction_step` (validation plays) and `training_step` (its time); tests/training/test_trl_private.py lists what else.
 
 Axes: R rows, P prompt tokens (padded on the left), C completion tokens (padded on the right).
 """
