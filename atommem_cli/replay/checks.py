@@ -31,7 +31,7 @@ from atommem_cli.runs.layout import (
     step_line,
 )
 from atommem_cli.runs.reader import Run
-from atommem_cli.runs.strict_reader import Attempt, Finding, Journal, differences, digest
+from atommem_cli.runs.strict_reader import NOTHING, Attempt, Finding, Journal, differences, digest
 from atommem_cli.runs.summary import renamed, summarize
 from atommem_cli.scoring import llm_judge, metrics
 
@@ -266,5 +266,5 @@ def summing_up(run: Run, questions: Mapping[str, Sequence[Question]]) -> Iterato
 
 def _shown(value: object) -> str:
     """A value of a file, whatever it is, on one line."""
-    text = repr(value) if type(value).__name__ == "_Nothing" else json.dumps(value, default=str)
+    text = repr(value) if value is NOTHING else json.dumps(value, default=str)
     return text if len(text) <= 80 else f"{text[:60]} ... {text[-15:]}"

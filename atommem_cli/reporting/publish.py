@@ -14,7 +14,7 @@ from atommem_cli.compare import panels
 from atommem_cli.compare.comparison import Comparison, compare
 from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
-from atommem_cli.reporting import comparison_figures, comparison_tables, provenance
+from atommem_cli.reporting import comparison_figures, comparison_tables, setup_tables
 from atommem_cli.reporting.training_figures import save
 from atommem_cli.runs.layout import COMPARISON, TABLE
 from atommem_cli.runs.names import differing
@@ -85,7 +85,7 @@ def findings(
         comparison_tables.costs(compared),
         other,
     )
-    keys = provenance.differing_keys(names, [run.recipe.content for run in runs])
+    keys = setup_tables.differing_keys(names, [run.recipe.content for run in runs])
     values = {
         "scorer": compared.scorer,
         "source": compared.source,

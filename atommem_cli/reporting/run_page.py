@@ -13,7 +13,7 @@ from typing import Any
 
 from atommem_cli.core.safe_text import visible
 from atommem_cli.explain import cause_counts, memory_quality
-from atommem_cli.reporting import episodes, provenance, run_tables
+from atommem_cli.reporting import episodes, run_tables, setup_tables
 from atommem_cli.reporting.run_statistics import Survey
 from atommem_cli.reporting.run_tables import Result
 from atommem_cli.runs import replies
@@ -81,7 +81,7 @@ def page(
     loader = PackageLoader("atommem_cli.reporting", "templates")
     rooms = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     labels = [survey.label for survey in surveys]
-    made = provenance.made([(survey.label, survey.run.path, survey.run.identity) for survey in surveys])
+    made = setup_tables.made([(survey.label, survey.run.path, survey.run.identity) for survey in surveys])
     recipes = [survey.run.identity["recipe"] for survey in surveys]
     style = "\n".join(map(_template, ("tables.css", "run.css")))
     script = "\n".join(map(_template, ("run.js", "find.js", "keys.js")))
@@ -99,7 +99,7 @@ def page(
         extra=[_shown(table) for table in extra],
         ran=_shown(_ran(labels, results)),
         made=_shown(made),
-        differences=_shown(provenance.narrow(provenance.differing_keys(labels, recipes))),
+        differences=_shown(setup_tables.narrow(setup_tables.differing_keys(labels, recipes))),
         gaps=[
             visible(gap)
             for survey, result in zip(surveys, results, strict=True)

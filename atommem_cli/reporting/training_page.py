@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atommem_cli.core.errors import SourceError
-from atommem_cli.reporting import provenance, training_summary
+from atommem_cli.reporting import setup_tables, training_summary
 from atommem_cli.reporting.training_history import TRAIN, VALIDATION, History
 from atommem_cli.runs.layout import RECIPE
 from atommem_cli.runs.tables import Table
@@ -29,9 +29,9 @@ def page(histories: Sequence[History], images: Sequence[Mapping[str, Any]]) -> s
         command=histories[0].command,
         several=several,
         runs=_runs(histories),
-        made=provenance.made([(h.name, h.folder, h.identity) for h in histories]),
-        differences=provenance.narrow(
-            provenance.differing_keys([h.name for h in histories], [h.identity.get("recipe") for h in histories])
+        made=setup_tables.made([(h.name, h.folder, h.identity) for h in histories]),
+        differences=setup_tables.narrow(
+            setup_tables.differing_keys([h.name for h in histories], [h.identity.get("recipe") for h in histories])
         ),
         together=training_summary.table(histories),
         values=training_summary.details(histories),

@@ -92,7 +92,7 @@ def evaluate(
             with session(run, playing, command) as clock:
                 tasks = planned_tasks(recipe)
                 questions = _play(run, playing, tasks, known["scorers"], known["episodes"], clock, progress)
-                if "judge" in known["scorers"]:
+                if llm_judge.NAME in known["scorers"]:
                     judge_pass.judge(recipe, out, latest(run.episodes.read()), questions.__getitem__)
         return sum_up(out, questions)
 
@@ -167,7 +167,7 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
                 "policy": parts.policy.describe(),
                 "embedder": parts.vectors.describe(),
                 **parts.describe_helpers(),
-                **({"judge": llm_judge.prompt_digest()} if "judge" in scorers else {}),
+                **({"judge": llm_judge.prompt_digest()} if llm_judge.NAME in scorers else {}),
             },
         )
     except KeyboardInterrupt:
@@ -230,7 +230,7 @@ def score(questions: Sequence[Question], answers: Sequence[Answer], scorers: Seq
     return {
         name: [metrics.SCORERS[name](answer, question.answers) for answer, question in pairs]
         for name in scorers
-        if name != "judge"
+        if name != llm_judge.NAME
     }
 
 
@@ -240,7 +240,7 @@ def check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
     Raises:
         UsageError: an unknown scorer, one that can only be 0 under the agent's dialect, or no judge where one is named.
     """
-    known = [*metrics.SCORERS, "judge"]
+    known = [*metrics.SCORERS, llm_judge.NAME]
     for name in scorers:
         if name not in known:
             hint = did_you_mean(name, known)
@@ -248,5 +248,5 @@ def check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
     for name, reason in metrics.never(recipe.agent.model_extra).items():
         if name in scorers:
             raise UsageError(f"eval.scorers: {name} {reason}: name another one, or another agent.dialect")
-    if "judge" in scorers and recipe.eval.judge is None:
+    if llm_judge.NAME in scorers and recipe.eval.judge is None:
         raise UsageError("eval.scorers names judge: say which policy judges in eval.judge")

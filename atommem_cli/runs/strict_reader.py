@@ -170,7 +170,7 @@ def differences(was: Any, now: Any, at: str = "") -> Iterator[tuple[str, Any, An
     """Path, old and new value wherever two JSON values differ, as 1 and 1.0 do."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in {**was, **now}:
-            yield from differences(was.get(key, _NOTHING), now.get(key, _NOTHING), f"{at}.{key}" if at else str(key))
+            yield from differences(was.get(key, NOTHING), now.get(key, NOTHING), f"{at}.{key}" if at else str(key))
     elif isinstance(was, list | tuple) and isinstance(now, list | tuple) and len(was) == len(now):
         for index, pair in enumerate(zip(was, now, strict=True)):
             yield from differences(*pair, f"{at}[{index}]")
@@ -188,7 +188,8 @@ class _Nothing:
         return "nothing"
 
 
-_NOTHING = _Nothing()
+NOTHING = _Nothing()
+"""What `differences` gives for a value that one side does not have."""
 
 
 def _misshapen(line: Any, shape: Sequence[Key[Any]]) -> str | None:

@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,25 +69,32 @@ class Folder:
         self.path = path
         self.changed: dict[str, list[Any]] = {}
         """Recipe keys that may change and have changed since the last start: old and new value."""
+        self._held = ExitStack()
+        """What is closed in the end, the lock last."""
         folders.claim(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
             raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
+        self._held.callback(os.close, self._lock)
         try:
             self._claim(identity, recipe)
-            self.sessions = Lines(path / SESSIONS)
+            self.sessions = self._open(SESSIONS)
         except BaseException:
-            os.close(self._lock)
+            self._held.close()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.sessions.close()
-        os.close(self._lock)
+        self._held.close()
+
+    def _open(self, name: str) -> Lines:
+        lines = Lines(self.path / name)
+        self._held.callback(lines.close)
+        return lines
 
     def _claim(self, identity: Mapping[str, Any], recipe: str) -> None:
         try:
@@ -124,9 +132,9 @@ class RunFolder(Folder):
         """
         super().__init__(path, identity, recipe)
         try:
-            self.episodes = Lines(path / EPISODES)
-            self.steps = Lines(path / STEPS)
-            self._chunks = Lines(path / CHUNKS)
+            self.episodes = self._open(EPISODES)
+            self.steps = self._open(STEPS)
+            self._chunks = self._open(CHUNKS)
             self._cut = {*Cuts(path).lines}
             """Tasks whose cut is written down."""
             lines = latest(line for _, line in shaped(self.episodes.path))
@@ -143,8 +151,6 @@ class RunFolder(Folder):
         self.steps.sync()
         self.episodes.sync()
         self._chunks.sync()
-        for lines in (self.episodes, self.steps, self._chunks):
-            lines.close()
         super().__exit__()
 
     def _mend(self, episodes: Sequence[Line]) -> frozenset[str]:

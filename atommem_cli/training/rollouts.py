@@ -6,6 +6,7 @@ With several ranks each plays its own episodes, and they may differ in length. G
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,8 +37,8 @@ class LearningPolicy:
     def __init__(self, student: Learner) -> None:
         self.tokenizer: Tokenizer = student.words.counter
         self.window = student.turns.window
-        self.batch = 1
-        """Episodes at once: all of a generation batch; see `Player.play`."""
+        self.batch = sys.maxsize
+        """Episodes at once: all of a generation batch, whatever its size."""
         self.trainer: Any = None
         """Set once the trainer is there."""
         self.finite = True
@@ -177,7 +178,6 @@ def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: S
             chunks, left_out = parts.cut(task)
             of = task
         episodes.append(parts.episode(task, sample, chunks, left_out, turn=turn))
-    policy.batch = len(episodes)
     trajectories = list(parts.rollout(clock=clock).play(policy, episodes))
     policy.join()
     return PlayedBatch(list(tasks), trajectories, clock, time.perf_counter() - started)

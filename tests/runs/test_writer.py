@@ -130,6 +130,17 @@ def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
         list(Lines(path).read())
 
 
+def test_a_folder_that_cannot_be_opened_keeps_no_file_open(tmp_path: Path) -> None:
+    with opened(tmp_path / "run") as run:
+        run.episode(trajectory(), {"em": [1.0]})
+    (tmp_path / "run" / "episodes.jsonl").write_text("{}\n{}\n")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with pytest.raises(SourceError, match=r"episodes\.jsonl: line 1 is damaged"):
+            opened(tmp_path / "run")
+    assert len(os.listdir("/dev/fd")) == before
+
+
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
     """A limit on the size of files makes `write` fail half way, as a full disk does."""
     program = (
