@@ -66,7 +66,7 @@ def policy(say: Callable[[Call], str]) -> Policy:
 
 def by_script(name: str) -> Policy:
     """A scripted policy: oracle, mute, random, chaotic, ..."""
-    return cast("Policy", scripted.build(scripted.Options.model_validate({"script": name})))
+    return scripted.build(scripted.Options.model_validate({"script": name}))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
@@ -133,3 +134,20 @@ def unknown_keys_are_errors(module: PluginModule) -> None:
 
 KEYS: tuple[promises.Promise[PluginModule], ...] = (unknown_keys_are_errors,)
 """What the modules of all rooms promise."""
+
+if TYPE_CHECKING:  # mypy looks whether the modules that come with atommem are whole
+    from atommem_cli.agents import atommem, closed_book, full_context, memagent, rag
+    from atommem_cli.config.modules import AgentModule, EmbedderModule, PolicyModule, StoreModule
+    from atommem_cli.data.sources import SourceModule
+    from atommem_cli.embedders import hashing, random
+    from atommem_cli.embedders import hf as encoder
+    from atommem_cli.embedders import openai_server as embedding_server
+    from atommem_cli.policies import hf, openai_server, scripted
+    from atommem_cli.stores import chroma, exact
+    from atommem_cli.tasks import hotpotqa, musique, stream, twowiki
+
+    _AGENTS: tuple[AgentModule, ...] = (atommem, closed_book, full_context, memagent, rag)
+    _POLICIES: tuple[PolicyModule, ...] = (hf, openai_server, scripted)
+    _STORES: tuple[StoreModule, ...] = (chroma, exact)
+    _EMBEDDERS: tuple[EmbedderModule, ...] = (encoder, embedding_server, hashing, random)
+    _TASKS: tuple[SourceModule, ...] = (hotpotqa, musique, stream, twowiki)

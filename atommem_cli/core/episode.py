@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from atommem_cli.core.calls import POLICY, Expects, Generation, Observation
 from atommem_cli.core.chunking import Tokenizer
+from atommem_cli.core.components import Components
 from atommem_cli.core.context import Context
 from atommem_cli.core.memory import Addressing, Memory, Text
 from atommem_cli.core.thoughts import MARKS, Marks
@@ -129,20 +130,37 @@ class Agent(Protocol):
     `spare_calls`; plans count them.
     """
 
-    calls_per_chunk: int
-    """How often it asks the policy about every chunk, if no reply is asked again; 0: only about every question."""
-    reads_again: bool
-    """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
-    operations: tuple[OpKind, ...]
-    """The operations that it may run, its own and those that it takes from replies."""
-    shows: Shows
-    """What its prompts show of the documents; read with `shows_of`."""
-    addressing: Addressing
-    """What the target of an Update or a Delete means; see there."""
-    embeds: bool
-    """Whether it yields `Embed`; a replay then needs the run's embedder."""
-    helpers: tuple[str, ...]
-    """The models beside the policy that it asks, as the recipe's `helpers` must name them."""
+    @property
+    def calls_per_chunk(self) -> int:
+        """How often it asks the policy about every chunk, if no reply is asked again; 0: only about every question."""
+
+    @property
+    def reads_again(self) -> bool:
+        """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
+
+    @property
+    def operations(self) -> tuple[OpKind, ...]:
+        """The operations that it may run, its own and those that it takes from replies."""
+
+    @property
+    def shows(self) -> Shows:
+        """What its prompts show of the documents; read with `shows_of`."""
+
+    @property
+    def addressing(self) -> Addressing:
+        """What the target of an Update or a Delete means; see there."""
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it yields `Embed`; a replay then needs the run's embedder."""
+
+    @property
+    def helpers(self) -> tuple[str, ...]:
+        """The models beside the policy that it asks, as the recipe's `helpers` must name them."""
+
+    @property
+    def components(self) -> Components:
+        """What an ablation can take from it: names, each with the operations that go; read with `components.of`."""
 
     def play(self, episode: Episode) -> Play:
         """Play the episode to its end."""
@@ -179,11 +197,17 @@ class Call:
 class Policy(Protocol):
     """A policy that runs in this process and answers a whole batch at once."""
 
-    tokenizer: Tokenizer
-    window: int | None
-    """Tokens of prompt and reply together; None is no limit."""
-    batch: int
-    """Episodes to play at once."""
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What counts its tokens."""
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of prompt and reply together; None is no limit."""
+
+    @property
+    def batch(self) -> int:
+        """Episodes to play at once."""
 
     def generate(self, calls: Sequence[Call]) -> list[Generation]:
         """One reply per call, in order. A reply depends on its own call alone as far as floating point
@@ -198,10 +222,17 @@ class Policy(Protocol):
 class ServerPolicy(Protocol):
     """A policy behind a network: each episode goes on as soon as its own reply arrives."""
 
-    tokenizer: Tokenizer
-    window: int | None
-    batch: int
-    """Requests under way at once."""
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What counts its tokens."""
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of prompt and reply together; None is not known."""
+
+    @property
+    def batch(self) -> int:
+        """Requests under way at once."""
 
     async def reply(self, call: Call) -> Generation:
         """One reply. Retries what is worth retrying; then Finish.ERROR with one sentence.

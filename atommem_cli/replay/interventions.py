@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from atommem_cli.core import components
 from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.episode import Agent, Apply, Ask, Call, Embed, Episode, Play, Policy, Request, shows_of
 from atommem_cli.core.errors import UsageError, did_you_mean
@@ -107,6 +108,7 @@ class Edited:
         self.addressing: Addressing = getattr(inner, "addressing", "shown")
         self.embeds = getattr(inner, "embeds", False)
         self.helpers = getattr(inner, "helpers", ())
+        self.components = components.of(inner)
         self._inner = inner
         self._edit = edit
 
