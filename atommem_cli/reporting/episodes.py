@@ -19,7 +19,7 @@ from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, Step, states
 from atommem_cli.runs.reader import Run
 
-EPISODES = 50
+SHOWN = 50
 """Of one run, unless the reader of the report asks for others."""
 ROOM = 29_000
 """Bytes of JSON per episode, so that 50 of them stay under 2 MB together with figures and program."""
@@ -115,7 +115,7 @@ def pack(runs: Sequence[Sequence[Case]]) -> tuple[dict[str, Any], list[str]]:
     Returns:
         The content, and what was left out.
     """
-    room = sum(ROOM * max(EPISODES, len(cases)) for cases in runs)
+    room = sum(ROOM * max(SHOWN, len(cases)) for cases in runs)
     left_out = []
     packed = _packed(runs, LONGEST)
     if _size(packed) > room and any("prompt" in step for cases in runs for case in cases for step in case["steps"]):

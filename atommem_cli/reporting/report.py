@@ -20,12 +20,11 @@ from atommem_cli.reporting import (
     training_page,
     training_summary,
 )
-from atommem_cli.reporting.episodes import EPISODES
+from atommem_cli.reporting.episodes import SHOWN
 from atommem_cli.reporting.training_history import read_all
 from atommem_cli.reporting.training_summary import TrainingSummary
 from atommem_cli.runs import shards, summary
-from atommem_cli.runs.layout import EPISODES as LINES
-from atommem_cli.runs.layout import METRICS, RUN, STEPS
+from atommem_cli.runs.layout import EPISODES, METRICS, RUN, STEPS
 from atommem_cli.runs.names import labels
 from atommem_cli.runs.reader import Run, open_all
 from atommem_cli.runs.tables import Table
@@ -62,7 +61,7 @@ def report(
     out: Path | None = None,
     *,
     pdf: bool = False,
-    episodes: int = EPISODES,
+    episodes: int = SHOWN,
     extra: Sequence[Table] = (),
 ) -> Report:
     """Draw runs, side by side if there are several: of training by one command, or evaluations.
@@ -165,6 +164,6 @@ def _evaluation(folder: Path) -> str | None:
     command = content.get("command") if isinstance(content, dict) else None
     if command == "grpo" and (folder / STEPS).is_file():
         return "eval"  # rollouts that a training kept
-    if command == "eval" and not any((folder / name).is_file() for name in (STEPS, LINES)):
+    if command == "eval" and not any((folder / name).is_file() for name in (STEPS, EPISODES)):
         return None
     return str(command)

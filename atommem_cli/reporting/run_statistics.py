@@ -72,7 +72,7 @@ class Survey:
     """What cannot be shown and why, one sentence each."""
 
 
-def take(run: Run, label: str, most: int = episodes.EPISODES) -> Survey:
+def take(run: Run, label: str, most: int = episodes.SHOWN) -> Survey:
     """Read the whole run; of its episodes at most `most` are kept as cases.
 
     Memory grows with the number of episodes by a line of `episodes.jsonl` and a few numbers each.
