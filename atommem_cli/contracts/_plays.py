@@ -79,8 +79,8 @@ class Played:
 
     @property
     def asks(self) -> list[Observation]:
-        """What the agent asked the policy."""
-        return [one.observation for one in self.requests if isinstance(one, Ask) and one.to == POLICY]
+        """What the agent asked, its helpers too."""
+        return [request.observation for request in self.requests if isinstance(request, Ask)]
 
     @property
     def ops(self) -> list[MemoryOp]:

@@ -132,7 +132,7 @@ class Agent(Protocol):
 
     @property
     def calls_per_chunk(self) -> int:
-        """How often it asks the policy about every chunk, if no reply is asked again; 0: only about every question."""
+        """How often it asks about every chunk, helpers too, if no reply is asked again; 0: about questions alone."""
 
     @property
     def reads_again(self) -> bool:

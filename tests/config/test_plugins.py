@@ -69,6 +69,8 @@ def test_every_command_works_with_a_package_from_outside(installed: Path) -> Non
     run("prepare", "stream", "--docs", "6", "--questions", "1", "--limit", "4")
     assert "diary (atommem-example 1.2)" in run("check", "--recipe", "smoke")
     assert "agent.dialect" in run("options", "agents", "diary")
+    for room, name in (("agents", "diary"), ("rewards", "brief"), ("dialects", "terse")):
+        assert "FAIL" not in run("check", room, name)
     run("eval", *mine, *random, "--out", "played")
     run("eval", *mine, "--policy", "scripted:mute", "--out", "mute")
     run("compare", "played", "mute")

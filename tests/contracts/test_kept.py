@@ -1,4 +1,5 @@
-"""Every plug-in keeps the contract of its room: all that come with atommem, the example package's, and the manual's."""
+"""Every plug-in keeps the contract of its room: all that come with atommem, the example package's, the manual's
+and those of other tests."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from atommem_cli.cli.commands import app
 from atommem_cli.contracts import plugin
 
+SUPPORT = ROOT / "tests" / "support"
 EXAMPLE = ROOT / "tests" / "example" / "src" / "atommem_example"
 SERVER = ("--set", "policy.url=URL", "--set", "policy.model=m")
 VECTORS = ("--set", "embedder.url=URL", "--set", "embedder.model=m", "--set", "embedder.dimension=3")
@@ -51,6 +53,8 @@ FROM_ELSEWHERE = [
     ("agents", "EXAMPLE/diary.py", ()),
     ("rewards", "EXAMPLE/brief.py", ()),
     ("dialects", "EXAMPLE/terse.yaml", ()),
+    ("agents", "SUPPORT/growing.py", ()),
+    ("agents", "SUPPORT/ranking.py", ()),
     ("agents", "FOLDER/mine.py", ()),
     ("tasks", "FOLDER/facts.py", ("--source", "FOLDER/facts.jsonl")),
     ("policies", "FOLDER/words.py", ()),
@@ -79,7 +83,7 @@ class Outside:
 
     def filled(self, words: tuple[str, ...]) -> list[str]:
         """Words of a command line with folder and addresses put in."""
-        known = {"FOLDER": str(self.folder), "URL": self.url, "EXAMPLE": str(EXAMPLE)}
+        known = {"FOLDER": str(self.folder), "URL": self.url, "EXAMPLE": str(EXAMPLE), "SUPPORT": str(SUPPORT)}
         filled = []
         for word in words:
             for name, value in known.items():

@@ -36,7 +36,8 @@ class Ranking(Speaker):
         for number, question in enumerate(episode.task.questions):
             entries = episode.memory.entries
             vectors = yield from embed([Text(question.text, True), *(Text(entry.text, False) for entry in entries)])
-            ages = [len(episode.chunks) - int(dict(entry.meta)["chunk"]) for entry in entries]
+            newest = len(episode.chunks) - 1  # what `what-if` puts there has no chunk
+            ages = [1 + newest - int(dict(entry.meta).get("chunk", newest)) for entry in entries]
             worth = [float(vector @ vectors[0]) * DECAY**age for vector, age in zip(vectors[1:], ages, strict=True)]
             best = sorted(range(len(entries)), key=lambda i: (-worth[i], i))[: episode.memory.k]
             shown = episode.memory.present([entries[i].id for i in best])
