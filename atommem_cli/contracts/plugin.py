@@ -94,7 +94,7 @@ def _of_reward(name: str) -> Iterator[Verdict]:
     found = list(promises.look(rewards.MODULE_PROMISES, module))
     yield from found
     if not any(verdict.broken for verdict in found):  # else there is nothing to build
-        yield from promises.look(rewards.PROMISES, module.build(module.Options()))
+        yield from promises.look(rewards.PROMISES, named.made(module, rewards.ask))
 
 
 def _of_recipe(room: str, recipe: Recipe) -> Iterator[Verdict]:

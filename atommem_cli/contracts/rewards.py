@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from atommem_cli.agents import atommem
 from atommem_cli.contracts import promises
 from atommem_cli.contracts._plays import by_script, play, tasks
 from atommem_cli.contracts.promises import ContractBroken, insist, shown
+from atommem_cli.core.calls import Generation, Observation
 from atommem_cli.core.types import Answer, StopReason, Trajectory
 from atommem_cli.scoring.rewards import BatchReward, Pair, RewardModule
 
@@ -29,6 +31,11 @@ def check(reward: BatchReward, module: RewardModule | None = None) -> None:
     if module is not None:
         promises.check(MODULE_PROMISES, module)
     promises.check(PROMISES, reward)
+
+
+def ask(_: str, prompts: Sequence[Observation]) -> list[Generation]:
+    """In place of a model that a reward asks: its reply depends on the prompt alone."""
+    return [Generation(str(len(prompt.messages[-1].content) % 10)) for prompt in prompts]
 
 
 def it_needs_no_key(module: RewardModule) -> None:

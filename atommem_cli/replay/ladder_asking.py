@@ -13,7 +13,8 @@ from atommem_cli.core.files import Lines
 from atommem_cli.core.types import Progress, Question, Task, Trajectory
 from atommem_cli.explain.fact_trails import has_gold
 from atommem_cli.replay.ladder_rungs import FROM_GOLD, Given, MemoryView, Rung, give, held, left_out, probe, seen, view
-from atommem_cli.running.build import Parts, helpers_of
+from atommem_cli.running import helpers
+from atommem_cli.running.build import Parts, asked_by
 from atommem_cli.running.evaluation import planned_tasks, score
 from atommem_cli.running.stubs import vectors_for
 from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
@@ -130,8 +131,8 @@ def assemble(run: Run, sheet: Sheet) -> Climbing:
     closed_book = recipe.changed(["agent.name=closed_book"]).build("agent")
     unlimited = recipe.changed(["budget={}"])
     agent = recipe.build("agent")
-    helpers = helpers_of(recipe, agent)
-    parts = Parts(unlimited, agent, recipe.build("policy"), Given(), vectors_for(recipe, agent), helpers=helpers)
+    models = helpers.build(recipe, asked_by(agent), {}, {})
+    parts = Parts(unlimited, agent, recipe.build("policy"), Given(), vectors_for(recipe, agent), helpers=models)
     gold = {
         task.id: frozenset(n for n, question in enumerate(task.questions) if has_gold(task, question))
         for task in planned_tasks(recipe)

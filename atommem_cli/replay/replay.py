@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.chunking import Span
-from atommem_cli.core.episode import Policy, ServerPolicy
 from atommem_cli.core.errors import MissingExtra
 from atommem_cli.core.types import Progress, Question, Task, Trajectory
 from atommem_cli.explain.coverage import needs_tokenizer
 from atommem_cli.replay import checks
 from atommem_cli.replay.checks import Audit
 from atommem_cli.replay.recorded import Shown, Tape, without_end
-from atommem_cli.running.build import Parts, assemble
+from atommem_cli.running.build import Parts, asked_by, assemble
 from atommem_cli.running.evaluation import planned_tasks
+from atommem_cli.running.helpers import Models
 from atommem_cli.running.stubs import StubPolicy, vectors_for
 from atommem_cli.runs.layout import CHUNKS, RUN, SUMMARY
 from atommem_cli.runs.reader import Run
@@ -73,8 +73,8 @@ def _showing(run: Run, policy: StubPolicy, store: Shown) -> Parts:
     return Parts(run.recipe, run.agent, policy, store, vectors, helpers=_helping(run, policy))
 
 
-def _helping(run: Run, policy: StubPolicy) -> dict[str, Policy | ServerPolicy]:
-    return dict.fromkeys(getattr(run.agent, "helpers", ()), policy)
+def _helping(run: Run, policy: StubPolicy) -> Models:
+    return dict.fromkeys(asked_by(run.agent), policy)
 
 
 def play(run: Run) -> Iterator[tuple[Task, Trajectory]]:

@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core import seeds, thoughts
 from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Agent, Episode, Limits, Policy, ServerPolicy
-from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Memory
 from atommem_cli.core.store import Store
 from atommem_cli.core.types import Chunk, Task, Trajectory
 from atommem_cli.models.embedding_cache import CachedEmbedder
-from atommem_cli.running import asking
+from atommem_cli.running import asking, helpers
+from atommem_cli.running.helpers import Models
 from atommem_cli.running.player import Budget, Recorder, Replies
 from atommem_cli.running.rollout import Rollout
 from atommem_cli.runs.identity import HELPERS
+from atommem_cli.scoring.rewards import Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Parts:
     policy: Policy | ServerPolicy
     store: Store
     vectors: CachedEmbedder
-    helpers: Mapping[str, Policy | ServerPolicy] = field(default_factory=dict, kw_only=True)
-    """The further models that the agent asks, by name."""
+    helpers: Models = field(default_factory=dict, kw_only=True)
+    """The further models that are asked, by name."""
 
     def rollout(
         self, replies: Replies | None = None, recorder: Recorder | None = None, clock: Clock | None = None
@@ -122,6 +122,11 @@ class Parts:
             marks=thoughts.marks_of(recipe.policy.model_extra),
         )
 
+    @property
+    def ask(self) -> Ask:
+        """Asks its helpers outside any episode."""
+        return helpers.asker(self.recipe, self.helpers)
+
     def describe_helpers(self) -> dict[str, Any]:
         """What a run records about its helpers; nothing where there are none."""
         described = {name: model.describe() for name, model in self.helpers.items()}
@@ -137,7 +142,8 @@ def assemble(
     where: Path | None = None,
     playing: Policy | None = None,
     lent: Parts | None = None,
-    helping: Mapping[str, Policy | ServerPolicy] | None = None,
+    helping: Models | None = None,
+    further: Mapping[str, str] | None = None,
 ) -> Parts:
     """Build everything that a recipe names; weights load here.
 
@@ -146,6 +152,7 @@ def assemble(
         lent: parts of another recipe; the policy, and the store with its embedder, that both name alike are taken
             from there.
         helping: likewise the agent's helpers.
+        further: models that others than the agent ask, and who does; see `helpers.build`.
         where: the run folder. With this machine's name it stamps the run's entries in a store that others
             share: the same run finds its own leftovers again, and nobody else's.
 
@@ -165,25 +172,15 @@ def assemble(
         playing or (lent.policy if lent and lent.recipe.policy == recipe.policy else recipe.build("policy")),
         shared.store if shared else store.build(store_options),
         shared.vectors if shared else CachedEmbedder(recipe.build("embedder")),
-        helpers=helpers_of(recipe, agent, lent) if helping is None else helping,
+        helpers=_helpers(recipe, agent, further or {}, lent) if helping is None else helping,
     )
 
 
-def helpers_of(recipe: Recipe, agent: Agent, lent: Parts | None = None) -> dict[str, Policy | ServerPolicy]:
-    """The further models that an agent asks, built.
+def asked_by(agent: Agent) -> dict[str, str]:
+    """The further models that an agent asks, and who that is."""
+    return dict.fromkeys(getattr(agent, "helpers", ()), f"the agent {agent.describe()['name']}")
 
-    Raises:
-        UsageError: the recipe does not name one of them.
-        MissingExtra, BackendError: one cannot be built.
-    """
-    built = {}
-    for name in getattr(agent, "helpers", ()):
-        section = recipe.helpers.get(name)
-        if section is None:
-            raise UsageError(
-                f"the agent {agent.describe()['name']} asks a model that it calls {name}, and the recipe names none: "
-                f"--set 'helpers.{name}={{name: hf, model: ...}}'"
-            )
-        known = lent.helpers.get(name) if lent and lent.recipe.helpers.get(name) == section else None
-        built[name] = known or recipes.build("policies", section)
-    return built
+
+def _helpers(recipe: Recipe, agent: Agent, further: Mapping[str, str], lent: Parts | None) -> Models:
+    wanted = {**further, **asked_by(agent)}
+    return helpers.build(recipe, wanted, lent.recipe.helpers if lent else {}, lent.helpers if lent else {})

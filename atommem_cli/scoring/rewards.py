@@ -4,8 +4,9 @@ Every scorer of `metrics.SCORERS` is a reward under its own name: the mean over 
 `em` is AtomMem's terminal reward, correct answers / questions (papers.md 1.5), with official matching.
 
 One of one's own is a plug-in, of a file or of an installed package (entry points `atommem.rewards`): its `Options` need
-no key, and `build(options)` gives a function from a batch of (task, trajectory) to one number each. It is called once a
-batch, so that it can ask a model about all of them at once.
+no key, and `build(options)` gives a function from a batch of (task, trajectory) to one number each. One that asks
+models names them as `helpers`, as the recipe's section does, and has `build(options, ask)`: it is called once a batch,
+so that it can ask about all of them at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from atommem_cli.config import plugins
 from atommem_cli.config.modules import PluginModule
-from atommem_cli.core.calls import Expects
+from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.safe_text import cut
 from atommem_cli.core.types import Outcome, StopReason, Task, Trajectory, Transition
@@ -32,11 +33,22 @@ BatchReward = Callable[[Sequence[Pair]], list[float]]
 """Of several: one finite number each, in order."""
 
 
-class RewardModule(PluginModule, Protocol):
-    """The module of a reward of one's own. Its `Options` need no key: a recipe gives a reward its weight alone."""
+Ask = Callable[[str, Sequence[Observation]], list[Generation]]
+"""Asks a model of the recipe's `helpers`, by name: one reply per prompt, in order."""
 
-    def build(self, options: Any, /) -> BatchReward:
-        """The reward; it may ask a model, about all of a batch at once.
+
+class RewardModule(PluginModule, Protocol):
+    """The module of a reward of one's own. Its `Options` need no key: a recipe gives a reward its weight alone.
+
+    One that asks models has their names, as `helpers`.
+    """
+
+    def build(self, options: Any, /, *ask: Ask | None) -> BatchReward:
+        """The reward.
+
+        Args:
+            ask: for one with `helpers`, and for no other: asks one of them, about all of a batch at once. None where
+                the reward is built only to be looked at.
 
         Raises:
             UsageError, MissingExtra, BackendError: it cannot be built; one sentence.
@@ -128,8 +140,20 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
         raise UsageError(f"{key}: name at least one reward with a weight other than 0")
 
 
-def of(name: str) -> BatchReward:
+def helpers(name: str) -> tuple[str, ...]:
+    """The models that a reward asks.
+
+    Raises:
+        UsageError: there is no such reward.
+    """
+    return () if name in REWARDS else tuple(getattr(module_of(name), "helpers", ()))
+
+
+def of(name: str, ask: Ask | None = None) -> BatchReward:
     """The reward of a name.
+
+    Args:
+        ask: for one that asks models; without it, it can be built and not called.
 
     Raises:
         UsageError: there is none, or it cannot be built; and when it is called, it does not give a finite number for
@@ -140,7 +164,7 @@ def of(name: str) -> BatchReward:
         return lambda pairs: [reward(task, trajectory) for task, trajectory in pairs]
     module = module_of(name)
     try:
-        theirs = module.build(module.Options())
+        theirs = made(module, ask)
     except ValidationError:
         raise UsageError(f"the reward {name}: its Options need a key, and a recipe gives a reward none") from None
 
@@ -153,6 +177,11 @@ def of(name: str) -> BatchReward:
     return checked
 
 
+def made(module: RewardModule, ask: Ask | None) -> BatchReward:
+    """The reward of a module; see `of`."""
+    return module.build(module.Options(), *([ask] if getattr(module, "helpers", ()) else []))
+
+
 def module_of(name: str) -> RewardModule:
     """The module of a reward of one's own.
 
@@ -162,9 +191,9 @@ def module_of(name: str) -> RewardModule:
     return cast("RewardModule", plugins.given(ROOM, name, REWARDS))
 
 
-def total(weights: Mapping[str, float]) -> Callable[[Task, Trajectory], float]:
-    """The weighted sum, of one trajectory."""
-    found = {name: of(name) for name in weights}
+def total(weights: Mapping[str, float], ask: Ask | None = None) -> Callable[[Task, Trajectory], float]:
+    """The weighted sum, of one trajectory; `ask` as for `of`."""
+    found = {name: of(name, ask) for name in weights}
     return lambda task, trajectory: sum(
         weight * found[name]([(task, trajectory)])[0] for name, weight in weights.items()
     )

@@ -12,6 +12,7 @@ from atommem_cli.core.errors import RunMismatch, UsageError
 from atommem_cli.core.types import Task, Trajectory
 from atommem_cli.models.words import Words
 from atommem_cli.replay import replay
+from atommem_cli.running import helpers
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import rewards
 from atommem_cli.training import sft_rows
@@ -46,7 +47,8 @@ def collect(recipe: Recipe, words: Words, longest: int | None) -> Demonstrations
     """
     found = Demonstrations()
     limit = min((length for length in (longest, words.window) if length is not None), default=None)
-    worth = rewards.total(recipe.sft.rewards)
+    models = helpers.build(recipe, helpers.of_rewards(recipe.sft.rewards), {}, {})
+    worth = rewards.total(recipe.sft.rewards, helpers.asker(recipe, models))
     for task, trajectory in _played(recipe):
         reward = worth(task, trajectory)
         found.trajectories += 1

@@ -13,11 +13,11 @@ from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
 from atommem_cli.data.files import Manifest, TaskFile, read_manifest, verify
-from atommem_cli.running import evaluation
+from atommem_cli.running import evaluation, helpers
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.runs import identity, writer
 from atommem_cli.runs.layout import SUMMARY
-from atommem_cli.scoring import metrics, rewards
+from atommem_cli.scoring import metrics
 from atommem_cli.training import checkpoints, distributed, learners, loop, trl_config
 from atommem_cli.training.learners import Learner
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch
@@ -70,7 +70,7 @@ def train(
         Interrupted: the user stopped it; the last checkpoint is on disk.
     """
     learners.check(recipe)
-    rewards.check(recipe.grpo.rewards, "grpo.rewards", metrics.never(recipe.agent.model_extra))
+    helpers.check_rewards(recipe, "grpo")
     tasks = _Tasks.of(recipe)
     config = trl_config.grpo(recipe, out, validated=tasks.validated, processes=distributed.count())
     _enough(config, len(tasks.train))
@@ -108,7 +108,8 @@ def _train(
     if config.use_vllm and config.vllm_max_model_length:
         learner.turns.window = min(learner.turns.window or config.vllm_max_model_length, config.vllm_max_model_length)
     policy = LearningPolicy(learner)
-    parts = assemble(recipe, out / f"rank-{distributed.own()}", policy)
+    asked = helpers.of_rewards(recipe.grpo.rewards)
+    parts = assemble(recipe, out / f"rank-{distributed.own()}", policy, further=asked)
     try:
         trainer = TrajectoryGRPOTrainer(
             parts,

@@ -29,6 +29,8 @@ class TrainingRow:
     """Of each of its tokens in the loss; 0 for a filler, which changes nothing."""
     logprobs: tuple[float, ...] = ()
     """Of each completion token as the sampler had them; empty where it did not say."""
+    group: int = -1
+    """Which rollouts of one task in this batch it is of: their prompts begin alike. -1 for a filler."""
 
     @property
     def tokens(self) -> int:
@@ -57,17 +59,20 @@ class Counts:
         return 1.0
 
 
-def rows_of(trajectory: Trajectory, advantage: float, *, mask_truncated: bool) -> list[TrainingRow]:
+def rows_of(
+    trajectory: Trajectory, advantage: float, group: int = 0, *, mask_truncated: bool = False
+) -> list[TrainingRow]:
     """The trained rows of one trajectory, weights still 1; calls that wrote nothing have none.
 
     Args:
+        group: see `TrainingRow.group`.
         mask_truncated: leave out replies that their limit cut off, and trajectories that their budget or the
             window ended (TRL's `mask_truncated_completions`, for trajectories).
     """
     if mask_truncated and trajectory.stop is not StopReason.ANSWERED:
         return []
     return [
-        TrainingRow(call.prompt_ids, call.token_ids, advantage, logprobs=call.logprobs)
+        TrainingRow(call.prompt_ids, call.token_ids, advantage, logprobs=call.logprobs, group=group)
         for call in (step.generation for step in trajectory.transitions if step.learned)
         if call.token_ids and not (mask_truncated and call.finish is Finish.LENGTH)
     ]

@@ -20,8 +20,8 @@ from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.types import Chunk, Task
 from atommem_cli.data.files import read_tasks, verify
+from atommem_cli.running import helpers
 from atommem_cli.running.costing import EpisodeBound, bound_episode, prompts
-from atommem_cli.scoring import metrics, rewards
 from atommem_cli.training import learners, memory_estimate, trl_config
 from atommem_cli.training.plan_tables import Bound, GrpoPlan
 
@@ -43,7 +43,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         MissingExtra: the model's tokenizer is not here.
     """
     learners.check(recipe)
-    rewards.check(recipe.grpo.rewards, "grpo.rewards", metrics.never(recipe.agent.model_extra))
+    helpers.check_rewards(recipe, "grpo")
     folder, section = Path(recipe.task.folder) / recipe.grpo.split, recipe.grpo
     trainer = trl_config.plan(recipe, trl_config.together(processes))
     learners.check_lora(section.lora, "grpo.lora")

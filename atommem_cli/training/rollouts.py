@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -159,6 +160,12 @@ class PlayedBatch:
     clock: Clock
     seconds: float
     """Wall time of it all, generation included."""
+
+    @property
+    def groups(self) -> list[int]:
+        """Which rows are rollouts of one task, from 0."""
+        changes = [before is not after for before, after in pairwise(self.tasks)]
+        return list(accumulate(changes, initial=0))
 
 
 def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: Sequence[int], turn: int) -> PlayedBatch:

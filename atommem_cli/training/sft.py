@@ -12,9 +12,9 @@ from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
 from atommem_cli.models import tiny, words
 from atommem_cli.models.loading import load_model
+from atommem_cli.running import helpers
 from atommem_cli.runs import identity
 from atommem_cli.runs.layout import SUMMARY
-from atommem_cli.scoring import metrics, rewards
 from atommem_cli.training import (
     checkpoints,
     damage,
@@ -124,7 +124,7 @@ def _split(recipe: Recipe, found: Demonstrations) -> tuple[list[sft_rows.Example
 def _check(recipe: Recipe, out: Path) -> Any:
     """Find what is wrong before anything loads; TRL's configuration."""
     learners.check(recipe)
-    rewards.check(recipe.sft.rewards, "sft.rewards", metrics.never(recipe.agent.model_extra))
+    helpers.check_rewards(recipe, "sft")
     recall.check(recipe)
     learners.adapters(recipe.sft.lora, "sft.lora")
     if recipe.sft.recall is not None:

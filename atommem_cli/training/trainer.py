@@ -74,7 +74,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._playing = self._learning = 0.0  # seconds
         weights: Mapping[str, float] = parts.recipe.grpo.rewards
         trl["args"].reward_weights = list(weights.values())
-        given = [self._reward(name, rewards.of(name)) for name in weights]
+        given = [self._reward(name, rewards.of(name, parts.ask)) for name in weights]
         super().__init__(reward_funcs=given, rollout_func=_rollout, **trl)
         policy.trainer = self
 
@@ -107,7 +107,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         nothing = TrainingRow((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0)
         last = []
         for trajectory in played.trajectories:
-            rows = grpo_rows.rows_of(trajectory, 0.0, mask_truncated=False)
+            rows = grpo_rows.rows_of(trajectory, 0.0)
             last.append(rows[-1] if rows else nothing)
             if mode == "train":  # TRL counts the last call itself
                 self.state.num_input_tokens_seen += sum(row.tokens for row in rows[:-1])
@@ -161,8 +161,8 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _expand(self, played: PlayedBatch, advantages: Sequence[float]) -> list[list[dict[str, Tensor]]]:
         recipe, args = self._parts.recipe, self.args
         made = [
-            grpo_rows.rows_of(trajectory, advantage, mask_truncated=self.mask_truncated_completions)
-            for trajectory, advantage in zip(played.trajectories, advantages, strict=True)
+            grpo_rows.rows_of(trajectory, advantage, group, mask_truncated=self.mask_truncated_completions)
+            for trajectory, advantage, group in zip(played.trajectories, advantages, played.groups, strict=True)
         ]
         local = [(sum(len(row.completion) for rows in made for row in rows), sum(map(len, made)), sum(map(bool, made)))]
         counts = Counts(*map(sum, zip(*gather(local), strict=True)))

@@ -56,11 +56,14 @@ FROM_ELSEWHERE = [
     ("agents", "SUPPORT/growing.py", ()),
     ("agents", "SUPPORT/ranking.py", ()),
     ("agents", "FOLDER/mine.py", ()),
+    ("agents", str(ROOT / "tests" / "support" / "growing.py"), ()),
+    ("agents", str(ROOT / "tests" / "support" / "ranking.py"), ()),
     ("tasks", "FOLDER/facts.py", ("--source", "FOLDER/facts.jsonl")),
     ("policies", "FOLDER/words.py", ()),
     ("stores", "FOLDER/shelf.py", ()),
     ("embedders", "FOLDER/letters.py", ()),
     ("rewards", "FOLDER/brief.py", ()),
+    ("rewards", "FOLDER/graded.py", ()),
     ("dialects", "FOLDER/mine.yaml", ()),
 ]
 EVERY = [
