@@ -12,9 +12,10 @@ import pytest
 import typer
 
 from atommem_cli.cli import commands
-from atommem_cli.config import command_line, plugins
+from atommem_cli.config import command_line, keys, plugins
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.command_line import preparing
+from atommem_cli.contracts import plugin
 
 ROOT = manual.ROOT
 GROUP = typer.main.get_command(commands.app)
@@ -111,6 +112,11 @@ def test_it_is_taken_as_it_stands(where: str, words: list[str]) -> None:
     recipe = given["recipe"]
     policy = (given.get("policy") or "").replace("scripted:SCRIPT", "scripted:oracle")
     changes = [change.replace("NAME-", "data-") for change in given["change"] or []]
+    if given.get("room") == "ROOM":
+        return  # the shape of a command
+    if given.get("room"):
+        section = keys.WHERE[plugin.meant(given["room"])]
+        changes = [] if plugins.is_file(given["name"]) else [f"{section}.name={given['name']}", *changes]
     if policy == "openai_server" or not policy:
         command_line.meant(recipe, policy or None, {}, changes)
     else:
