@@ -105,7 +105,8 @@ def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
         for name, draw in FIGURES.items()
     }
     images = _embedded(drawn, lambda figure, theme: training_figures.save(figure, "png", theme))
-    paths = _write(target, drawn, pdf, training_page.page(histories, images))
+    ready = {f"{image['name']}.png": base64.b64decode(image["light"]) for image in images}
+    paths = _write(target, drawn, pdf, training_page.page(histories, images), ready)
     return Report(paths, training_summary.table(histories), tuple(training_summary.leading(histories)))
 
 
@@ -118,7 +119,7 @@ def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int
         for name, draw in run_figures.FIGURES.items()
     }
     images = _embedded(drawn, plotting.vector)
-    paths = _write(target, drawn, pdf, run_page.page(surveys, results, images, extra))
+    paths = _write(target, drawn, pdf, run_page.page(surveys, results, images, extra), {})
     return Report(paths, run_tables.scores([one.label for one in surveys], results), results=tuple(results))
 
 
@@ -139,11 +140,13 @@ def _embedded(drawn: Drawn, save: Callable[[Figure, Literal["light", "dark"]], b
     ]
 
 
-def _write(target: Path, drawn: Drawn, pdf: bool, page: str) -> tuple[Path, ...]:
+def _write(target: Path, drawn: Drawn, pdf: bool, page: str, ready: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write page and figures; `ready` are files of figures that need not be drawn again."""
     content = {MARK: page.encode("utf-8", "replace")}
     for name, themes in drawn.items():
         for form in FORMS[: 1 + pdf] if themes else ():
-            content[f"{name}.{form}"] = training_figures.save(themes["light"], form, "light")
+            file = f"{name}.{form}"
+            content[file] = ready.get(file) or training_figures.save(themes["light"], form, "light")
     for name, one in content.items():
         write_whole(target / name, one)
     return tuple(target / name for name in (*list(content)[1:], MARK))

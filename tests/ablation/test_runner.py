@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 import statistics
-import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +13,8 @@ from typing import Any
 
 import demos
 import pytest
-from commands import ATOMMEM, atommem, complaint
+import warm
+from commands import atommem, complaint
 
 from atommem_cli.ablation import findings, published, reader, retrain, runner, variants
 from atommem_cli.ablation.reader import PlayedArm
@@ -26,6 +25,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import MEMORY_OPS, OpKind, Outcome
 from atommem_cli.data import preparation
+from atommem_cli.reporting.publish import Findings
 from atommem_cli.runs.reader import Run
 
 EXACT = ("--set", "store={name: exact}")
@@ -233,13 +233,14 @@ def test_what_is_not_finished_is_said(home: Path, monkeypatch: pytest.MonkeyPatc
     assert "arms.jsonl: line 1 is damaged" in complaint("compare", "cut", "cut", cwd=home)
 
 
-def test_a_report_of_an_ablation_keeps_its_caveats(home: Path) -> None:
-    atommem(
-        "ablate", "--drop", "delete", "--policy", "scripted:mute", "--limit", "4", *EXACT, "--out", "drawn", cwd=home
-    )
-    atommem("report", "drawn", cwd=home)
-    page = (home / "drawn" / "report.html").read_text()
-    assert "The base never used it with effect, so this says nothing about its worth." in page
+NEVER = "The base never used it with effect, so this says nothing about its worth."
+
+
+def test_what_was_never_used_cannot_be_priced_and_a_report_says_so_too(home: Path) -> None:
+    words = ("--policy", "scripted:mute", "--limit", "4", *EXACT, "--out", "mute")
+    assert NEVER in atommem("ablate", "--drop", "delete", *words, cwd=home).stdout
+    atommem("report", "mute", cwd=home)
+    assert NEVER in (home / "mute" / "report.html").read_text()
 
 
 def test_a_stopped_arm_says_so(home: Path) -> None:
@@ -263,18 +264,12 @@ def test_later_arms_join_the_earlier_ones(home: Path) -> None:
 def test_an_ablation_goes_on_after_a_kill(home: Path) -> None:
     words = ("ablate", "--policy", "scripted:random", "--drop", "update", "delete", *EXACT)
     whole = json.loads(atommem(*words, "--out", "whole", "--json", cwd=home).stdout)
-    process = subprocess.Popen(
-        [*ATOMMEM, *words, "--out", "killed"],
-        cwd=home,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ,
-    )
+    process = warm.start((*words, "--out", "killed"), home)
     while not (home / "killed" / "arms" / "without-update" / "episodes.jsonl").is_file():
-        assert process.poll() is None
+        assert process.exitcode is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert json.loads(atommem(*words, "--out", "killed", "--json", cwd=home).stdout) == whole
 
 
@@ -290,14 +285,24 @@ def test_the_command_says_what_a_result_supports(home: Path) -> None:
         assert (home / "said" / name).stat().st_size > 100
 
 
-def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
-    deltas = []
-    for seed in (1, 2, 3):
+def test_ablations_under_several_seeds_are_pooled(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+
+    def ablated(out: str, seed: int, *changes: str, drop: str = "create") -> float:
         data = home / f"seed{seed}" / "stream"
-        preparation.prepare("stream", out=data, split="validation", limit=30, seed=seed)
-        words = ["--policy", "scripted:append_only", "--drop", "create", "--set", f"task.folder={data}", *EXACT]
-        done = atommem("ablate", *words, "--set", f"seed={seed}", "--out", f"pool/{seed}", "--json", cwd=home)
-        deltas.append(json.loads(done.stdout)["runs"][1]["difference"]["delta"])
+        section = f"ablate={{drop: [{drop}], chunk_tokens: [], retrieve_k: []}}"
+        chosen = recipe(home, "append_only", f"task.folder={data}", f"seed={seed}", section, *changes)
+        runner.play(chosen, home / "pool" / out)
+        difference = findings.worth(reader.read(home / "pool" / out)).comparisons[0].sides[1].difference
+        assert difference is not None
+        return difference.delta
+
+    def pooled(*names: str, scorer: str | None = None) -> Findings:
+        return findings.agree([Path("pool", name) for name in names], scorer)
+
+    for seed in (1, 2, 3):
+        preparation.prepare("stream", out=home / f"seed{seed}" / "stream", split="validation", limit=30, seed=seed)
+    deltas = [ablated(str(seed), seed) for seed in (1, 2, 3)]
     done = atommem("compare", "pool/1", "pool/2", "pool/3", "--out", "pooled", cwd=home)
     row = next(line for line in done.stdout.splitlines() if line.startswith("| without-create"))
     mean, half = 100 * statistics.fmean(deltas), 4.30265 * 100 * statistics.stdev(deltas) / 3**0.5
@@ -306,20 +311,23 @@ def test_ablations_under_several_seeds_are_pooled(home: Path) -> None:
     rows = list(csv.DictReader((home / "pooled" / "table.csv").open()))
     assert [float(r["delta"]) for r in rows if r["run"] == "without-create" and not r["kind"]] == deltas
     assert (home / "pooled" / "differences.png").stat().st_size > 1000
-    atommem("ablate", *words[:2], "--drop", "read", *words[4:], "--out", "pool/other", cwd=home)
-    said = complaint("compare", "pool/1", "pool/other", cwd=home)
-    assert "no valid arm is in all of them" in said
-    again = [word.replace("seed3", "seed1") for word in words]
-    atommem("ablate", *again, "--set", "seed=1", "--out", "pool/again", cwd=home)
-    assert "the same tasks, policy and seed: that is one" in complaint("compare", "pool/1", "pool/again", cwd=home)
-    assert "two at least" in complaint("compare", "pool/1", "pool/1", cwd=home)
-    atommem("ablate", *words, "--set", "memory.retrieve_k=2", "--out", "pool/k", cwd=home)
-    assert "their recipes differ in memory.retrieve_k" in complaint("compare", "pool/1", "pool/k", cwd=home)
+    ablated("other", 3, drop="read")
+    with pytest.raises(UsageError, match="no valid arm is in all of them"):
+        pooled("1", "other")
+    ablated("again", 1)
+    with pytest.raises(UsageError, match="the same tasks, policy and seed: that is one"):
+        pooled("1", "again")
+    with pytest.raises(UsageError, match="two at least"):
+        pooled("1", "1")
+    ablated("k", 3, "memory.retrieve_k=2")
+    with pytest.raises(UsageError, match=r"their recipes differ in memory\.retrieve_k"):
+        pooled("1", "k")
     other = json.loads(atommem("compare", "pool/1", "pool/2", "--scorer", "f1", "--json", cwd=home).stdout)
     assert {one["scorer"] for one in other["ablations"].values()} == {"f1"}
-    assert "no such scorer" in complaint("compare", "pool/1", "pool/2", "--scorer", "f2", cwd=home)
+    with pytest.raises(UsageError, match="no such scorer"):
+        pooled("1", "2", scorer="f2")
     before = {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}
-    atommem("compare", "pool/1", "pool/2", cwd=home)
+    pooled("1", "2")
     assert before == {path: path.stat().st_mtime_ns for path in (home / "pool").rglob("*") if path.is_file()}
 
 
@@ -330,18 +338,10 @@ def test_an_untrained_policy_gives_way_to_the_newest_training(home: Path) -> Non
         (folder / "model" / "recipe.yaml").write_text(recipes.load("tiny").dump())
         (folder / "summary.json").write_text("{}")
         os.utime(folder / "summary.json", (time.time() - age,) * 2)
-    done = subprocess.run(
-        [*ATOMMEM, "ablate", "--drop", "delete"], cwd=home / "trained", capture_output=True, text=True, check=False
-    )
+    done = warm.atommem(("ablate", "--drop", "delete"), home / "trained", 120)
     assert "policy: results/newer, the newest training of recipe tiny here" in done.stderr
     named = complaint("ablate", "--drop", "delete", "--policy", "scripted:oracle", cwd=home / "trained")
     assert "newest" not in named
-
-
-def test_what_was_never_used_cannot_be_priced(home: Path) -> None:
-    words = ("--policy", "scripted:mute", "--limit", "4", *EXACT, "--out", "mute")
-    done = atommem("ablate", "--drop", "delete", *words, cwd=home)
-    assert "The base never used it with effect, so this says nothing about its worth." in done.stdout
 
 
 def test_plan_touches_no_model(home: Path) -> None:

@@ -113,21 +113,18 @@ def test_only_the_same_tasks_are_compared(home: Path) -> None:
         comparison.compare(opened(home, "oracle", "mute"), ["a", "b"], "judge")
 
 
-def test_stored_answers_score_as_the_run_would_have(home: Path, tmp_path: Path) -> None:
+def test_stored_answers_score_as_the_run_would_have(home: Path) -> None:
     """Whatever a run was scored with: any scorer compares it, as if it had been played with that one."""
     pure = [name for name in metrics.SCORERS if name not in metrics.NEED_A_BOX]
     whole = Run(play(home, "random", "scored", f"eval.scorers=[{', '.join(pure)}]"))
     rescored = comparison.rescore(opened(home, "random")[0], pure)
     for scorer in pure:
         assert rescored[scorer] == by_task(whole, scorer)
+    for scorer in ("f1", "sub_em", "substring"):
         sides = comparison.compare([*opened(home, "random", "oracle"), whole], ["a", "b", "c"], scorer).sides
         assert sides[0].score == sides[2].score
         assert sides[2].difference is not None
         assert sides[2].difference.delta == 0
-    both = ("--scorer", "f1", "--scorer", "sub_em", "--out", str(tmp_path / "c"), "--json")
-    found = json.loads(atommem("compare", "random", "oracle", *both, cwd=home).stdout)
-    assert [one["scorer"] for one in found] == ["f1", "sub_em"]
-    assert json.loads((tmp_path / "c" / "sub_em" / "table.json").read_text())["scorer"] == "sub_em"
 
 
 def test_an_unfinished_run_an_older_one_and_no_run_are_refused(home: Path, tmp_path: Path) -> None:
@@ -198,8 +195,11 @@ def test_sentences_say_what_is_and_what_is_not_supported(home: Path) -> None:
 
 def test_files(home: Path, tmp_path: Path) -> None:
     runs = [str(home / name) for name in ("oracle", "append_only", "mute")]
-    done = atommem("compare", *runs, "--out", "found", "--json", cwd=tmp_path)
-    values = json.loads(done.stdout)
+    both = ("--scorer", "em", "--scorer", "sub_em", "--out", "scorers", "--json")
+    values, other = json.loads(atommem("compare", *runs, *both, cwd=tmp_path).stdout)
+    assert (values["scorer"], other["scorer"]) == ("em", "sub_em")
+    assert json.loads((tmp_path / "scorers" / "sub_em" / "table.json").read_text())["runs"] == other["runs"]
+    (tmp_path / "scorers" / "em").rename(tmp_path / "found")
     assert [side["label"] for side in values["runs"]] == ["oracle", "append_only", "mute"]
     rows = list(csv.DictReader((tmp_path / "found" / "table.csv").open()))
     whole = {row["run"]: row for row in rows if not row["kind"]}

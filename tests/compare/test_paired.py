@@ -88,24 +88,24 @@ def _quick_collections() -> Iterator[None]:
 def test_interval_covers_as_often_as_it_says(
     tasks: int, most: int, correlation: float, differ: float, delta: float
 ) -> None:
-    """93 to 97 %, give or take two standard errors of 1,500 replicates."""
-    assert 0.92 <= covered(1500, tasks, differ, delta, correlation, most) <= 0.98
+    """93 to 97 %, give or take two standard errors of 600 replicates."""
+    assert 0.92 <= covered(600, tasks, differ, delta, correlation, most) <= 0.98
 
 
 @pytest.mark.parametrize(("tasks", "most", "differ", "delta"), [(200, 1, 0.05, 0.02), (50, 10, 0.05, 0.02)])
 def test_interval_holds_with_95_percent_ties(tasks: int, most: int, differ: float, delta: float) -> None:
-    assert 0.92 <= covered(1500, tasks, differ, delta, 0, most) <= 0.98
+    assert 0.92 <= covered(600, tasks, differ, delta, 0, most) <= 0.98
 
 
 @pytest.mark.parametrize(("most", "correlation"), [(1, 0), (10, 0), (10, 0.3)])
 def test_interval_of_20_tasks_is_rather_too_wide(most: int, correlation: float) -> None:
     """93 to 98.5 %."""
-    assert 0.92 <= covered(1500, 20, 0.4, 0.2, correlation, most) <= 0.99
+    assert 0.92 <= covered(600, 20, 0.4, 0.2, correlation, most) <= 0.99
 
 
 @pytest.mark.parametrize(("tasks", "most", "correlation"), [(12, 10, 0.3), (20, 1, 0), (50, 10, 0.7), (200, 10, 0)])
 def test_p_is_below_5_percent_at_most_so_often_without_a_difference(tasks: int, most: int, correlation: float) -> None:
-    assert rejected(2000, tasks, 0.3, 0, correlation, most) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 2000)
+    assert rejected(800, tasks, 0.3, 0, correlation, most) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 800)
 
 
 @pytest.mark.parametrize(
@@ -115,27 +115,27 @@ def test_p_is_below_5_percent_at_most_so_often_without_a_difference(tasks: int, 
 def test_visible_difference_is_found_four_times_in_five(
     tasks: int, most: int, differ: float, correlation: float
 ) -> None:
-    """75 to 85 %, give or take two standard errors of 1,000 replicates."""
-    delta = stated(300, tasks, differ, correlation, most)
-    assert 0.72 <= rejected(1000, tasks, differ, delta, correlation, most) <= 0.88
+    """75 to 85 %, give or take two standard errors of 500 replicates."""
+    delta = stated(100, tasks, differ, correlation, most)
+    assert 0.72 <= rejected(500, tasks, differ, delta, correlation, most) <= 0.88
 
 
 @pytest.mark.parametrize(("tasks", "differ", "correlation"), [(20, 0.02, 0), (20, 0.1, 0.3), (50, 0.02, 0.7)])
 def test_visible_difference_is_never_too_small_where_few_tasks_differ(
     tasks: int, differ: float, correlation: float
 ) -> None:
-    delta = stated(300, tasks, differ, correlation, 10)
-    assert rejected(500, tasks, max(differ, delta), delta, correlation, 10) > 0.7
+    delta = stated(100, tasks, differ, correlation, 10)
+    assert rejected(250, tasks, max(differ, delta), delta, correlation, 10) > 0.7
 
 
 @pytest.mark.usefixtures("_quick_collections")
 def test_holm_keeps_the_error_of_a_family() -> None:
-    assert family_errors(800, arms=5, tasks=40) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 800)
+    assert family_errors(300, arms=5, tasks=40) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
 
 
 def test_partial_scores_are_covered_too() -> None:
-    found = [paired(*pair) for pair in drawn(1000, 50, 0.4, 0.15, 0.2, 10, partial=True)]
-    assert 0.92 <= sum(d.low <= 0.1 <= d.high for d in found) / 1000 <= 0.98
+    found = [paired(*pair) for pair in drawn(500, 50, 0.4, 0.15, 0.2, 10, partial=True)]
+    assert 0.92 <= sum(d.low <= 0.1 <= d.high for d in found) / 500 <= 0.98
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (5, 0), (6, 0), (9, 2), (40, 21), (3, 3), (700, 590)])

@@ -85,10 +85,14 @@ def test_a_folder_of_another_command_is_named_and_left_alone(home: Path) -> None
 
 
 def test_a_report_and_tables_may_be_written_again(home: Path) -> None:
-    for _ in range(2):
-        atommem("compare", "run", "other", "--out", "shown", cwd=home)
-        atommem("report", "run", "--out", "shown", cwd=home)
-        atommem("report", "run", "--out", "run", cwd=home)
+    for command in (
+        ("compare", "run", "other", "--out", "shown"),
+        ("report", "run", "--out", "shown"),
+        ("compare", "run", "other", "--out", "shown"),
+        ("report", "run", "--out", "run"),
+        ("report", "run", "--out", "run"),
+    ):
+        atommem(*command, cwd=home)
 
 
 @pytest.mark.parametrize(

@@ -43,13 +43,13 @@ def stream(folder: Path, limit: int, **options: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return stream(tmp_path_factory.mktemp("closed"), 120, questions=2)
+    return stream(tmp_path_factory.mktemp("closed"), 60, questions=2)
 
 
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {"docs": 16, "people": 4, "relations": 6, "hops": {1: 0.4, 2: 0.4, 3: 0.2}}
-    return stream(tmp_path_factory.mktemp("rich"), 90, style="rich", **options)
+    return stream(tmp_path_factory.mktemp("rich"), 45, style="rich", **options)
 
 
 def play(out: Path, data: Path, say: Callable[[Call], Reply], agent: str = "atommem", **changes: Any) -> Run:
@@ -221,7 +221,7 @@ def test_every_fault_is_told_from_every_other(style: str, tmp_path: Path, reques
                 assert fact.holders == (), where
             if fact.cause is Cause.NOT_RETRIEVED:
                 assert len(fact.holders) == 1, where
-    assert min(seen.values()) > 40
+    assert min(seen.values()) > 20
     assert causes_seen == {Cause.NOT_WRITTEN, Cause.LOST, Cause.NOT_RETRIEVED, Cause.NOT_USED, Cause.FORMAT}
 
 
@@ -610,10 +610,10 @@ def test_a_text_means_what_it_says() -> None:
     }.items():
         assert said.of(text) == meaning, text
     for long in (
-        "ada home velt . " * 60_000,
-        "ada velt " * 100_000,
-        "ada " + "velt " * 200_000,
-        "not ada " * 120_000,
+        "ada home velt . " * 12_000,
+        "ada velt " * 20_000,
+        "ada " + "velt " * 40_000,
+        "not ada " * 24_000,
     ):
         assert said.of(long) <= {("ada", "home", "velt"), ("ada", "home", None)}
 
@@ -686,7 +686,7 @@ def test_short_cuts_change_nothing() -> None:
         title = case["title"] if dice.random() < 0.8 else ""
         passage = Passage(Support(0, case["fact"]), title, question, case["others"])
         pool = [case["fact"], case["memory"], case["question"], f"{case['title']}: {case['answer']}", *case["others"]]
-        for _ in range(100):
+        for _ in range(50):
             parts = []
             for _ in range(dice.choice((1, 2, 3, 6, 12))):
                 words = [word for word in dice.choice(pool).split() if dice.random() < 0.85]
@@ -695,7 +695,7 @@ def test_short_cuts_change_nothing() -> None:
             text = dice.choice((" ", "\n", ". ", "! ")).join(parts)
             assert passage.carried(text) == in_full(passage, text), text
             seen[passage.carried(text)] += 1
-    assert min(seen.values()) > 1000
+    assert min(seen.values()) > 500
 
 
 REAL = Path("/work/shared/data/hotpotqa/validation.jsonl")

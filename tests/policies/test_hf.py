@@ -71,7 +71,7 @@ CALLS = st.builds(
 def test_a_reply_does_not_depend_on_its_batch_mates(options: dict[str, float]) -> None:
     asked = policy(**options)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=5, deadline=None)
     @given(st.lists(CALLS, min_size=8, max_size=8))
     def check(calls: list[Call]) -> None:
         together = asked.generate(calls)

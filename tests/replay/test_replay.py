@@ -165,7 +165,7 @@ def proven(name: str, raw: bytes) -> str:
 
 
 def test_every_changed_byte_is_found_and_named(run: Path) -> None:
-    """Any byte, by one bit or by another character of its kind; 840 of them."""
+    """Any byte, by one bit or by another character of its kind; 315 of them."""
     dice = random.Random(11)
     seen: Counter[str] = Counter()
     for name in (
@@ -173,7 +173,7 @@ def test_every_changed_byte_is_found_and_named(run: Path) -> None:
     ):  # fmt: skip
         raw = (run / name).read_bytes()
         was = proven(name, raw)
-        for number in range(120):
+        for number in range(45):
             at = dice.randrange(len(raw))
             alike = b"0123456789" if raw[at : at + 1].isdigit() else b"abcdefghijklmnopqrstuvwxyz{}[],: \n"
             byte = dice.choice(alike) if number % 2 else raw[at] ^ (1 << dice.randrange(8))
@@ -192,7 +192,7 @@ def test_every_changed_byte_is_found_and_named(run: Path) -> None:
         (run / name).write_bytes(raw)
     assert findings(run) == []
     found = sum(count for what, count in seen.items() if what.endswith("matters, found"))
-    assert found > 500
+    assert found > 190
     print(*(f"{what} {count}" for what, count in sorted(seen.items())), sep="\n")
 
 

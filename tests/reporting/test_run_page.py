@@ -135,6 +135,7 @@ def test_the_keys_buttons_and_marks_move_through_steps_and_the_address_follows(h
     assert tab.locator("#search").input_value() == "jk"
 
 
+@pytest.mark.usefixtures("bare")
 def test_what_a_step_changed_is_marked_word_by_word(home: Path, tmp_path: Path, opened: Any) -> None:
     run = Run(report_runs.run(home / "data" / "stream", tmp_path / "oracle", "oracle"))
     report([run.path])
@@ -382,6 +383,7 @@ def test_on_paper_the_episode_is_unfolded_and_controls_are_gone(home: Path, open
 # --- hostile text
 
 
+@pytest.mark.usefixtures("bare")
 def test_hostile_text_does_nothing_at_all(tmp_path: Path, opened: Any) -> None:
     out = report_runs.hostile(tmp_path)
     report([out])
@@ -414,6 +416,7 @@ def test_hostile_text_does_nothing_at_all(tmp_path: Path, opened: Any) -> None:
     tab.locator(".step").nth(1).wait_for()
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_run_of_chaos_and_one_without_steps_can_be_walked_through(tmp_path: Path, opened: Any) -> None:
     folder = report_runs.tasks(tmp_path, 4)
     for agent, script in (("atommem", "chaotic"), ("rag", "oracle"), ("memagent", "random")):

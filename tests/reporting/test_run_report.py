@@ -172,6 +172,7 @@ def test_a_survey_counts_every_episode_whatever_is_shown(home: Path) -> None:
     assert taken.plays[0].documents == len(run.task(taken.plays[0].task).documents)
 
 
+@pytest.mark.usefixtures("bare")
 def test_the_page_holds_the_runs_own_words_and_the_exact_prompts(home: Path, tmp_path: Path) -> None:
     done = report([home / "append"], tmp_path)
     page = Page(tmp_path / "report.html")
@@ -228,6 +229,7 @@ def test_a_figure_without_content_is_left_out(tmp_path: Path) -> None:
     assert "missed.png" not in [path.name for path in report([oracle]).paths]
 
 
+@pytest.mark.usefixtures("bare")
 def test_several_runs_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     folders = [home / "sloppy", home / "append"]
     with pytest.raises(UsageError, match="say with --out"):
@@ -244,6 +246,7 @@ def test_several_runs_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     assert "policy.script" in page.words
 
 
+@pytest.mark.usefixtures("bare")
 def test_repeats_and_several_questions_are_all_there(tmp_path: Path) -> None:
     folder = report_runs.tasks(tmp_path, 3, questions=3)
     out = report_runs.run(folder, tmp_path / "run", "append_only", "eval.repeats=2")
@@ -258,6 +261,7 @@ def test_repeats_and_several_questions_are_all_there(tmp_path: Path) -> None:
 # --- what is not there
 
 
+@pytest.mark.usefixtures("bare")
 def test_an_unfinished_run_with_half_a_line_is_drawn_and_marked(home: Path, tmp_path: Path) -> None:
     folder = copy(home / "append", tmp_path / "cut")
     lines = (folder / "episodes.jsonl").read_bytes().splitlines(keepends=True)
@@ -329,6 +333,7 @@ def test_a_survey_knows_hygiene_from_the_same_pass(home: Path) -> None:
     assert run_statistics.take(run, "sloppy", 1).causes["all"] == cause_counts.summarize(run)["all"]
 
 
+@pytest.mark.usefixtures("bare")
 def test_without_its_tasks_a_run_shows_its_journal_and_says_so(tmp_path: Path) -> None:
     folder = report_runs.tasks(tmp_path, 3)
     out = report_runs.run(folder, tmp_path / "run", "append_only")
@@ -344,6 +349,7 @@ def test_without_its_tasks_a_run_shows_its_journal_and_says_so(tmp_path: Path) -
     assert "was played on other tasks than those in" in Page(out / "report.html").words
 
 
+@pytest.mark.usefixtures("bare")
 def test_prompts_that_come_out_differently_are_not_shown_and_the_reason_is(tmp_path: Path) -> None:
     out = report_runs.run(report_runs.tasks(tmp_path, 2), tmp_path / "run", "append_only")
     report_runs.rewrite(out / "steps.jsonl", lambda line: line.update(prompt="0" * 16))
@@ -354,6 +360,7 @@ def test_prompts_that_come_out_differently_are_not_shown_and_the_reason_is(tmp_p
     assert page.data["episodes"][0]["chunks"]
 
 
+@pytest.mark.usefixtures("bare")
 def test_failed_episodes_are_counted_and_shown_without_prompts(home: Path, tmp_path: Path) -> None:
     folder = copy(home / "append", tmp_path / "failed")
     lines = (folder / "episodes.jsonl").read_text().splitlines()
@@ -401,6 +408,7 @@ def test_a_hostile_name_of_a_folder_is_drawn_and_listed(home: Path, tmp_path: Pa
     assert [tag for tag, _ in page.found].count("script") == 2
 
 
+@pytest.mark.usefixtures("bare")
 def test_the_page_allows_its_own_style_and_script_alone(home: Path, tmp_path: Path) -> None:
     report([home / "append"], tmp_path)
     page = Page(tmp_path / "report.html")

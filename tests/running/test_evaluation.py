@@ -8,10 +8,12 @@ import random
 import signal
 import subprocess
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from commands import ATOMMEM, atommem, complaint
 from fake_server import Server, completion, error
 
@@ -171,19 +173,16 @@ def eval_command(out: str, *more: str) -> tuple[str, ...]:
 
 def test_ten_kills_and_the_digest_of_an_undisturbed_run(tmp_path: Path) -> None:
     """peers.md 4: the same digest after kills at random moments."""
-    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=600)
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=300)
     dice = random.Random(3)
     killed = in_play = 0
     while killed < 10:
-        process = subprocess.Popen(
-            [*ATOMMEM, *eval_command("killed")], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = warm.start(eval_command("killed"), tmp_path)
         _wait_for_growth(tmp_path / "killed" / "steps.jsonl", process)
         time.sleep(dice.uniform(0, 0.12))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            in_play += 1
-        process.wait()
+        in_play += process.exitcode is None
+        process.kill()
+        process.join()
         killed += 1
     assert in_play >= 7, "the run is too short to be killed ten times"
     atommem(*eval_command("killed"), cwd=tmp_path)
@@ -196,9 +195,9 @@ def test_ten_kills_and_the_digest_of_an_undisturbed_run(tmp_path: Path) -> None:
     assert steps[0] == steps[1]
 
 
-def _wait_for_growth(path: Path, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_growth(path: Path, process: BaseProcess) -> None:
     size = path.stat().st_size if path.exists() else 0
-    while process.poll() is None and (not path.exists() or path.stat().st_size <= size):
+    while process.exitcode is None and (not path.exists() or path.stat().st_size <= size):
         time.sleep(0.005)
 
 
@@ -208,7 +207,7 @@ def _replies(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def test_interrupting_saves_what_had_finished_and_exits_130(tmp_path: Path) -> None:
-    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=600)
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=200)
     # A job that a shell started in the background ignores the signal, and so would every process it starts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
@@ -226,7 +225,7 @@ def test_interrupting_saves_what_had_finished_and_exits_130(tmp_path: Path) -> N
     assert "Traceback" not in said
     atommem(*eval_command("mine"), cwd=tmp_path)
     summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
-    assert summary["evaluated"] == summary["planned"] == 600
+    assert summary["evaluated"] == summary["planned"] == 200
     assert summary["time"]["sessions"] == 2
 
 

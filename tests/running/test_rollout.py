@@ -184,8 +184,8 @@ def test_64_interleaved_episodes_equal_each_alone(where: Store) -> None:
         policy = scripted.build(scripted.Options(script="random", batch=batch))
         return list(rollout(where).play(policy, episodes))
 
-    together = play(twins(64, where, 18), 64)
-    alone = play(twins(64, where, 18), 1)
+    together = play(twins(64, where, 9), 64)
+    alone = play(twins(64, where, 9), 1)
     assert by_name(together) == by_name(alone)
     touched = sum(
         r.outcome is Outcome.OK and r.op.kind in (OpKind.UPDATE, OpKind.DELETE)
@@ -314,7 +314,7 @@ class Uncounted(scripted.Scripted):
     tokenizer = NoTokens()
 
 
-def test_a_hundred_thousand_fuzzed_replies_leave_every_operation_in_the_journal() -> None:
+def test_25_000_fuzzed_replies_leave_every_operation_in_the_journal() -> None:
     """peers.md 2: no exception, no endless loop, and the journal holds what the parser saw."""
     where = store("exact")
     replies = operations = results = 0
@@ -331,7 +331,7 @@ def test_a_hundred_thousand_fuzzed_replies_leave_every_operation_in_the_journal(
     policy = Says(say, batch=64)
     limits = Limits(reply=100, answer=20, reads=3)
     number = 0
-    while replies < 100_000:
+    while replies < 25_000:
         policy.calls.clear()
         wave = [
             episode(task(f"f-{number + i}", ["Ada is in Velt."] * 12), where, size=5, limits=limits) for i in range(64)
@@ -340,7 +340,7 @@ def test_a_hundred_thousand_fuzzed_replies_leave_every_operation_in_the_journal(
         for played in rollout(where).play(policy, wave):
             assert played.stop is StopReason.ANSWERED
             results += sum(len(t.results) for t in played.transitions)
-    assert results == operations > 50_000
+    assert results == operations > 12_000
 
 
 @pytest.mark.parametrize("name", plugins.available("agents"))

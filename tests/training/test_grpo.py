@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import warm
 from commands import ATOMMEM, atommem
+from ranks import free_port, together
 from training_recipes import recipe
 
 from atommem_cli.config.recipe import Recipe
@@ -33,21 +33,16 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if not key.startswith(clocks)} for line in lines]
 
 
-def command(given: Recipe, folder: Path, *launcher: str) -> tuple[str, ...]:
+def command(given: Recipe, folder: Path) -> tuple[str, ...]:
+    """What is typed behind `atommem`."""
     path = folder.parent / f"{folder.name}.yaml"
     path.write_text(given.dump())
-    return (*(launcher or ATOMMEM[:1]), *ATOMMEM[1:], "grpo", "--recipe", str(path), "--out", str(folder), "--json")
+    return ("grpo", "--recipe", str(path), "--out", str(folder), "--json")
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=240,
-    )
+def run(given: Recipe, folder: Path) -> Any:
+    """What the command says of a training."""
+    return json.loads(atommem(*command(given, folder), cwd=folder.parent).stdout)
 
 
 # --- resume
@@ -55,33 +50,31 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.timeout(900)
 def test_a_training_killed_three_times_ends_with_the_same_weights(tmp_path: Path) -> None:
-    given = recipe("grpo.keep_rollouts=3", max_steps=20, save_steps=1, save_total_limit=2, eval_on_start=True)
-    calm = json.loads(run(*command(given, tmp_path / "calm")).stdout)
+    given = recipe("grpo.keep_rollouts=3", max_steps=12, save_steps=1, save_total_limit=2, eval_on_start=True)
+    calm = run(given, tmp_path / "calm")
     rough = tmp_path / "rough"
-    for number in (1, 3, 5):
-        process = subprocess.Popen(
-            command(given, rough), env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
-        )
-        wait_for(rough, 3 * number, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    resumed = json.loads(run(*command(given, rough)).stdout)
-    weights = [where / "checkpoints" / "checkpoint-20" / "model.safetensors" for where in (rough, tmp_path / "calm")]
+    for updates in (2, 5, 8):
+        process = warm.start(command(given, rough))
+        wait_for(rough, updates, process)
+        process.kill()
+        process.join()
+    resumed = run(given, rough)
+    weights = [where / "checkpoints" / "checkpoint-12" / "model.safetensors" for where in (rough, tmp_path / "calm")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert resumed["weights"] == calm["weights"]
     for mine, theirs in zip(metrics(rough), metrics(tmp_path / "calm"), strict=True):
         assert mine == theirs
     sessions = [line for _, line in read_lines(rough / "sessions.jsonl")]
     assert sum("begin" in line for line in sessions) == 4
-    for step in ("step-00000", "step-00003", "step-00012", "step-00018"):
+    for step in ("step-00000", "step-00003", "step-00006", "step-00009"):
         kept = [where / "rollouts" / step / "summary.json" for where in (rough, tmp_path / "calm")]
         assert len({json.loads(file.read_text())["digest"] for file in kept}) == 1
 
 
-def wait_for(folder: Path, updates: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(folder: Path, updates: int, process: BaseProcess) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.exitcode is None, "it ended before it could be killed"
         path = folder / "metrics.jsonl"
         if path.exists() and path.read_text().count('"kind":"train"') >= updates:
             return
@@ -114,21 +107,25 @@ def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
 # --- several processes
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.mark.parametrize("beta", [0.0, 0.04])
-def test_two_processes_learn_what_one_does(tmp_path: Path, beta: float) -> None:
-    one = recipe(max_steps=2, per_device_train_batch_size=8, gradient_accumulation_steps=1, beta=beta)
-    two = recipe(max_steps=2, per_device_train_batch_size=4, gradient_accumulation_steps=1, beta=beta)
+def launched(folder: Path, *arguments: str) -> None:
+    """As the documents say it, on the CPU (gloo)."""
     flags = f"--multi_gpu --num_processes 2 --num_machines 1 --dynamo_backend no --main_process_port {free_port()}"
     launcher = (sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", *flags.split())
-    run(*command(one, tmp_path / "one"))
-    run(*command(two, tmp_path / "two", *launcher), ACCELERATE_USE_CPU="true")  # gloo
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    subprocess.run([*launcher, *ATOMMEM[1:], *arguments], env=environment, capture_output=True, check=True, timeout=240)
+
+
+def warmed(folder: Path, *arguments: str) -> None:
+    """What a launcher starts."""
+    together(arguments, folder / "said")
+
+
+@pytest.mark.parametrize(("beta", "start"), [(0.0, launched), (0.04, warmed)])
+def test_two_processes_learn_what_one_does(tmp_path: Path, beta: float, start: Callable[..., None]) -> None:
+    one = recipe(max_steps=2, per_device_train_batch_size=8, gradient_accumulation_steps=1, beta=beta)
+    two = recipe(max_steps=2, per_device_train_batch_size=4, gradient_accumulation_steps=1, beta=beta)
+    run(one, tmp_path / "one")
+    start(tmp_path, *command(two, tmp_path / "two"))
     alone, together = (metrics(tmp_path / name) for name in ("one", "two"))
     assert [(line["kind"], line["step"]) for line in alone] == [(line["kind"], line["step"]) for line in together]
     for mine, theirs in zip(alone, together, strict=True):
@@ -249,14 +246,16 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
 def test_a_disk_that_takes_no_checkpoint_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
     given = recipe(max_steps=4, save_steps=2)
     arguments = command(given, tmp_path / "run")
-    limited = f"ulimit -f 400; exec {shlex.join(arguments)}"  # kB a file; the weights take 600
-    failed = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, timeout=240)
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400 * 1024,) * 2)"  # the weights take 600
+    )
+    failed = warm.atommem(arguments, tmp_path, 240, code=f"{limited}; from atommem_cli.cli import main; main()")
     assert failed.returncode == 3, failed.stderr
     complaints = [line for line in failed.stderr.splitlines() if line.startswith("atommem: ")]
     assert len(complaints) == 1
     assert "the disk did not take a model or a checkpoint" in complaints[0]
     assert "Traceback" not in failed.stderr
-    assert json.loads(run(*arguments).stdout)["updates"] == 4
+    assert run(given, tmp_path / "run")["updates"] == 4
 
 
 def test_a_folder_of_another_recipe_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:

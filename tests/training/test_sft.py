@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,8 @@ from typing import Any
 import demos
 import pytest
 import torch
+import warm
+from ranks import together
 from transformers import AutoModelForCausalLM
 
 from atommem_cli.config import command_line
@@ -183,8 +182,7 @@ sft.train(recipes.load(sys.argv[1]), Path(sys.argv[2]), progress=progress)
 
 def killed(recipe: Path, out: Path, updates: int) -> None:
     """Train in a process that dies after so many updates of its own."""
-    arguments = [sys.executable, "-c", KILLED, str(recipe), str(out), str(updates)]
-    done = subprocess.run(arguments, env=os.environ, capture_output=True, text=True, check=False, timeout=120)
+    done = warm.atommem([str(recipe), str(out), str(updates)], out.parent, 120, code=KILLED)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert (done.stdout, done.stderr) == ("", "")  # the library does not print
 
@@ -239,13 +237,8 @@ def test_two_processes_do_the_same_updates_as_one_with_twice_the_batch(tmp_path:
     recipe = demos.recipe(**keywords)
     sft.train(demos.recipe(**keywords, per_device_train_batch_size=16), one)
     (tmp_path / "demos.yaml").write_text(recipe.dump())
-    (tmp_path / "two.py").write_text(TWO)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    arguments = [*launch, str(tmp_path / "two.py"), str(tmp_path / "demos.yaml"), str(two)]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
+    printed = together([str(tmp_path / "demos.yaml"), str(two)], tmp_path / "printed", code=TWO)
+    assert printed[::2] == ["", ""]
     for ours, theirs in zip(metrics(two), metrics(one), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
         assert ours["num_tokens"] == theirs["num_tokens"]
