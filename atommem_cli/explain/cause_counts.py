@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from atommem_cli.core.types import Task
-from atommem_cli.explain.miss_causes import Cause, Explanation, explain_run
+from atommem_cli.explain.miss_causes import OF_CONTEXT, Cause, Explanation, explain_run
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.summary import labels, overlap
 from atommem_cli.runs.tables import Table
@@ -19,12 +19,12 @@ class Tally:
 
     questions: int = 0
     missed: int = 0
-    causes: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
-    """Missed questions; every cause, 0 too, in order."""
+    causes: dict[Cause, int] = field(default_factory=lambda: _counts({}))
+    """Missed questions; every cause, 0 too, in order. Those that take a conversation are there where they occur."""
     contradicted: int = 0
     """Of those with everything in view (retrieved, not used): another value was in view as well."""
     facts: int = 0
-    broken: dict[Cause, int] = field(default_factory=lambda: dict.fromkeys(Cause, 0))
+    broken: dict[Cause, int] = field(default_factory=lambda: _counts({}))
     """Supporting facts of all questions, missed or not; likewise."""
 
     def add(self, explanation: Explanation) -> None:
@@ -33,12 +33,21 @@ class Tally:
         self.missed += explanation.missed
         self.facts += len(explanation.facts)
         if explanation.cause is not None:
-            self.causes[explanation.cause] += 1
+            self.causes = _counts(self.causes, explanation.cause)
         if explanation.cause is Cause.NOT_USED:
             self.contradicted += any(fact.contradicted for fact in explanation.facts)
         for fact in explanation.facts:
             if fact.cause is not None:
-                self.broken[fact.cause] += 1
+                self.broken = _counts(self.broken, fact.cause)
+
+
+def _counts(counts: dict[Cause, int], found: Cause | None = None) -> dict[Cause, int]:
+    """The counts with one more of what was found."""
+    if found in counts:
+        counts[found] += 1
+        return counts
+    counts = counts | ({} if found is None else {found: 1})
+    return {cause: counts.get(cause, 0) for cause in Cause if cause in counts or cause not in OF_CONTEXT.values()}
 
 
 def tally(explanations: Iterable[Explanation]) -> Tally:
@@ -81,7 +90,7 @@ class Tallies:
 TITLE = "why questions were missed: the earliest broken stage"
 
 
-_RARE = (Cause.WITHHELD, Cause.FAILED, Cause.UNTOLD)
+_RARE = (*OF_CONTEXT.values(), Cause.WITHHELD, Cause.FAILED, Cause.UNTOLD)
 """These have a column where there are any."""
 
 
@@ -95,7 +104,7 @@ def table(tallies: Mapping[str, Tally], title: str = TITLE) -> Table:
             name,
             str(counted.questions),
             str(counted.missed),
-            *(_share(counted.causes[cause], counted.missed) for cause in causes),
+            *(_share(counted.causes.get(cause, 0), counted.missed) for cause in causes),
             str(counted.contradicted),
         )
         for name, counted in tallies.items()

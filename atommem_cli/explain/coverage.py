@@ -64,6 +64,11 @@ class Coverage:
         bisect.insort(self._seen, self._spans[chunk])
         return frozenset(self._chunks[chunk].documents)
 
+    def hide(self, chunk: int) -> frozenset[int]:
+        """A chunk that is shown is so no more; the documents in it."""
+        self._seen.remove(self._spans[chunk])
+        return frozenset(self._chunks[chunk].documents)
+
     def show_all(self) -> None:
         """Every chunk is shown."""
         self._seen = sorted(self._spans.values())

@@ -1,97 +1,26 @@
 """The way of each gold supporting fact through one episode: shown, written, lost, retrieved.
 
 A prompt that got no reply (it did not fit, or the call failed) showed nothing. What a step's operations do
-comes after what its prompt showed.
+comes after what its prompt showed. Of an agent that keeps a conversation, that is in the prompt of every step.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.episode import shows_of
-from atommem_cli.core.types import Chunk, Event, Question, Shows, Support, Task
+from atommem_cli.core.types import CONTEXT_OPS, Chunk, Event, Question, Shows, Task
+from atommem_cli.explain.conversation import Conversation
 from atommem_cli.explain.coverage import Coverage, material
 from atommem_cli.explain.fact_matcher import Passage
 from atommem_cli.explain.stream_reader import Statements, key_of, statements
+from atommem_cli.explain.trail import NOTES, Reading, Standing, Trail
 from atommem_cli.runs.layout import Line
-from atommem_cli.runs.memory_states import Moment, moments
+from atommem_cli.runs.memory_states import Moment, Step, states
 from atommem_cli.runs.reader import Run
-
-NOTES = 0
-"""Stands for the scratchpad among the ids of entries, which count from 1."""
-
-
-class Reading(NamedTuple):
-    """What a text says about one fact."""
-
-    states: bool
-    contradicts: bool
-    """It states another value (`stream`; elsewhere never)."""
-
-
-@dataclass(slots=True)
-class Trail:
-    """One fact of one question. Steps are those of `steps.jsonl`."""
-
-    question: int
-    support: Support
-    documents: tuple[int, ...]
-    """Whichever of them shows it; `stream` says some things twice."""
-    gone: bool
-    """`stream`: the fact is that nothing is known any more. The memory holds it, once it was shown, if it states
-    it or if it states no value; a prompt shows it likewise."""
-    read: Callable[[str], Reading]
-    shown: int | None = None
-    written: int | None = None
-    """First step after which the memory held it."""
-    retrieved: int | None = None
-    """First call for the question whose prompt showed it."""
-    changes: list[tuple[int, bool]] = field(default_factory=list)
-    """(step, whether the memory holds it from then on), in order."""
-    answered: tuple[bool, int | None, tuple[int, ...]] | None = None
-    """Whether it was held when the question was last asked, the step at which it was lost, the holders."""
-    contradicted: bool = False
-    """Whether the last call for the question showed another value, too."""
-    _states: set[int] = field(default_factory=set)
-    _contradicts: set[int] = field(default_factory=set)
-
-    @property
-    def held(self) -> bool:
-        """Whether the memory holds it now."""
-        return bool(self.changes) and self.changes[-1][1]
-
-    def put(self, holder: int, text: str) -> None:
-        """An entry, or the scratchpad, has this text now."""
-        reading = self.read(text) if text else Reading(False, False)
-        (self._states.add if reading.states else self._states.discard)(holder)
-        (self._contradicts.add if reading.contradicts else self._contradicts.discard)(holder)
-
-    def settle(self, step: int) -> None:
-        """The memory is as it is after (a part of) this step."""
-        now = bool(self._states) or (self.gone and self.shown is not None and not self._contradicts)
-        if now != self.held:
-            self.changes.append((step, now))
-            if now and self.written is None:
-                self.written = step
-
-    def ask(self, step: int, texts: Iterable[str] | None) -> None:
-        """The question is asked with these texts before the policy's eyes; None: with no reply."""
-        if texts is not None:
-            readings = [self.read(text) for text in texts if text]
-            self.contradicted = any(r.contradicts for r in readings)
-            clean = self.gone and self.shown is not None and not self.contradicted
-            if self.retrieved is None and (clean or any(r.states for r in readings)):
-                self.retrieved = step
-        self.close()
-
-    def close(self) -> None:
-        """Note how things stand for the answer."""
-        lost = self.changes[-1][0] if self.changes and not self.held else None
-        self.answered = self.held, lost, tuple(sorted(self._states - {NOTES}))
 
 
 def trails(task: Task) -> list[Trail]:
@@ -121,21 +50,20 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Sh
     by_question: dict[int, list[Trail]] = defaultdict(list)
     for trail in found:
         by_question[trail.question].append(trail)
-    happened: dict[int, list[Moment]] = defaultdict(list)
-    for moment in moments(steps):
-        happened[moment.step].append(moment)
-    view = Coverage(task, chunks)
+    view, talk = Coverage(task, chunks), None
     if steps and steps[0]["step"] < 0:
         for trail in found:
             trail.shown = steps[0]["step"] if view.lists(trail.documents) else None
     notes = ""
-    for line in steps:
-        _prompt(line, notes, view, found, by_question)
-        for moment in happened[line["step"]]:
+    for step in states(steps):
+        if step.heard and talk is None:
+            talk = Conversation(task, chunks, found)
+        _prompt(step, notes, view, talk, found, by_question)
+        for moment in step.moments:
             notes = moment.scratchpad
-            _write(found, moment)
+            _write(found, moment, talk)
         for trail in found:
-            trail.settle(line["step"])
+            trail.settle(step.line["step"])
     if shows is Shows.WHOLE:
         _at_once(view, found, steps)
     for trail in found:
@@ -170,27 +98,44 @@ def followed(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: 
 
 
 def _prompt(
-    line: Line, notes: str, view: Coverage, found: Sequence[Trail], by_question: Mapping[int, Sequence[Trail]]
+    step: Step,
+    notes: str,
+    view: Coverage,
+    talk: Conversation | None,
+    found: Sequence[Trail],
+    by_question: Mapping[int, Sequence[Trail]],
 ) -> None:
     """What the prompt of a step showed."""
+    line = step.line
     seen = line.get("finish") not in UNANSWERED
     if seen and line.get("chunk") is not None:
         new = view.show(line["chunk"])
         for trail in found:
             if trail.shown is None and not new.isdisjoint(trail.documents) and _complete(view, trail):
                 trail.shown = line["step"]
+    if seen and talk is not None:
+        for said in step.heard:
+            talk.hear(said.id, said.text, line.get("chunk"))
+        for trail in found:
+            trail.hear(line["step"])
     if line.get("question") is not None:
         texts = [notes, *(text for _, text in line["shown"])]
         for trail in by_question.get(line["question"], ()):
             trail.ask(line["step"], texts if seen else None)
 
 
-def _write(found: Sequence[Trail], moment: Moment) -> None:
+def _write(found: Sequence[Trail], moment: Moment, talk: Conversation | None) -> None:
+    """What an operation made of memory and conversation."""
     for edit in moment.edits:
         if edit.part in ("entries", "scratchpad"):
             for trail in found:
                 trail.put(edit.id or NOTES, edit.text)
-                trail.settle(moment.step)
+                trail.settle(moment.step, moment.kind)
+        elif edit.part == "context" and edit.id is not None and talk is not None:
+            (talk.take_out(edit.id) if edit.verb == "remove" else talk.put(edit.id, edit.text))
+    if talk is not None and moment.kind in CONTEXT_OPS:
+        for trail in found:
+            trail.hear(moment.step, moment.kind)
 
 
 def _at_once(view: Coverage, found: Sequence[Trail], steps: Sequence[Line]) -> None:
@@ -201,7 +146,7 @@ def _at_once(view: Coverage, found: Sequence[Trail], steps: Sequence[Line]) -> N
         line = asked.get(trail.question)
         if line is not None and line["finish"] not in UNANSWERED:
             trail.shown = trail.retrieved = line["step"]
-        trail.answered = True, None, ()
+        trail.answered = Standing(known=True, ever=True, last=None)
 
 
 def _complete(view: Coverage, trail: Trail) -> bool:
@@ -217,11 +162,11 @@ def _of_question(task: Task, number: int, question: Question, whole: Collection[
         event = task.documents[support.document].event
         if event is None:
             passage = Passage(support, title, question, [t for t in dict.fromkeys(titles) if t != title])
-            yield Trail(number, support, (support.document,), False, _carrying(passage, whole))
+            yield Trail(number, support, (support.document,), None, _carrying(passage, whole))
         else:
             rest = range(support.document, len(task.documents))
             same = tuple(i for i in rest if task.documents[i].event == event)
-            yield Trail(number, support, same, event.value is None, _stating(statements(task.documents), event))
+            yield Trail(number, support, same, event, _stating(statements(task.documents), event))
 
 
 def _carrying(passage: Passage, whole: Collection[str]) -> Callable[[str], Reading]:

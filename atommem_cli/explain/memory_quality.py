@@ -21,10 +21,11 @@ from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.types import Chunk, OpKind, Outcome, Shows, Task
 from atommem_cli.explain import miss_causes
 from atommem_cli.explain.cause_counts import Tallies, Tally
-from atommem_cli.explain.fact_trails import Traced, Trail, followed, trace
+from atommem_cli.explain.fact_trails import Traced, followed, trace
 from atommem_cli.explain.stream_reader import Told
+from atommem_cli.explain.trail import Trail
 from atommem_cli.runs.layout import Line
-from atommem_cli.runs.memory_states import Moment, moments
+from atommem_cli.runs.memory_states import Moment, states
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
 from atommem_cli.scoring.metrics import normalise
@@ -59,7 +60,7 @@ class Hygiene:
     """Item n: entries that were updated n times, deleted ones too."""
     unsupported: int
     """Updates that drop a number or a month of the old text, for none or for one that neither the chunk nor
-    another entry nor the scratchpad of the same prompt had."""
+    another entry nor scratchpad or conversation of the same prompt had."""
     written_facts: int
     """Gold facts, per question, that the memory held at some time."""
     kept_facts: int
@@ -237,35 +238,36 @@ class Count:
                 told.show(line.get("chunk"))
 
 
-def _with_evidence(chunks: Sequence[Chunk], steps: Sequence[Line]) -> Iterator[tuple[Moment, str]]:
-    """Every operation; of an Update what its prompt showed besides the entry: chunk, scratchpad, other entries."""
+def _with_evidence(chunks: Sequence[Chunk], steps: Sequence[Line]) -> Iterator[tuple[Moment, tuple[str, ...]]]:
+    """Every operation; of an Update what its prompt showed besides the entry: chunk, scratchpad, other entries, and the
+    conversation of an agent that keeps one."""
     text_of: dict[int | None, str] = {chunk.index: chunk.text for chunk in chunks}
-    lines = {line["step"]: line for line in steps}
-    step, notes, before = None, "", ""
-    for moment in moments(steps):
-        if moment.step != step:
-            step, before = moment.step, notes
-        if moment.kind is OpKind.UPDATE:
-            line = lines[moment.step]
-            others = [text for entry, text in line.get("shown", ()) if entry != moment.entry]
-            yield moment, "\n".join([text_of.get(line.get("chunk"), ""), before, *others])
-        else:
-            yield moment, ""
-        notes = moment.scratchpad
+    notes = ""
+    for step in states(steps):
+        line, before = step.line, notes
+        for moment in step.moments:
+            if moment.kind is OpKind.UPDATE:
+                others = (text for entry, text in line.get("shown", ()) if entry != moment.entry)
+                said = (message.text for message in step.context)
+                yield moment, (text_of.get(line.get("chunk"), ""), before, *others, *said)
+            else:
+                yield moment, ()
+            notes = moment.scratchpad
 
 
 def _seen(line: Line) -> bool:
     return line["step"] >= 0 and line["finish"] not in UNANSWERED
 
 
-def _figures(text: str) -> set[str]:
-    return {*_NUMBER.findall(text), *(month.lower() for month in _MONTH.findall(text))}
+@functools.lru_cache(maxsize=2048)  # an Update looks at the whole conversation
+def _figures(text: str) -> frozenset[str]:
+    return frozenset({*_NUMBER.findall(text), *(month.lower() for month in _MONTH.findall(text))})
 
 
-def _supported(old: str, new: str, evidence: str) -> bool:
+def _supported(old: str, new: str, evidence: Iterable[str]) -> bool:
     before, after = _figures(old), _figures(new)
     new_ones = after - before
-    return before <= after or (bool(new_ones) and new_ones <= _figures(evidence))
+    return before <= after or (bool(new_ones) and new_ones <= set().union(*map(_figures, evidence)))
 
 
 def _doubles(texts: Iterable[str]) -> tuple[int, int]:

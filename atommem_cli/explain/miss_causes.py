@@ -7,9 +7,17 @@ them broke is the cause**:
     never shown          no prompt showed all of it: it was cut out of the middle, or the episode stopped (or
                          its call failed) before the chunk that completes it
     shown, not written   neither an entry nor the scratchpad ever held it
+    in the context, then filtered, in the context, then summarised away
+                         of agents that keep a conversation: no prompt of the question had it in its conversation,
+                         and the memory did not hold it; an operation took out the message that had it, or put a
+                         summary without it in its place, and nothing had it any more
     written, then lost   none held it any more when the question was last asked: deleted, overwritten by an
                          Update, the scratchpad rewritten; a retraction also by a value that was invented after it
     kept, not retrieved  the memory held it, but no prompt of the question showed it
+
+What stands in the conversation (in a chunk's message, a reply, a tool's result, a summary) is in the prompt of every
+step until an operation takes it out; a fact that came in parts, of which one had gone before the last one came, never
+stood there. Of a fact that memory and conversation both had, the last loss counts.
 
 If every fact was in view in some call for the question, or the question needs none, the answer itself failed:
 
@@ -52,8 +60,9 @@ from enum import StrEnum
 
 from atommem_cli.core.calls import UNANSWERED, Finish
 from atommem_cli.core.errors import SourceError, UsageError
-from atommem_cli.core.types import Chunk, Question, Shows, StopReason, Task
-from atommem_cli.explain.fact_trails import Traced, Trail, followed, has_gold, trace
+from atommem_cli.core.types import Chunk, OpKind, Question, Shows, StopReason, Task
+from atommem_cli.explain.fact_trails import Traced, followed, has_gold, trace
+from atommem_cli.explain.trail import Standing, Trail
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import llm_judge
@@ -69,6 +78,8 @@ class Cause(StrEnum):
 
     NOT_SHOWN = "never shown"
     NOT_WRITTEN = "shown, not written"
+    FILTERED = "in the context, then filtered"
+    SUMMARISED = "in the context, then summarised away"
     LOST = "written, then lost"
     NOT_RETRIEVED = "kept, not retrieved"
     NOT_USED = "retrieved, not used"
@@ -79,6 +90,8 @@ class Cause(StrEnum):
     UNTOLD = "no gold facts: cannot tell"
 
 
+OF_CONTEXT = {OpKind.FILTER: Cause.FILTERED, OpKind.SUMMARIZE: Cause.SUMMARISED}
+"""What an operation on the conversation lost; no other agents have these causes."""
 STOPPED = {
     StopReason.STEP_LIMIT: Cause.BUDGET,
     StopReason.BUDGET: Cause.BUDGET,
@@ -103,13 +116,18 @@ class Fact:
     written: int | None
     """First step after which the memory (an entry or the scratchpad) held it."""
     lost: int | None
-    """Step at which the last holder lost it, before the question was last asked; None: held then, or never."""
+    """Step at which the memory's last holder lost it, before the question was last asked; None: held then, or never."""
     retrieved: int | None
-    """First call for this question whose prompt showed it."""
+    """First call for this question whose prompt showed it, the conversation in it included."""
     holders: tuple[int, ...]
     """Ids of the entries that held it when the question was last asked (at the end, if it never was)."""
     contradicted: bool = False
     """`stream`: the last call for the question showed another value of it, an outdated one as a rule."""
+    heard: int | None = None
+    """First step at which the conversation carried it; None: never, or the agent keeps none."""
+    taken: int | None = None
+    """Step at which the conversation ceased to carry it, before the question was last asked; None: it still did, or
+    never had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,18 +203,18 @@ def _explanation(
 
 
 def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
-    held, lost, holders = trail.answered or (False, None, ())
+    then = trail.answered or Standing(known=False, ever=False, last=None)
     if trail.retrieved is not None:
         cause = final
-    elif held:
+    elif then.known:
         cause = final if stopped else Cause.NOT_RETRIEVED
-    elif trail.written is not None:
-        cause = Cause.LOST
+    elif then.ever or trail.written is not None:  # even if only the reply to the question wrote it
+        cause = Cause.LOST if then.last is None else OF_CONTEXT.get(then.last, Cause.LOST)
     else:
         cause = Cause.NOT_SHOWN if trail.shown is None else Cause.NOT_WRITTEN
     support = trail.support
-    way = (trail.shown, trail.written, lost, trail.retrieved, holders, trail.contradicted)
-    return Fact(support.document, support.text, cause, *way)
+    way = (trail.shown, trail.written, then.lost, trail.retrieved, then.holders, trail.contradicted)
+    return Fact(support.document, support.text, cause, *way, trail.context.heard, then.taken)
 
 
 def _last_call(number: int, line: Line, steps: Sequence[Line]) -> Line | None:

@@ -36,7 +36,7 @@ def lines(shown: Book, width: int = 100, *, full: bool = False) -> Iterator[str]
         f"{len(shown.operations)} operations, at most {usage['entries']} entries, {usage['reads']} reads"
     )
     yield from _field("used", used, width)
-    yield from _some([_page(page, width, full) for page in shown.pages], "steps", width, full)
+    yield from _some([_page(page, width, full, shown.by_id) for page in shown.pages], "steps", width, full)
     yield ""
     yield _rule(f"the end, memory {shown.memory}", width)
     labels = [f" {number}" for number in range(1, len(shown.answers) + 1)] if len(shown.answers) > 1 else [""]
@@ -54,7 +54,7 @@ def _some(parts: Sequence[Iterable[str]], what: str, width: int, full: bool) -> 
     yield from chain.from_iterable(parts[head + left :])
 
 
-def _page(page: Page, width: int, full: bool) -> Iterator[str]:
+def _page(page: Page, width: int, full: bool, ids: bool) -> Iterator[str]:
     yield ""
     yield _rule(f"step {page.step}: {page.heading}" if page.step >= 0 else page.heading, width)
     if page.step >= 0:
@@ -64,7 +64,8 @@ def _page(page: Page, width: int, full: bool) -> Iterator[str]:
         if page.query:
             yield from _field("query", page.query, width)
         told = enumerate(page.memories, start=1)
-        memories = [_field(f"Memory {number}", f"{text}  (entry {entry})", width) for number, (entry, text) in told]
+        named = [(f"entry {i}", text) if ids else (f"Memory {n}", f"{text}  (entry {i})") for n, (i, text) in told]
+        memories = [_field(name, text, width) for name, text in named]
         yield from _some(memories, "memories", width, full)
         if page.context:
             yield from _field("context", f"{page.context} messages, {len(page.heard)} of them new", width)

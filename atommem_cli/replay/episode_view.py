@@ -32,18 +32,14 @@ class Operation:
     entry: int | None
     old: str
     """What it replaced: this, and what is above from `step` on, as in `Moment`."""
+    addressed: str
+    """What it names of what the prompt showed: `Memory 2`, `entry 7` where targets are ids, or `messages 3, 4`; else
+    empty."""
 
     @property
     def refused(self) -> bool:
         """Whether it was neither carried out nor without effect anyway."""
         return self.outcome not in (Outcome.OK, Outcome.NOOP)
-
-    @property
-    def addressed(self) -> str:
-        """What it names of what the prompt showed: `Memory 2`, or `messages 3, 4`; else empty."""
-        if self.targets:
-            return f"messages {', '.join(map(str, self.targets))}"
-        return "" if self.target is None else f"Memory {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class Page:
     """Before the step, as the prompt showed it to agents that have one; likewise the query."""
     query: str
     memories: tuple[tuple[int, str], ...]
-    """Id and text of Memory 1..k as the prompt showed them."""
+    """Id and text of the entries that the prompt showed, Memory 1..k."""
     context: int
     """Messages of the conversation in the prompt, where the agent keeps one."""
     heard: tuple[Said, ...]
@@ -107,6 +103,8 @@ class Book:
     usage: Mapping[str, int]
     memory: str
     """Digest of the memory at the end."""
+    by_id: bool
+    """Whether prompts and operations name entries by their ids, not as Memory 1..k."""
     pages: tuple[Page, ...]
     answers: tuple[Reckoning, ...]
 
@@ -114,6 +112,11 @@ class Book:
     def operations(self) -> tuple[Operation, ...]:
         """Every operation, in order."""
         return tuple(operation for page in self.pages for operation in page.operations)
+
+
+def by_id(run: Run) -> bool:
+    """Whether the agent of a run names entries by their ids; see `memory.Addressing`."""
+    return bool(getattr(run.agent, "addressing", "shown") == "seen")
 
 
 def find(run: Run, name: str) -> str:
@@ -152,6 +155,7 @@ def book(run: Run, name: str) -> Book:
             line.get("error", ""),
             line["usage"],
             line["memory"],
+            by_id(run),
             tuple(_pages(run, task, steps)),
             tuple(_reckonings(run, line, task)),
         )
@@ -162,10 +166,10 @@ def book(run: Run, name: str) -> Book:
 def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
     chunks = run.chunks(task)
     before = _Contents()
-    at = 0
+    at, ids = 0, by_id(run)
     for step in states(steps):
         line, mine = step.line, step.moments
-        operations = tuple(_operation(at + i, moment) for i, moment in enumerate(mine, start=1))
+        operations = tuple(_operation(at + i, moment, ids) for i, moment in enumerate(mine, start=1))
         at += len(mine)
         if line.get("chunk") is not None:
             heading, shown = f"chunk {line['chunk'] + 1} of {len(chunks)}", chunks[line["chunk"]].text
@@ -195,8 +199,10 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
         before = after
 
 
-def _operation(number: int, of: Moment) -> Operation:
-    return Operation(number, of.step, of.kind, of.outcome, of.text, of.target, of.targets, of.entry, of.old)
+def _operation(number: int, of: Moment, ids: bool) -> Operation:
+    named = "" if of.target is None else f"entry {of.target}" if ids else f"Memory {of.target}"
+    addressed = f"messages {', '.join(map(str, of.targets))}" if of.targets else named
+    return Operation(number, of.step, of.kind, of.outcome, of.text, of.target, of.targets, of.entry, of.old, addressed)
 
 
 @dataclass(frozen=True, slots=True)

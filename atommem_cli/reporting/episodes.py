@@ -188,7 +188,13 @@ def _why(explained: Explanation) -> Case:
     return {
         "cause": explained.cause or "",
         "facts": [
-            {"text": Prose(fact.text), "cause": fact.cause or "", **{way: getattr(fact, way) for way in ways}}
+            {
+                "text": Prose(fact.text),
+                "cause": fact.cause or "",
+                **{way: getattr(fact, way) for way in ways},
+                **({"heard": fact.heard} if fact.heard is not None else {}),
+                **({"taken out": fact.taken} if fact.taken is not None else {}),
+            }
             for fact in explained.facts
         ],
     }

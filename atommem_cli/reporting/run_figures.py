@@ -162,7 +162,7 @@ def missed(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
     """Missed questions by cause, as a share of all questions; None if none was missed or no cause is known."""
     drawn = [survey for survey in surveys if survey.causes]
     tallies = [survey.causes["all"] for survey in drawn]
-    found = [cause for cause in Cause if any(tally.causes[cause] for tally in tallies)]
+    found = [cause for cause in Cause if any(tally.causes.get(cause) for tally in tallies)]
     if not found:
         return None
     with themed(theme):
@@ -172,13 +172,12 @@ def missed(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
         colours = (*PALETTE[theme], INK[theme])
         for number, cause in enumerate(found):
             turn, place = divmod(number, len(colours))
-            widths = [100 * tally.causes[cause] / tally.questions for tally in tallies]
+            counts = [tally.causes.get(cause, 0) for tally in tallies]
+            widths = [100 * count / tally.questions for count, tally in zip(counts, tallies, strict=True)]
             style: dict[str, Any] = {"color": colours[place], "hatch": "////" if turn else None}
             style |= {"height": 0.62, "edgecolor": PAPER[theme], "label": cause}
             bars = axes.barh(rows, widths, left=starts, **style)
-            texts = [
-                str(tally.causes[cause]) if width > 1.5 else "" for tally, width in zip(tallies, widths, strict=True)
-            ]
+            texts = [str(count) if width > 1.5 else "" for count, width in zip(counts, widths, strict=True)]
             axes.bar_label(bars, texts, label_type="center", color=PAPER[theme], fontsize=9, fontweight="bold")
             starts = [start + width for start, width in zip(starts, widths, strict=True)]
         axes.set_yticks(rows, [_name(survey) for survey in drawn])

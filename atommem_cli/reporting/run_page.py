@@ -13,6 +13,7 @@ from typing import Any
 
 from atommem_cli.core.safe_text import visible
 from atommem_cli.explain import cause_counts, memory_quality
+from atommem_cli.replay.episode_view import by_id
 from atommem_cli.reporting import episodes, run_tables, setup_tables
 from atommem_cli.reporting.run_statistics import Survey
 from atommem_cli.reporting.run_tables import Result
@@ -88,7 +89,11 @@ def page(
     packed, left_out = episodes.pack([survey.cases for survey in surveys])
     kept = Counter(episode["run"] for episode in packed["episodes"])
     runs = [
-        {"label": visible(one.label), "scorers": [visible(scorer(name, one.run.judge)) for name in one.scorers]}
+        {
+            "label": visible(one.label),
+            "scorers": [visible(scorer(name, one.run.judge)) for name in one.scorers],
+            **({"ids": True} if by_id(one.run) else {}),
+        }
         for one in surveys
     ]
     return rooms.get_template("run.html").render(

@@ -64,3 +64,21 @@ def test_without_a_conversation_none_is_shown(tmp_path: Path) -> None:
     text = "\n".join(episode_text.lines(episode_view.book(run, next(iter(run.episodes)))))
     assert "reply" in text
     assert not re.search("context|message", text)
+
+
+def test_entries_that_are_named_by_their_ids_are_called_by_these(tmp_path: Path) -> None:
+    run = Run(report_runs.corrected(report_runs.tasks(tmp_path, 1), tmp_path / "run"))
+    shown = episode_view.book(run, next(iter(run.episodes)))
+    text = "\n".join(episode_text.lines(shown, 100, full=True))
+    assert "update [ok, entry 2] entry 2: two and more\n" in text
+    assert "delete [ok, entry 1] entry 1\n" in text
+    assert "delete [refused: invalid target] entry 12\n" in text
+    assert re.search(r"^  entry 2 +two$", text, re.MULTILINE)
+    assert "Memory" not in text
+    assert [one.addressed for one in shown.operations[3:6]] == ["entry 2", "entry 1", "entry 12"]
+    numbered = Run(report_runs.run(report_runs.tasks(tmp_path, 1), tmp_path / "other", "careful"))
+    shown = episode_view.book(numbered, next(iter(numbered.episodes)))
+    text = "\n".join(episode_text.lines(shown, 100, full=True))
+    for one in (one for one in shown.operations if one.kind is OpKind.UPDATE):
+        assert f"update [ok, entry {one.entry}] Memory {one.target}: " in text
+    assert re.search(r"^  Memory 1 +.*\(entry \d+\)$", text, re.MULTILINE)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import report_runs
 
 from atommem_cli.core.safe_text import visible
+from atommem_cli.explain.miss_causes import explain_episode
 from atommem_cli.replay import replay
 from atommem_cli.reporting.report import report
 from atommem_cli.runs.reader import Run
@@ -86,3 +88,29 @@ def test_on_paper_the_whole_conversation_stands_at_the_last_step_alone(run: Run,
     assert before.count() == before.and_(page.tab.locator(".added, .removed")).count() > 0
     at_last = page.tab.locator(".step:last-child").locator(heading)
     assert at_last.inner_text().upper() == f"CONTEXT AFTER THE STEP ({at_last.locator('+ .box li').count()})"
+
+
+def test_entries_that_are_named_by_their_ids_are_called_by_these(tmp_path: Path, opened: Any) -> None:
+    out = report_runs.corrected(report_runs.tasks(tmp_path, 1), tmp_path / "run")
+    report([out])
+    page = opened(out / "report.html", f"#{next(iter(Run(out).episodes)).replace('#', '%23')}/1")
+    done = page.tab.locator(".panes h4", has_text="Operations (3)").locator("+ .box li b")
+    assert done.all_inner_texts() == ["update #2", "delete #1", "delete #12"]
+    shown = page.tab.locator(".panes h4", has_text="Memories shown (2)").locator("+ .box li b")
+    assert sorted(shown.all_inner_texts()) == ["#1", "#2"]
+
+
+def test_a_fact_shows_when_it_was_heard_and_when_it_was_taken_out(run: Run, opened: Any) -> None:
+    page = opened(run.path / "report.html")
+    lamps = 0
+    for name in sorted(run.episodes):
+        page.tab.goto(page.tab.url.split("#")[0] + f"#{name.replace('#', '%23')}/0")
+        facts = [fact for one in explain_episode(run, name) for fact in one.facts]
+        for fact, item in zip(facts, page.tab.locator(".facts > li").all(), strict=True):
+            told = item.locator("button.lamp").all_inner_texts()
+            assert [text for text in told if text.startswith(("heard", "taken"))] == [
+                *([f"heard at step {fact.heard}"] if fact.heard is not None else []),
+                *([f"taken out at step {fact.taken}"] if fact.taken is not None else []),
+            ]
+            lamps += fact.taken is not None
+    assert lamps > 0

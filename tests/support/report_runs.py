@@ -7,10 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from builders import Says
+
 from atommem_cli.config import recipe as recipes
+from atommem_cli.core.calls import Expects
+from atommem_cli.core.episode import Call
 from atommem_cli.core.files import read_json
+from atommem_cli.core.types import MemoryOp, OpKind
 from atommem_cli.data import files, preparation
 from atommem_cli.running import evaluation
+from atommem_cli.running.build import assemble
 
 ATTACK = (
     "<script>window.hacked=1</script></script><!--<script><img src=x onerror=alert(1)>"
@@ -38,6 +44,26 @@ def conversation(folder: Path, out: Path) -> Path:
     support = Path(__file__).parent
     parts = (f"agent={{name: {support / 'growing.py'}}}", f"policy={{name: {support / 'editing.py'}}}")
     return run(folder, out, "mute", *parts)
+
+
+def corrected(folder: Path, out: Path) -> Path:
+    """Likewise, with entries that are named by their ids: two are made, the second is changed, the first goes."""
+
+    def say(call: Call) -> str:
+        assert call.episode is not None
+        if call.observation.question is not None:
+            return '{"answer": "nobody knows"}'
+        create, update = MemoryOp(OpKind.CREATE, "one"), MemoryOp(OpKind.UPDATE, "two and more", 2)
+        ops = [
+            [create, MemoryOp(OpKind.CREATE, "two"), MemoryOp(OpKind.READ, "two")],
+            [update, MemoryOp(OpKind.DELETE, target=1), MemoryOp(OpKind.DELETE, target=12)],
+        ]
+        return call.episode.agent.write(Expects.OPERATIONS, ops[min(call.observation.chunk or 0, 1)])
+
+    settings = [f"task.folder={folder}", f"agent={{name: {Path(__file__).parent / 'growing.py'}}}", "store.name=exact"]
+    recipe = recipes.load("tiny", [*settings, "policy={name: scripted, script: mute}"])
+    evaluation.evaluate(recipe, out, parts=assemble(recipe, out, playing=Says(say)))
+    return out
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:

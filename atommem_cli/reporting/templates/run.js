@@ -3,7 +3,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
-const WAYS = ["shown", "written", "lost", "retrieved"];
+const WAYS = ["shown", "heard", "taken out", "written", "lost", "retrieved"];
 
 let current = null; // the episode in view
 let at = 0; // index of its step in view
@@ -133,7 +133,7 @@ function shownTo(episode, step, before) {
   pane.append(heading("Scratchpad"), box(before.scratchpad, "empty"));
   pane.append(heading("Query"), box(before.query, "none yet"));
   pane.append(heading(`Memories shown (${step.shown.length})`));
-  const shown = step.shown.map(([entry, ref], index) => [`Memory ${index + 1} (#${entry})`, prose(text(ref))]);
+  const shown = step.shown.map(([entry, ref], index) => [byId(episode) ? `#${entry}` : `Memory ${index + 1} (#${entry})`, prose(text(ref))]);
   pane.append(shown.length ? framed(rows(shown)) : none("none"));
   if (before.context.size) {
     const heard = (step.heard || []).map(([id]) => message("", id, before.context.get(id)));
@@ -146,15 +146,20 @@ function shownTo(episode, step, before) {
 /** A row of a message: its id, its role and its text. */
 const message = (sign, id, said, className = "") => [`${sign}#${id} ${said.role}`, prose(said.text), className];
 
-function operation(op) {
-  const name = `${op.kind}${op.target === undefined ? "" : ` Memory ${op.target}`}${(op.targets || []).map((id) => ` #${id}`).join("")}${op.entry === null ? "" : ` (#${op.entry})`}`;
+/** Whether prompts and operations name entries by their ids. */
+const byId = (episode) => data.runs[episode.run].ids === true;
+
+function operation(op, ids) {
+  const target = op.target === undefined ? "" : ids ? ` #${op.target}` : ` Memory ${op.target}`;
+  const about = op.entry === null || (ids && op.entry === op.target) ? "" : ` (#${op.entry})`;
+  const name = `${op.kind}${target}${(op.targets || []).map((id) => ` #${id}`).join("")}${about}`;
   const content = make("span", {}, chip(op.outcome.replaceAll("_", " "), op.outcome === "ok" ? "ok" : "no"));
   content.append(op.old ? difference(text(op.old), text(op.text)) : prose(text(op.text)));
   return [name, content];
 }
 
 /** `whole`: the entries that stayed as they were, too. */
-function replied(step, before, after, whole) {
+function replied(episode, step, before, after, whole) {
   const pane = make("div", {});
   if (step.step >= 0) {
     pane.append(heading("Reply"), box(text(step.reply), "empty", "reply"));
@@ -162,7 +167,7 @@ function replied(step, before, after, whole) {
     if (step.error !== undefined) pane.append(prose(text(step.error), "p"));
   }
   pane.append(heading(`Operations (${step.ops.length})`));
-  pane.append(step.ops.length ? framed(rows(step.ops.map(operation))) : none("none"));
+  pane.append(step.ops.length ? framed(rows(step.ops.map((op) => operation(op, byId(episode))))) : none("none"));
   const ids = [...new Set([...before.entries.keys(), ...after.entries.keys()])].sort((a, b) => a - b);
   const store = ids.map((id) => {
     const was = before.entries.get(id), is = after.entries.get(id);
@@ -202,7 +207,7 @@ function drawStep(episode, index, whole = true) {
     const cost = `${step.prompt_tokens.toLocaleString("en")} prompt tokens, ${step.new_tokens.toLocaleString("en")} new, ${step.seconds.toFixed(2)} s`;
     node.append(make("p", { className: "soft" }, cost));
   }
-  node.append(make("div", { className: "panes" }, shownTo(episode, step, before), replied(step, before, after, whole)));
+  node.append(make("div", { className: "panes" }, shownTo(episode, step, before), replied(episode, step, before, after, whole)));
   if (step.prompt) node.append(prompt(step));
   return node;
 }
@@ -213,6 +218,7 @@ function lamps(fact) {
   const node = make("div", {});
   for (const way of WAYS) {
     const step = fact[way];
+    if (step === undefined) continue; // of agents that keep a conversation
     if (step === null) {
       if (way === "lost" && fact.written === null) continue; // nothing to lose
       node.append(make("span", { className: "lamp" }, way === "lost" ? "not lost" : `never ${way}`));
