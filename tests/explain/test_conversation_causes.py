@@ -329,6 +329,11 @@ def test_replies_in_json_are_read_as_what_they_say_and_documents_by_nothing_but_
         assert tell(task, gone, beside, step(2, reply, question.text)).cause is Cause.NOT_USED, text
     escaped = json.dumps({"result": f"The Mill\n{fact}"})
     assert tell(task, step(0, escaped, chunk=0), beside, step(2, question.text)).cause is Cause.NOT_USED
+    quoted = 'Her first book was the "last" there.'  # known by its words alone: it names neither title nor answer
+    source = Document("The Mill", quoted)
+    asked = Question("q", "Who wrote The Mill?", ("Zoë",), (Support(0, quoted),))
+    summed = {**step(0, f"The Mill\n{quoted}", chunk=0), "ops": [edit("summarize", 1, text=f"So: {quoted}", entry=3)]}
+    assert tell(Task("t", "own", (source,), (asked,)), summed, step(1, asked.text)).cause is Cause.NOT_USED
     unseen = tell(task, step(0, escaped, chunk=0, finish="error"))
     assert (unseen.cause, unseen.heard) == (Cause.NOT_SHOWN, None)
 
