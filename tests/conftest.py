@@ -7,8 +7,10 @@ tests run on the GPU that is there.
 
 from __future__ import annotations
 
+import gc
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -18,3 +20,10 @@ if os.environ.get("ATOMMEM_GPU") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 settings.register_profile("anywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anywhere")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_collections() -> None:
+    """What libraries and earlier files keep is not looked through by each collection of garbage: up to a second."""
+    gc.collect()
+    gc.freeze()

@@ -126,9 +126,11 @@ def paired(
 
 def holm(p: Sequence[float]) -> list[float]:
     """Adjusted p-values: those <= a hold together, wrong at most with probability a (Holm, Scand. J. Stat. 6, 1979)."""
-    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
-
-    return [float(value) for value in multipletests(p, method="holm")[1]]
+    adjusted, highest = [0.0] * len(p), 0.0
+    for rank, at in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[at]))
+        adjusted[at] = highest
+    return adjusted
 
 
 _DIGITS = 12

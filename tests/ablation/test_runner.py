@@ -250,27 +250,36 @@ def test_a_stopped_arm_says_so(home: Path) -> None:
 
 
 def test_later_arms_join_the_earlier_ones(home: Path) -> None:
-    words = ("ablate", "--policy", "scripted:oracle", "--limit", "4", *EXACT, "--out", "joined")
-    atommem(*words, "--drop", "delete", cwd=home)
-    before = (home / "joined" / "arms" / "base" / "episodes.jsonl").stat().st_mtime_ns
-    done = atommem(*words, "--retrieve-k", "1", "2", "--json", cwd=home)
-    labels = [side["label"] for side in json.loads(done.stdout)["runs"]]
+    out = home / "joined"
+    runner.play(
+        recipe(home, "oracle", "task.limit=4", "ablate={drop: [delete], chunk_tokens: [], retrieve_k: []}"), out
+    )
+    before = (out / "arms" / "base" / "episodes.jsonl").stat().st_mtime_ns
+    later = "ablate={drop: [], chunk_tokens: [], retrieve_k: [1, 2]}"
+    runner.play(recipe(home, "oracle", "task.limit=4", later), out)
+    labels = [arm.name for arm in reader.read(out).arms]
     assert labels == ["base", "without-delete", "chunk-8-k-1", "chunk-8-k-2"]
-    assert (home / "joined" / "arms" / "base" / "episodes.jsonl").stat().st_mtime_ns == before
-    said = complaint(*words, "--drop", "delete", "--set", "memory.retrieve_k=3", cwd=home)
-    assert "memory.retrieve_k" in said, "another base is another ablation"
+    assert (out / "arms" / "base" / "episodes.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match=r"memory\.retrieve_k"):  # another base is another ablation
+        runner.play(recipe(home, "oracle", "task.limit=4", "memory.retrieve_k=3", later), out)
 
 
-def test_an_ablation_goes_on_after_a_kill(home: Path) -> None:
-    words = ("ablate", "--policy", "scripted:random", "--drop", "update", "delete", *EXACT)
-    whole = json.loads(atommem(*words, "--out", "whole", "--json", cwd=home).stdout)
-    process = warm.start((*words, "--out", "killed"), home)
+def test_an_ablation_goes_on_after_a_kill(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    words = ("--policy", "scripted:random", "--drop", "update", "delete", *EXACT)
+    section = "ablate={drop: [update, delete], chunk_tokens: [], retrieve_k: []}"
+    chosen = command_line.meant(None, "scripted:random", {}, ["store={name: exact}", section])
+    runner.play(chosen, Path("whole"))
+    process = warm.start(("ablate", *words, "--out", "killed"), home)
     while not (home / "killed" / "arms" / "without-update" / "episodes.jsonl").is_file():
         assert process.exitcode is None
         time.sleep(0.01)
     process.kill()
     process.join()
-    assert json.loads(atommem(*words, "--out", "killed", "--json", cwd=home).stdout) == whole
+    runner.play(chosen, Path("killed"))
+    whole, killed = (findings.worth(reader.read(Path(out))).values for out in ("whole", "killed"))
+    assert len(whole["runs"]) == 3
+    assert killed == whole
 
 
 def test_the_command_says_what_a_result_supports(home: Path) -> None:
@@ -301,7 +310,7 @@ def test_ablations_under_several_seeds_are_pooled(home: Path, monkeypatch: pytes
         return findings.agree([Path("pool", name) for name in names], scorer)
 
     for seed in (1, 2, 3):
-        preparation.prepare("stream", out=home / f"seed{seed}" / "stream", split="validation", limit=30, seed=seed)
+        preparation.prepare("stream", out=home / f"seed{seed}" / "stream", split="validation", limit=16, seed=seed)
     deltas = [ablated(str(seed), seed) for seed in (1, 2, 3)]
     done = atommem("compare", "pool/1", "pool/2", "pool/3", "--out", "pooled", cwd=home)
     row = next(line for line in done.stdout.splitlines() if line.startswith("| without-create"))

@@ -15,6 +15,7 @@ from atommem_cli.config import plugins
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.errors import AtommemError
 from atommem_cli.core.types import MemoryOp, OpKind
+from atommem_cli.reporting import run_figures
 
 OUTSIDE = '''
 """Keeps the protocol to the letter: no dialect, words of its own, a dialogue that grows, operations before any call."""
@@ -169,7 +170,9 @@ def test_every_command_works_with_every_agent(run: Run, name: str, tmp_path: Pat
     learning = (*recipe, *sets("grpo.trainer.max_steps=1", "grpo.keep_rollouts=1", "grpo.validation=1"))
     run("grpo", *learning, "--plan")
     run("grpo", *learning, "--out", str(tmp_path / "grpo"))
-    inspect(run, tmp_path / "grpo" / "rollouts" / "step-00000", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_figures, "FIGURES", {})  # those of the run above were drawn
+        inspect(run, tmp_path / "grpo" / "rollouts" / "step-00000", 4)
 
     # Several runs.
     arms = ("--policy", "scripted:random", "--retrieve-k", "1", "--drop", "scratchpad,storage")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import random
 from collections.abc import Iterator
@@ -75,14 +74,6 @@ def family_errors(replicates: int, arms: int, tasks: int) -> float:
     return wrong / replicates
 
 
-@pytest.fixture
-def _quick_collections() -> Iterator[None]:
-    """multipletests collects garbage at every call: 80 ms while all the test's libraries are to be looked through."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.mark.parametrize(("tasks", "most", "correlation"), [(50, 10, 0), (50, 10, 0.3), (50, 1, 0), (200, 10, 0.7)])
 @pytest.mark.parametrize(("differ", "delta"), [(0.3, 0), (0.3, 0.1), (0.5, 0.3)])
 def test_interval_covers_as_often_as_it_says(
@@ -128,7 +119,6 @@ def test_visible_difference_is_never_too_small_where_few_tasks_differ(
     assert rejected(250, tasks, max(differ, delta), delta, correlation, 10) > 0.7
 
 
-@pytest.mark.usefixtures("_quick_collections")
 def test_holm_keeps_the_error_of_a_family() -> None:
     assert family_errors(300, arms=5, tasks=40) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
 
@@ -249,7 +239,6 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-@pytest.mark.usefixtures("_quick_collections")
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_no_smaller_and_rejects_what_statsmodels_does(p: list[float]) -> None:
     adjusted = holm(p)

@@ -418,7 +418,7 @@ def test_hostile_text_does_nothing_at_all(tmp_path: Path, opened: Any) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_a_run_of_chaos_and_one_without_steps_can_be_walked_through(tmp_path: Path, opened: Any) -> None:
-    folder = report_runs.tasks(tmp_path, 4)
+    folder = report_runs.tasks(tmp_path, 2)
     for agent, script in (("atommem", "chaotic"), ("rag", "oracle"), ("memagent", "random")):
         out = report_runs.run(folder, tmp_path / agent, script, f"agent.name={agent}")
         report([out])

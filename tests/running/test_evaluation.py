@@ -207,7 +207,7 @@ def _replies(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def test_interrupting_saves_what_had_finished_and_exits_130(tmp_path: Path) -> None:
-    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=200)
+    preparation.prepare("stream", out=tmp_path / "data" / "stream", limit=80)
     # A job that a shell started in the background ignores the signal, and so would every process it starts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
@@ -225,7 +225,7 @@ def test_interrupting_saves_what_had_finished_and_exits_130(tmp_path: Path) -> N
     assert "Traceback" not in said
     atommem(*eval_command("mine"), cwd=tmp_path)
     summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
-    assert summary["evaluated"] == summary["planned"] == 200
+    assert summary["evaluated"] == summary["planned"] == 80
     assert summary["time"]["sessions"] == 2
 
 
@@ -287,7 +287,8 @@ def test_failed_episodes_decide_the_exit_status(tmp_path: Path) -> None:
 
 
 def test_check_is_green_offline(tmp_path: Path) -> None:
-    done = atommem("check", cwd=tmp_path, HF_HUB_OFFLINE="1", http_proxy="http://127.0.0.1:9")
+    done = warm.atommem(("check",), tmp_path, 120, http_proxy="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     assert len(lines) == 10
     assert all(line.startswith("ok") for line in lines)

@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import ATOMMEM, atommem, complaint
+import warm
+from commands import atommem, complaint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,15 +126,17 @@ def test_the_plan_is_that_of_the_share() -> None:
 # --- an evaluation
 
 
-def test_two_processes_at_once_and_the_digest_of_one(home: Path, whole: dict[str, Any]) -> None:
+def test_two_processes_at_once_and_the_digest_of_one(home: Path, whole: dict[str, Any], tmp_path: Path) -> None:
     command = ("eval", "--policy", "scripted:random", "--set", EXACT, "--repeats", "2", "--out", "both")
-    running = [
-        subprocess.Popen([*ATOMMEM, *command, "--shard", f"{number}/2"], stdout=subprocess.PIPE, text=True)
-        for number in (1, 2)
-    ]
-    said = [process.communicate(timeout=120)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0]
-    assert ["10 of 10" in said[0], "8 of 8" in said[1]] == [True, True]
+    running = []
+    for number in ("1", "2"):
+        (tmp_path / number).mkdir()
+        running.append(warm.start((*command, "--shard", f"{number}/2"), home, said=tmp_path / number))
+    for process in running:
+        process.join(120)
+    assert [process.exitcode for process in running] == [0, 0]
+    assert "10 of 10" in (tmp_path / "1" / "stdout").read_text()
+    assert "8 of 8" in (tmp_path / "2" / "stdout").read_text()
     assert [path.name for path in Path("both").iterdir()] == ["shards"]
 
     for refused in (["why", "both"], ["compare", "whole", "both"], ["report", "both"], ["judge", "both"]):
@@ -175,17 +177,16 @@ def test_a_shard_that_is_played_is_not_joined_and_one_that_was_killed_goes_on(tm
     preparation.prepare("stream", out=tmp_path / "data" / "stream", split="validation", limit=60)
     chosen = recipe(f"task.folder={tmp_path / 'data' / 'stream'}", "policy.batch=2")
     (tmp_path / "mine.yaml").write_text(chosen.dump())
-    command = [*ATOMMEM, "eval", "--recipe", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "killed")]
-    process = subprocess.Popen([*command, "--shard", "1/2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = warm.start(("eval", "--recipe", "mine.yaml", "--out", "killed", "--shard", "1/2"), tmp_path)
     own = tmp_path / "killed" / "shards" / "1-of-2"
     while not ((own / "episodes.jsonl").exists() and (own / "episodes.jsonl").stat().st_size):
-        assert process.poll() is None
+        assert process.exitcode is None
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGSTOP)
+    os.kill(process.pid or 0, signal.SIGSTOP)
     with pytest.raises(RunMismatch, match=r"killed: shard 1/2 is still being played: the same command joins them"):
         evaluation.evaluate(chosen, tmp_path / "killed")
     process.kill()
-    process.wait()
+    process.join()
     left = set(episodes(own))
     assert 0 < len(left) < 60, "the shard is too short to be killed"
     shutil.copytree(tmp_path / "killed", tmp_path / "taken")

@@ -6,6 +6,7 @@ and signals has cold processes (`commands.ATOMMEM`).
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pkgutil
@@ -28,7 +29,6 @@ HEAVY = (
     "matplotlib.pyplot",
     "pandas",
     "scipy.stats",
-    "statsmodels.stats.multitest",
     "trl.trainer.grpo_trainer",
     "trl.trainer.sft_trainer",
     "warm",
@@ -82,6 +82,7 @@ def atommem(
 
 
 def _command(arguments: list[str], code: str, cwd: str, environment: dict[str, str], *streams: str) -> None:
+    gc.freeze()  # what was there before is not looked through again
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
