@@ -10,7 +10,8 @@ import typer
 
 from atommem_cli.cli import analysis, episodes, listing, prepare_eval, terminal, training
 from atommem_cli.cli.options import app
-from atommem_cli.core.errors import AtommemError, BackendError, UsageError
+from atommem_cli.config import blame
+from atommem_cli.core.errors import AtommemError, BackendError, PluginError, UsageError
 from atommem_cli.core.safe_text import has_halves, visible
 
 __all__ = ["analysis", "app", "episodes", "listing", "prepare_eval", "run", "training"]
@@ -34,10 +35,13 @@ def run() -> int:
     except Exception as error:
         if isinstance(error, _TYPED):
             return _wrong_use(error)
-        if (told := outside(error)) is None:
+        told, status = outside(error), BackendError.status
+        if told is None:
+            told, status = blame.sentence(error), PluginError.status
+        if not told:
             raise
         terminal.say(f"atommem: {told}")
-        return BackendError.status
+        return status
     if status == 130:
         terminal.say("atommem: stopped")
     return int(status or 0)

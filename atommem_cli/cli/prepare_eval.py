@@ -79,11 +79,11 @@ def prepare(
 ) -> None:
     """Turn raw records, or a seed, into long-context tasks."""
     from atommem_cli.config import recipe as recipes
-    from atommem_cli.data import preparation
+    from atommem_cli.data import preparation, sources
     from atommem_cli.running import contamination
     from atommem_cli.runs import tables
 
-    name = preparation.canonical(name)
+    name = sources.canonical(name)
     if source is not None and Path(source).is_file() and not split:
         raise UsageError(f"{source} is one file: say which --split it is, train or validation")
     options = recipes.assignments(

@@ -125,6 +125,11 @@ def origin(point: EntryPoint) -> str:
     return visible(f"{point.dist.name} {point.dist.version}" if point.dist else point.value)
 
 
+def packages() -> frozenset[str]:
+    """The top-level modules of installed packages that give plug-ins."""
+    return frozenset(point.module.partition(".")[0] for room in (*ROOMS, "rewards") for point in _points(room))
+
+
 def keys(room: str, name: str) -> tuple[str, ...]:
     """The recipe keys of one plug-in; none where there is no such plug-in."""
     try:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 from atommem_cli.contracts._plays import LIMITS, Played, by_script, play, policy, reading, tasks, writing
 from atommem_cli.contracts._replies import HOSTILE, broken, operations
-from atommem_cli.contracts.promises import ContractBroken, insist, raised, shown
+from atommem_cli.contracts.promises import ContractBroken, insist, raised
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Agent, Call
+from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import MemoryOp, OpKind, StopReason
 
 ANSWERING = "call episode.give(number, answer) for each question, or end with `yield from self.read_answer(...)`"

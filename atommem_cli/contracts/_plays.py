@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-from atommem_cli.contracts.promises import ContractBroken, insist, raised, shown
+from atommem_cli.contracts.promises import ContractBroken, insist, raised
 from atommem_cli.core import seeds
 from atommem_cli.core.calls import POLICY, Expects, Generation, Observation
 from atommem_cli.core.chunking import WordTokenizer, chunk_documents
 from atommem_cli.core.episode import Agent, Apply, Ask, Call, Embed, Episode, Limits, Play, Policy, Request
 from atommem_cli.core.memory import Memory
+from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import (
     CONTEXT_OPS,
     Answer,
@@ -130,6 +131,8 @@ class Watched:
     agent: Agent
     tamper: Tamper = tuple
     requests: dict[str, list[Request]] = field(default_factory=dict)
+    operations: ClassVar = tuple(OpKind)
+    """What it runs beyond what it declares is for a promise of its own to say."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.agent, name)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from atommem_cli.contracts._replies import operations
-from atommem_cli.contracts.promises import ContractBroken, insist, raised, shown
-from atommem_cli.core.safe_text import cut, visible
+from atommem_cli.contracts.promises import ContractBroken, insist, raised
+from atommem_cli.core.safe_text import cut, shown, visible
 from atommem_cli.core.types import MemoryOp, OpKind
 
 R = TypeVar("R")

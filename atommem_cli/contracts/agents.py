@@ -17,11 +17,12 @@ from atommem_cli.contracts._plays import (
     tasks,
     writing,
 )
-from atommem_cli.contracts.promises import insist, shown
+from atommem_cli.contracts.promises import insist
 from atommem_cli.core import components
 from atommem_cli.core.calls import POLICY, Expects
 from atommem_cli.core.episode import Agent, shows_of
 from atommem_cli.core.memory import Addressing
+from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import MemoryOp, OpKind, Outcome, Shows
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from atommem_cli.contracts import _said, promises
 from atommem_cli.contracts._replies import HOSTILE, broken, operations
-from atommem_cli.contracts.promises import insist, shown
+from atommem_cli.contracts.promises import insist
 from atommem_cli.core.calls import Expects
+from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import MEMORY_OPS, MemoryEntry, MemoryOp, OpKind
 from atommem_cli.dialects.dialect import Dialect
 

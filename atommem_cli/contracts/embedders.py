@@ -8,8 +8,9 @@ import numpy as np
 
 from atommem_cli.contracts import promises
 from atommem_cli.contracts._replies import TEXTS
-from atommem_cli.contracts.promises import insist, raised, shown
+from atommem_cli.contracts.promises import insist, raised
 from atommem_cli.core.memory import Embedder
+from atommem_cli.core.safe_text import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.contracts import agents, dialects, embedders, policies, promises, rewards, stores, tasks
 from atommem_cli.contracts.promises import Verdict, insist
 from atommem_cli.core.errors import UsageError, did_you_mean
-from atommem_cli.data import preparation
+from atommem_cli.data import sources
 from atommem_cli.dialects import dialect, wording
 from atommem_cli.scoring import rewards as named
 
@@ -78,7 +78,7 @@ def look(
         case named.ROOM:
             yield from _of_reward(name)
         case "tasks":
-            module, options = preparation.source_of(name, recipes.assignments(changes))
+            module, options = sources.source_of(name, recipes.assignments(changes))
             yield from promises.look(KEYS, module)
             yield from promises.look(tasks.PROMISES, tasks.Source(module, options, source, "validation"))
         case _:

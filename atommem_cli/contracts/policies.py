@@ -11,10 +11,11 @@ from atommem_cli.config.modules import PolicyModule
 from atommem_cli.contracts import promises
 from atommem_cli.contracts._plays import by_script, play, policy, tasks
 from atommem_cli.contracts._replies import TEXTS
-from atommem_cli.contracts.promises import ContractBroken, insist, raised, shown
+from atommem_cli.contracts.promises import ContractBroken, insist, raised
 from atommem_cli.core.calls import UNANSWERED, Expects, Finish, Generation, Message, Observation
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.episode import Call, Policy, ServerPolicy
+from atommem_cli.core.safe_text import shown
 from atommem_cli.running import asking
 
 AnyPolicy = Policy | ServerPolicy

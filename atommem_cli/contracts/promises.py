@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from atommem_cli.config import credentials
-from atommem_cli.core.errors import AtommemError
-from atommem_cli.core.safe_text import cut, visible
+from atommem_cli.core.errors import AtommemError, PluginError
+from atommem_cli.core.safe_text import cut, shown, visible
 
 T = TypeVar("T")
 
@@ -87,18 +87,14 @@ def raised(error: Exception) -> str:
     return visible(f"{cut(said, 200)} ({Path(frame.filename).name}, line {frame.lineno})")
 
 
-def shown(value: object) -> str:
-    """A value for a sentence, short and safe to look at."""
-    return visible(cut(repr(value), 80))
-
-
 def _insist(promise: Promise[T], plugin: T) -> None:
     try:
         promise(plugin)
-    except AtommemError:
-        raise
     except Exception as error:
-        raise ContractBroken(f"it raises {raised(error)} where this is promised: {said(promise)}") from error
+        cause = error.__cause__ if isinstance(error, PluginError) else error
+        if isinstance(cause, AtommemError) or not isinstance(cause, Exception):
+            raise
+        raise ContractBroken(f"it raises {raised(cause)} where this is promised: {said(promise)}") from cause
 
 
 def describes_itself(plugin: Any) -> None:

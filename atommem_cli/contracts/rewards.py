@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from atommem_cli.agents import atommem
 from atommem_cli.contracts import promises
 from atommem_cli.contracts._plays import by_script, play, tasks
-from atommem_cli.contracts.promises import ContractBroken, insist, shown
+from atommem_cli.contracts.promises import ContractBroken, insist
 from atommem_cli.core.calls import Generation, Observation
+from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import Answer, StopReason, Trajectory
 from atommem_cli.scoring.rewards import BatchReward, Pair, RewardModule
 

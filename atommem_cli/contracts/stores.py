@@ -10,7 +10,8 @@ import numpy as np
 
 from atommem_cli.contracts import promises
 from atommem_cli.contracts._episodes import drop, play, put, script, unit
-from atommem_cli.contracts.promises import insist, shown
+from atommem_cli.contracts.promises import insist
+from atommem_cli.core.safe_text import shown
 from atommem_cli.core.store import Store
 from atommem_cli.core.types import MemoryEntry
 

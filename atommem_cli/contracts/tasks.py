@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import pickle
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from atommem_cli.contracts import promises
-from atommem_cli.contracts.promises import ContractBroken, insist, raised, shown
+from atommem_cli.contracts.promises import ContractBroken, insist, raised
+from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import Question, Task
-from atommem_cli.data.files import Plan, Request, adapter
+from atommem_cli.data import task_rules
+from atommem_cli.data.files import Plan, Request
 from atommem_cli.data.sources import SourceModule
 
 TASKS = 3
@@ -45,7 +46,7 @@ class Source:
             nothing = lambda _: None  # noqa: E731
             request = Request(self.split, self.source, limit, 42, None, None, None, Path(scratch), nothing)
             plan = self.module.build(self.options, request)
-            insist(isinstance(plan, Plan), f"build gives {shown(plan)}: a `SourcePlan` is wanted")
+            _insist_sound(task_rules.plan_fault(plan))
             yield plan
 
 
@@ -67,11 +68,7 @@ def check(module: SourceModule, options: Any = None, *, source: str | None = Non
 def inputs_are_files_with_digests(one: Source) -> None:
     """`inputs` names the files that are read with their sha256, the same ones every time."""
     found = one.module.inputs(one.source, one.split, None)
-    insist(
-        isinstance(found, Mapping)
-        and all(isinstance(k, str) and re.fullmatch("[0-9a-f]{64}", str(v)) for k, v in found.items()),
-        f"inputs gives {shown(found)}: a mapping of file names to sha256 is wanted, in hexadecimal digits",
-    )
+    _insist_sound(task_rules.inputs_fault(found))
     insist(
         dict(one.module.inputs(one.source, one.split, None)) == dict(found),
         "inputs gives something else when it is called again: digests of contents are wanted, without times",
@@ -85,56 +82,21 @@ def a_plan_says_what_it_is(one: Source) -> None:
         0 < len(plan.jobs) <= TASKS,
         f"{len(plan.jobs)} jobs are planned where at most {TASKS} are asked for, and 1 at least: see request.limit",
     )
-    insist(
-        all(isinstance(text, str) and text for text in (plan.source, plan.licence)),
-        f"source is {shown(plan.source)} and licence {shown(plan.licence)}: manifests record both as texts",
-    )
-    insist(plan.read >= 0, f"read is {plan.read}: the number of questions that were read is wanted")
 
 
 def tasks_are_valid(one: Source) -> None:
     """A task has an id of its own, documents with text, and questions, each with an id of its own and an answer."""
     plan, made = one.tasks()
+    ids = task_rules.Ids()
     for task in made:
-        insist(isinstance(task, Task), f"make gives {shown(task)}: a `Task` is wanted")
-        insist(
-            isinstance(task.id, str) and bool(task.id.strip()) and task.source == plan.source,
-            f"a task has the id {shown(task.id)} and the source {shown(task.source)}: an id, and the plan's source "
-            f"{shown(plan.source)}, are wanted",
-        )
-        insist(
-            isinstance(task.documents, tuple) and any(document.text.strip() for document in task.documents),
-            f"{task.id} has no document with a text: there is nothing to read",
-        )
-        insist(
-            isinstance(task.questions, tuple) and len(task.questions) > 0, f"{task.id} has no question: one at least"
-        )
-        for question in task.questions:
-            insist(
-                bool(question.text.strip()) and isinstance(question.answers, tuple) and any(question.answers),
-                f"{task.id}: the question {shown(question.text)} has the answers {shown(question.answers)}: a text "
-                "and a tuple of one answer at least, are wanted",
-            )
-    for what, ids in (("tasks", [t.id for t in made]), ("questions", [q.id for t in made for q in t.questions])):
-        twice = sorted({name for name in ids if ids.count(name) > 1})
-        insist(not twice, f"two {what} have the id {shown(twice[:1])}: runs are compared by them")
+        _insist_sound(task_rules.task_fault(task, plan.source))
+        _insist_sound(ids.fault(task.id, [question.id for question in task.questions]))
 
 
 def gold_facts_stand_in_their_documents(one: Source) -> None:
     """Each gold supporting fact stands verbatim in the document that it names."""
     for task in one.tasks()[1]:
-        for question in task.questions:
-            for support in question.supporting:
-                insist(
-                    0 <= support.document < len(task.documents),
-                    f"{task.id}: a gold fact of {shown(question.text)} is in document {support.document} of "
-                    f"{len(task.documents)}: they count from 0, in the order of the task",
-                )
-                insist(
-                    bool(support.text) and support.text in task.documents[support.document].text,
-                    f"{task.id}: the gold fact {shown(support.text)} does not stand in document {support.document}: "
-                    "give it verbatim, `why` looks for it there",
-                )
+        _insist_sound(task_rules.gold_fault(task))
 
 
 def the_same_request_makes_the_same_tasks(one: Source) -> None:
@@ -167,11 +129,11 @@ def jobs_go_to_other_processes(one: Source) -> None:
 def tasks_can_be_written_and_read(one: Source) -> None:
     """A task is the same when it was written to tasks.jsonl and read again."""
     for task in one.tasks()[1]:
-        line = adapter().dump_json(task, exclude_defaults=True, warnings=False)
-        insist(
-            adapter().validate_json(line) == task,
-            f"{task.id} is another task when it was written and read: use the types of `Task`, tuples for lists",
-        )
+        _insist_sound(task_rules.line_fault(task))
+
+
+def _insist_sound(fault: str) -> None:
+    insist(not fault, fault)
 
 
 def _insist_same(some: list[Task], others: list[Task], when: str) -> None:

@@ -4,6 +4,7 @@
     ├── UsageError              2   what the user wrote is wrong; nothing was changed
     │   ├── RecipeError             a recipe file, key or value
     │   ├── SourceError             raw records or prepared tasks: missing, damaged, wrong schema
+    │   ├── PluginError             a plug-in from outside fails where it must not
     │   └── RunMismatch             a run folder that belongs to another recipe, data or process
     ├── BackendError            3   something outside did not serve: a server, the store, the disk
     │   ├── MissingExtra            a package or model that is not installed
@@ -38,6 +39,10 @@ class RecipeError(UsageError):
 
 class SourceError(UsageError):
     """Records or tasks are missing, damaged or of another schema."""
+
+
+class PluginError(UsageError):
+    """A plug-in of the user's own raises what it must not: a fault in its code, told by file and line."""
 
 
 class RunMismatch(UsageError):

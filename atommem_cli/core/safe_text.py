@@ -39,3 +39,8 @@ def cut(text: str, most: int) -> str:
 def has_halves(text: str) -> bool:
     """Whether it holds halves of surrogate pairs, as undecodable bytes of a command line become; UTF-8 has none."""
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def shown(value: object) -> str:
+    """A value for a sentence, short and safe to look at."""
+    return visible(cut(repr(value), 80))

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from atommem_cli.config.blame import blaming
 from atommem_cli.core.chunking import Tokenizer, render
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Document
-from atommem_cli.data.files import Plan, Spread, adapter
+from atommem_cli.data.files import Plan, Spread
 from atommem_cli.data.parallel import ordered, useful
+from atommem_cli.data.task_rules import Ids, gold_fault, insist, line_fault, line_of, task_fault
 
 MOST_COUNTS = 16384
 """Documents whose token count is remembered."""
@@ -27,6 +29,9 @@ class _Made(NamedTuple):
     """One task, ready to be written."""
 
     line: bytes
+    id: str
+    questions: tuple[str, ...]
+    """Their ids."""
     documents: int
     tokens: int
     kinds: tuple[str, ...]
@@ -34,20 +39,30 @@ class _Made(NamedTuple):
 
 
 class _Workshop:
-    """Makes a task and measures it."""
+    """Makes a task, looks whether it is sound, and measures it."""
 
-    def __init__(self, plan: Plan, tokenizer: Tokenizer) -> None:
+    def __init__(self, plan: Plan, tokenizer: Tokenizer, check: str) -> None:
         self._make = plan.make
+        self._source = plan.source
         self._tokenizer = tokenizer
+        self._check = check
         self._counts: dict[Document, int] = {}
 
-    def __call__(self, job: Any) -> _Made:
-        task = self._make(job)
-        line = adapter().dump_json(task, exclude_defaults=True) + b"\n"
-        tokens = sum(map(self._count, task.documents))
-        kinds = tuple(question.kind for question in task.questions)
-        hinges = tuple(question.hinge for question in task.questions)
-        return _Made(line, len(task.documents), tokens, kinds, hinges)
+    def __call__(self, numbered: tuple[int, Any]) -> _Made:
+        number, job = numbered
+        with blaming(f"task {number}"):
+            task = self._make(job)
+        insist(task_fault(task, self._source) or gold_fault(task) or line_fault(task), self._check)
+        questions = task.questions
+        return _Made(
+            line_of(task) + b"\n",
+            task.id,
+            tuple(question.id for question in questions),
+            len(task.documents),
+            sum(map(self._count, task.documents)),
+            tuple(question.kind for question in questions),
+            tuple(question.hinge for question in questions),
+        )
 
     def _count(self, document: Document) -> int:
         """Tokens of one document as it is shown; the same ones come again and again as filler."""
@@ -58,11 +73,18 @@ class _Workshop:
         return self._counts[document]
 
 
-def write(path: Path, plan: Plan, tokenizer: Tokenizer, workers: int, tell: CountProgress) -> dict[str, Any]:
+def write(
+    path: Path, plan: Plan, tokenizer: Tokenizer, workers: int, tell: CountProgress, *, check: str
+) -> dict[str, Any]:
     """Make all tasks and write them in order; what the manifest says about them.
+
+    Args:
+        check: see `task_rules.insist`.
 
     Raises:
         UsageError: the plan has no task.
+        SourceError: a task is not what a task must be; see `task_rules`.
+        PluginError: a task source of the user's own fails.
         BackendError: a worker died.
     """
     documents: list[int] = []
@@ -73,8 +95,10 @@ def write(path: Path, plan: Plan, tokenizer: Tokenizer, workers: int, tell: Coun
     total = len(plan.jobs)
     if not total:
         raise UsageError("there is no usable question, so there is no task")
+    ids = Ids()
     with path.open("wb") as file:
-        for made in ordered(_Workshop(plan, tokenizer), plan.jobs, useful(workers, total)):
+        for made in ordered(_Workshop(plan, tokenizer, check), enumerate(plan.jobs), useful(workers, total)):
+            insist(ids.fault(made.id, made.questions), check)
             file.write(made.line)
             digest.update(made.line)
             documents.append(made.documents)

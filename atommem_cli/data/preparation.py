@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
-
-from pydantic import ValidationError
+from typing import Any
 
 import atommem_cli
-from atommem_cli.config import plugins
+from atommem_cli.config.blame import blaming
 from atommem_cli.core import folders
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.errors import BackendError, Interrupted, UsageError, did_you_mean
-from atommem_cli.data import split_guard
+from atommem_cli.data import split_guard, task_rules
 from atommem_cli.data.files import (
     MANIFEST,
     SPLIT_WORDS,
@@ -36,37 +35,23 @@ from atommem_cli.data.files import (
     verify,
 )
 from atommem_cli.data.making import CountProgress, write
-from atommem_cli.data.sources import SourceModule
+from atommem_cli.data.sources import SourceModule, canonical, module_of, source_of
 
-__all__ = ["SPLITS", "Manifest", "canonical", "check", "prepare", "read_manifest", "read_tasks", "verify"]
+__all__ = [
+    "SPLITS",
+    "Manifest",
+    "check",
+    "prepare",
+    "read_manifest",
+    "read_tasks",
+    "verify",
+]
 
-MODULES = {"2wikimultihopqa": "twowiki"}
-"""Sources whose name cannot be the name of a module."""
 SEED = 42
 """AtomMem's (papers.md 1.4)."""
 SCRATCH = ".scratch"
-_OWN = ("seed", "limit", "workers", "split", "source", "validation", "out")
 MARKS = (MANIFEST, f"{SCRATCH}/{MANIFEST}")
 """With one of them a folder is ours; the second is there while the first is replaced."""
-
-
-def canonical(name: str) -> str:
-    """The one name of a source, from which comes that of its folder under `data/`.
-
-    Raises:
-        UsageError: there is no such source.
-    """
-    if plugins.is_file(name):
-        return name
-    typed = {module: name for name, module in MODULES.items()}
-    known = sorted(typed.get(module, module) for module in plugins.available("tasks"))
-    found = typed.get(name, name)
-    if found not in known:
-        near = did_you_mean(name, [*known, *typed])
-        for module, shown in typed.items():
-            near = near.replace(module, shown)
-        raise UsageError(f"{name}: no such source{near} (there are: {', '.join(known)})")
-    return found
 
 
 def check(
@@ -77,12 +62,12 @@ def check(
     Raises:
         UsageError, SourceError, BackendError: as `prepare`.
     """
-    module = _module(name)
+    module = module_of(name)
     if validation is not None and "train" not in map(_split, splits):
         raise UsageError(f"--validation {validation}: is for --split train, which must not ask its questions")
     for split in splits:
         folders.claim(Path(out) / _split(split), MARKS)
-        module.inputs(source, _split(split), validation)
+        _inputs(module, name, source, _split(split), validation)
 
 
 def prepare(
@@ -121,7 +106,8 @@ def prepare(
 
     Raises:
         UsageError: an unknown source, split or option; or the folder was prepared from something else.
-        SourceError: records cannot be read, or the folder that is there is damaged.
+        SourceError: records cannot be read, a task is not what it must be, or the folder that is there is damaged.
+        PluginError: a source of the user's own fails.
         BackendError: the disk did not take the files, or a worker died.
     """
     name, (module, chosen), split = canonical(name), source_of(name, options or {}), _split(split)
@@ -141,7 +127,7 @@ def prepare(
         "tokenizer": counter.name,
         "local": source is not None,
     }
-    inputs = dict(module.inputs(source, split, validation))
+    inputs = _inputs(module, name, source, split, validation)
     with _alone(folder):
         if (folder / MANIFEST).exists() and not force:
             same = _same(folder, described, inputs)
@@ -158,8 +144,11 @@ def prepare(
             request = Request(
                 split, source, limit, seed, keep, validation, beside, scratch, lambda n: tell("read", n, None)
             )
-            plan = module.build(chosen, request)
-            facts = write(scratch / TASKS, plan, counter, workers, tell)
+            with blaming("its plan"):
+                plan = module.build(chosen, request)
+            checked = _check(name, source)
+            task_rules.insist(task_rules.plan_fault(plan), checked)
+            facts = write(scratch / TASKS, plan, counter, workers, tell, check=checked)
             manifest = Manifest(
                 atommem=atommem_cli.__version__,
                 source=plan.source,
@@ -176,7 +165,7 @@ def prepare(
                 checked=dict(sorted(plan.checked.items())),
                 **facts,
             )
-            if module.inputs(source, split, validation) != inputs:
+            if _inputs(module, name, source, split, validation) != inputs:
                 raise UsageError(f"{source}: changed while it was read; prepare again")
             (scratch / MANIFEST).write_text(dump(manifest), encoding="utf-8")
             _insist_apart(Path(out), split, scratch, manifest)
@@ -192,8 +181,17 @@ def prepare(
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _module(name: str) -> SourceModule:
-    return cast("SourceModule", plugins.load("tasks", MODULES.get(canonical(name), canonical(name))))
+def _inputs(module: SourceModule, name: str, source: str | None, split: str, validation: str | None) -> dict[str, str]:
+    """The files that a source reads, and their digests."""
+    with blaming("its files"):
+        found = module.inputs(source, split, validation)
+    task_rules.insist(task_rules.inputs_fault(found), _check(name, source))
+    return dict(found)
+
+
+def _check(name: str, source: str | None) -> str:
+    """The command that looks whether a source keeps its promises."""
+    return shlex.join(["atommem", "check", "tasks", name, *(["--source", source] if source else [])])
 
 
 def _split(word: str) -> str:
@@ -225,35 +223,6 @@ def _insist_apart(out: Path, split: str, made: Path, manifest: Manifest) -> None
 
 def _silent(stage: str, done: int, total: int | None) -> None:
     pass
-
-
-def source_of(name: str, options: Mapping[str, Any]) -> tuple[SourceModule, Any]:
-    """The module of a source, and its checked options.
-
-    Raises:
-        UsageError: an unknown source or option.
-    """
-    module = _module(name)
-    return module, _options(module, canonical(name), options)
-
-
-def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any:
-    try:
-        return module.Options(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        if first["type"] == "extra_forbidden" and key in _OWN:
-            raise UsageError(f"{name}: {key} is an option of the command: --{key}") from None
-        if first["type"] == "extra_forbidden":
-            known = list(module.Options.model_fields)
-            hint = did_you_mean(key, known)
-            raise UsageError(f"{name} has no option {key!r}{hint} (there are: {', '.join(known)})") from None
-        # Where several types are allowed there is one error for each.
-        said = dict.fromkeys(
-            e["msg"].removeprefix("Value error, ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]
-        )
-        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{' or '.join(said)}") from None
 
 
 @contextmanager

@@ -1,12 +1,20 @@
-"""The module of a task source: what it must hold."""
+"""Task sources: their names, and what the module of one must hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from pydantic import ValidationError
+
+from atommem_cli.config import plugins
 from atommem_cli.config.modules import PluginModule
+from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.data.files import Plan, Request
+
+MODULES = {"2wikimultihopqa": "twowiki"}
+"""Sources whose name cannot be the name of a module."""
+_OWN = ("seed", "limit", "workers", "split", "source", "validation", "out")
 
 
 class SourceModule(PluginModule, Protocol):
@@ -34,3 +42,60 @@ class SourceModule(PluginModule, Protocol):
             UsageError, SourceError: the records or the options are wrong; one sentence.
             BackendError: the hub does not answer.
         """
+
+
+def canonical(name: str) -> str:
+    """The one name of a source, from which comes that of its folder under `data/`.
+
+    Raises:
+        UsageError: there is no such source.
+    """
+    if plugins.is_file(name):
+        return name
+    typed = {module: name for name, module in MODULES.items()}
+    known = sorted(typed.get(module, module) for module in plugins.available("tasks"))
+    found = typed.get(name, name)
+    if found not in known:
+        near = did_you_mean(name, [*known, *typed])
+        for module, shown in typed.items():
+            near = near.replace(module, shown)
+        raise UsageError(f"{name}: no such source{near} (there are: {', '.join(known)})")
+    return found
+
+
+def module_of(name: str) -> SourceModule:
+    """The module of a source.
+
+    Raises:
+        UsageError: there is no such source.
+    """
+    return cast("SourceModule", plugins.load("tasks", MODULES.get(canonical(name), canonical(name))))
+
+
+def source_of(name: str, options: Mapping[str, Any]) -> tuple[SourceModule, Any]:
+    """The module of a source, and its checked options.
+
+    Raises:
+        UsageError: an unknown source or option.
+    """
+    module = module_of(name)
+    return module, _options(module, canonical(name), options)
+
+
+def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return module.Options(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden" and key in _OWN:
+            raise UsageError(f"{name}: {key} is an option of the command: --{key}") from None
+        if first["type"] == "extra_forbidden":
+            known = list(module.Options.model_fields)
+            hint = did_you_mean(key, known)
+            raise UsageError(f"{name} has no option {key!r}{hint} (there are: {', '.join(known)})") from None
+        # Where several types are allowed there is one error for each.
+        said = dict.fromkeys(
+            e["msg"].removeprefix("Value error, ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]
+        )
+        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{' or '.join(said)}") from None

@@ -103,7 +103,8 @@ class Edited:
         """What became of the operations that were put there."""
         self.calls_per_chunk = inner.calls_per_chunk
         self.reads_again = inner.reads_again
-        self.operations = inner.operations
+        self.operations = tuple(OpKind)
+        """Any may be put there."""
         self.shows = shows_of(inner)
         self.addressing: Addressing = getattr(inner, "addressing", "shown")
         self.embeds = getattr(inner, "embeds", False)
@@ -134,9 +135,11 @@ class Edited:
                 return
             except Exception as error:  # it played to its end as the run has it, so the change is the cause
                 name = self.describe()["name"]
+                mend = "it must take fewer or more results than operations that it asked for"
+                if any(op.kind is OpKind.CREATE and not op.meta for op in self._edit.ops):
+                    mend += ", and entries without metadata, as those that are put there"
                 raise UsageError(
-                    f"the agent {name} cannot be played with this change, since it raised {error!r}: it must take "
-                    "fewer or more results than operations that it asked for"
+                    f"the agent {name} cannot be played with this change, since it raised {error!r}: {mend}"
                 ) from error
             if isinstance(request, Ask):
                 sent = yield request

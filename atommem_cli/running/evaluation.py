@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atommem_cli.config.blame import blaming
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core import folders
 from atommem_cli.core.clock import Clock
@@ -152,24 +153,26 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
     scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
     check_scorers(recipe, scorers)
     folders.claim(out)
-    parts = given or assemble(recipe, out)
+    with blaming():
+        parts = given or assemble(recipe, out)
     try:
-        yield (
-            parts,
-            {
-                "command": "eval",
-                "recipe": recipe.content,
-                "tasks": manifest.sha256,
-                "episodes": identity.planned(recipe, manifest),
-                "scorers": scorers,
-                identity.SOURCES: identity.sources(recipe),
-                "agent": parts.agent.describe(),
-                "policy": parts.policy.describe(),
-                "embedder": parts.vectors.describe(),
-                **parts.describe_helpers(),
-                **({"judge": llm_judge.prompt_digest()} if llm_judge.NAME in scorers else {}),
-            },
-        )
+        with blaming():
+            yield (
+                parts,
+                {
+                    "command": "eval",
+                    "recipe": recipe.content,
+                    "tasks": manifest.sha256,
+                    "episodes": identity.planned(recipe, manifest),
+                    "scorers": scorers,
+                    identity.SOURCES: identity.sources(recipe),
+                    "agent": parts.agent.describe(),
+                    "policy": parts.policy.describe(),
+                    "embedder": parts.vectors.describe(),
+                    **parts.describe_helpers(),
+                    **({"judge": llm_judge.prompt_digest()} if llm_judge.NAME in scorers else {}),
+                },
+            )
     except KeyboardInterrupt:
         raise Interrupted(f"stopped; what had finished is in {out}: the same command goes on from there") from None
     finally:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from atommem_cli.config.blame import blaming
 from atommem_cli.core import seeds
 from atommem_cli.core.calls import POLICY, Finish, Generation, Message, Observation
 from atommem_cli.core.episode import Apply, Ask, Call, Embed, Episode, Request
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Text
-from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, StopReason, Trajectory, Transition, Usage
+from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, Outcome, StopReason, Trajectory, Transition, Usage
 
 if TYPE_CHECKING:
     from atommem_cli.core.memory import Vector
@@ -69,7 +70,8 @@ class Player:
         """What the agent waits for; None once the episode is over."""
         self._budget = budget
         self._recorder = recorder
-        self._play = episode.agent.play(episode)
+        with blaming(f"the episode {episode.id}"):
+            self._play = episode.agent.play(episode)
         self._left_out = episode.truncated_tokens  # before the agent says what it cut itself
         self._open: _Step | None = None
         self._opening: list[OpResult] = []
@@ -143,6 +145,13 @@ class Player:
 
     def applied(self, results: tuple[OpResult, ...]) -> None:
         """Hand the agent what became of its operations."""
+        known = self.episode.agent.operations
+        undeclared = [one.op.kind for one in results if one.outcome is Outcome.OK and one.op.kind not in known]
+        if undeclared:
+            self._refuse(
+                f"runs the operation {undeclared[0]}",
+                "add it to `operations`, or leave such operations out of what it applies",
+            )
         (self._open.results if self._open else self._opening).extend(results)
         self._advance(results)
 
@@ -152,8 +161,7 @@ class Player:
 
         assert isinstance(self.request, Embed)
         if not getattr(self.episode.agent, "embeds", False):
-            name = self.episode.agent.describe()["name"]
-            raise UsageError(f"the agent {name} asks for vectors: it must declare `embeds = True`, as replays need it")
+            self._refuse("asks for vectors", "it must declare `embeds = True`, as replays need it")
         self._advance(np.stack([vectors[text] for text in self.request.texts]))
 
     def trajectory(self) -> Trajectory:
@@ -178,11 +186,12 @@ class Player:
         )
 
     def _advance(self, value: object) -> None:
-        try:
-            self.request = self._play.send(value)
-        except StopIteration:
-            self._end(StopReason.ANSWERED)
-            return
+        with blaming(f"the episode {self.episode.id}"):
+            try:
+                self.request = self._play.send(value)
+            except StopIteration:
+                self._end(StopReason.ANSWERED)
+                return
         if isinstance(self.request, Ask):
             self._insist_known(self.request.to)
             self._close_step()
@@ -192,10 +201,14 @@ class Player:
 
     def _insist_known(self, model: str) -> None:
         if model != POLICY and model not in getattr(self.episode.agent, "helpers", ()):
-            name = self.episode.agent.describe()["name"]
-            raise UsageError(
-                f"the agent {name} asks the model {model}: it must declare it, as `helpers = ({model!r},)`"
-            )
+            self._refuse(f"asks the model {model}", f"it must declare it, as `helpers = ({model!r},)`")
+
+    def _refuse(self, done: str, mend: str) -> NoReturn:
+        """
+        Raises:
+            UsageError: the agent does what it does not declare.
+        """
+        raise UsageError(f"the agent {self.episode.agent.describe()['name']} {done}: {mend}")
 
     def _exhausted(self, observation: Observation) -> StopReason | None:
         budget, usage = self._budget, self._usage

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from atommem_cli.core.calls import POLICY, Generation
 from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Ask, Call, Embed, Episode, Policy, ServerPolicy
-from atommem_cli.core.errors import BackendError
+from atommem_cli.core.errors import BackendError, PluginError
 from atommem_cli.core.memory import Text, TextTooLong
 from atommem_cli.core.store import Change, Store
 from atommem_cli.core.types import Trajectory
@@ -51,27 +51,36 @@ class Rollout:
 
         Raises:
             BackendError: the store or the policy's device failed; finished episodes are not lost.
+            PluginError: a plug-in failed; what had finished in its wave came first.
         """
         pending = iter(episodes)
         while wave := list(islice(pending, policy.batch)):
-            if not all(self._finished(episode) for episode in wave):
-                yield from self._wave(policy, wave)
+            if all(self._finished(episode) for episode in wave):
+                continue
+            players: list[Player] = []
+            try:
+                self._wave(policy, wave, players)
+            except PluginError:
+                yield from (player.trajectory() for player in players if player.request is None)
+                raise
+            yield from (player.trajectory() for player in players)
 
     def _finished(self, episode: Episode) -> bool:
         return self.replies is not None and self.replies.finished(episode.id)
 
-    def _wave(self, policy: Policy, wave: Sequence[Episode]) -> list[Trajectory]:
+    def _wave(self, policy: Policy, wave: Sequence[Episode], players: list[Player]) -> None:
+        """Play a wave to its end, or to the fault of a plug-in; `players` are filled in."""
         names = [episode.id for episode in wave]
         with self.clock.of("store"):
             self.store.begin(names)
         try:
-            players = [Player(episode, self.budget, self.recorder) for episode in wave]
+            players.extend(Player(episode, self.budget, self.recorder) for episode in wave)
             while True:
                 while waiting := [p for p in players if p.request and not isinstance(p.request, Ask)]:
                     self.settle(waiting)
                 waiting = [p for p in players if p.request is not None]
                 if not waiting:
-                    return [player.trajectory() for player in players]
+                    return
                 models = {model: [p for p in waiting if p.to == model] for model in sorted({p.to for p in waiting})}
                 for model, asked in models.items():
                     self._round(self._model(policy, model), asked)

@@ -140,12 +140,12 @@ BROKEN: list[tuple[Any, Any, str]] = [
     (
         tasks.tasks_are_valid,
         lambda: source(lambda n: asked(n, answers=())),
-        "has the answers (): a text and a tuple of",
+        "has the answers (): a text, and a tuple of",
     ),
     (
         tasks.tasks_are_valid,
         lambda: source(lambda n: task(n, id="same")),
-        "two tasks have the id ['same']: runs are com",
+        "two tasks have the id 'same': number them, runs are com",
     ),
     (
         tasks.gold_facts_stand_in_their_documents,

@@ -104,6 +104,7 @@ class Bare:
     does: object
     got: list[object] = field(default_factory=list)
     embeds: bool = False
+    operations: tuple[OpKind, ...] = (OpKind.CREATE,)
 
     def play(self, _: Episode) -> Play:
         self.got.append((yield self.does))  # type: ignore[misc]
@@ -134,6 +135,11 @@ def test_vectors_come_in_the_order_of_the_texts_and_in_one_batch_with_operations
 @pytest.mark.parametrize(
     ("does", "said"),
     [
+        (
+            Apply((MemoryOp(OpKind.DELETE, target=1), MemoryOp(OpKind.CREATE, "c"), MemoryOp(OpKind.READ, "c"))),
+            "the agent bare runs the operation read: add it to `operations`, or leave such operations out of what it "
+            "applies",
+        ),
         (
             Embed((Text("a", False),)),
             "the agent bare asks for vectors: it must declare `embeds = True`, as replays need it",
