@@ -180,7 +180,9 @@ class GrpoSection(Section):
     """What weighs the same in the loss: every token (DAPO, papers.md 1.7 `token-mean`), every model call, or
     every trajectory."""
     micro_batch_tokens: PositiveInt = 16_384
-    """Most tokens, padding included, of one forward and backward pass; a longer row runs alone."""
+    """Most tokens of one forward and backward pass, shared ones once, or padding included; a longer row runs alone."""
+    share_prefixes: bool = True
+    """Compute a token that several rows begin with once, exactly; where a model does not allow it, rows are padded."""
     validation: PositiveInt | None = 64
     """First tasks of `task.split` that choose the best checkpoint, played greedily; null is all."""
     keep_rollouts: int = Field(0, ge=0)

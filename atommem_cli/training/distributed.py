@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -36,3 +38,15 @@ def gather(values: list[T]) -> list[T]:
 
     found: list[T] = gather_object(values)
     return found
+
+
+@contextmanager
+def accumulating(accelerator: Any, model: Any) -> Iterator[None]:
+    """Gradients add up on this rank, and are shared with the others by what is computed afterwards."""
+    state, sync = accelerator.gradient_state, accelerator.sync_gradients
+    state._set_sync_gradients(False)
+    try:
+        with accelerator.no_sync(model):
+            yield
+    finally:
+        state._set_sync_gradients(sync)

@@ -117,6 +117,7 @@ def _train(
             tasks.train,
             tasks.validation,
             _Keeper(recipe, out, parts, policy, config.num_generations),
+            say,
             model=loop.rooted(learner, out),
             args=config,
             processing_class=learner.words.tokenizer,

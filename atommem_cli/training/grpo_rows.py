@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from atommem_cli.core.calls import Finish
 from atommem_cli.core.types import StopReason, Trajectory
+from atommem_cli.training.prefix_trees import in_order, nodes, shared
 
 Unit = Literal["token", "step", "trajectory"]
 
@@ -84,12 +87,16 @@ def weighted(rows: Sequence[TrainingRow], unit: Unit, counts: Counts) -> list[Tr
     return [replace(row, weight=counts.weight(unit, len(row.completion), total)) for row in rows]
 
 
-def micro_batches(rows: Sequence[TrainingRow], most_tokens: int) -> list[list[TrainingRow]]:
-    """Rows of similar length together, longest first, each batch of at most `most_tokens` padded tokens.
+def micro_batches(rows: Sequence[TrainingRow], most_tokens: int, *, share: bool = False) -> list[list[TrainingRow]]:
+    """Rows that are trained together, each batch of at most `most_tokens`; a row longer than that is alone.
 
-    Prompts are padded on the left and completions on the right, each to the longest of the batch. A row
-    longer than the budget is alone in its batch.
+    Args:
+        share: rows that begin alike stand together, and a token that they share counts once (`prefix_trees`). Else
+            rows of similar length do, longest first, and padding counts: prompts are padded on the left and completions
+            on the right, each to the longest of the batch.
     """
+    if share:
+        return _alike(rows, most_tokens)
     batches: list[list[TrainingRow]] = []
     prompt = completion = 0
     for row in sorted(rows, key=lambda row: (row.tokens, len(row.prompt)), reverse=True):
@@ -101,31 +108,57 @@ def micro_batches(rows: Sequence[TrainingRow], most_tokens: int) -> list[list[Tr
     return batches
 
 
-def padded_tokens(batch: Sequence[TrainingRow]) -> int:
-    """Tokens of a batch with its padding."""
+def _alike(rows: Sequence[TrainingRow], most_tokens: int) -> list[list[TrainingRow]]:
+    batches: list[list[TrainingRow]] = []
+    size, last = 0, np.zeros(0, np.int64)
+    for row in (rows[at] for at in in_order([(*row.prompt, *row.completion) for row in rows])):
+        ids = np.array((*row.prompt, *row.completion))
+        new = len(ids) - shared(last, ids)
+        if not batches or size + new > most_tokens:
+            batches.append([])
+            size, new = 0, len(ids)
+        batches[-1].append(row)
+        size, last = size + new, ids
+    return batches
+
+
+def cost(batch: Sequence[TrainingRow], *, share: bool) -> int:
+    """Tokens that a batch takes: with its padding, or with each shared one once."""
+    if share:
+        ids = [(*row.prompt, *row.completion) for row in batch]
+        return nodes(ids[at] for at in in_order(ids))
     return len(batch) * (max(len(row.prompt) for row in batch) + max(len(row.completion) for row in batch))
 
 
-def slots(trajectories: Sequence[Sequence[TrainingRow]], updates: int, per_update: int, most_tokens: int) -> list[Slot]:
+def slots(
+    trajectories: Sequence[Sequence[TrainingRow]],
+    updates: int,
+    per_update: int,
+    most_tokens: int,
+    *,
+    share: bool = False,
+) -> list[Slot]:
     """Deal whole trajectories to updates, in turn, and each update's micro-batches to its slots.
 
     Args:
         trajectories: the rows of each, in an order that no length has chosen.
         updates: optimiser steps that share this generation.
         per_update: gradient accumulation steps of each.
+        most_tokens, share: see `micro_batches`.
 
     Returns:
-        `updates * per_update` slots of micro-batches, of about equal padded tokens; some may be empty.
+        `updates * per_update` slots of micro-batches, of about equal cost; some may be empty.
     """
     dealt: list[Slot] = []
     for update in range(updates):
         mine = [row for rows in trajectories[update::updates] for row in rows]
         bins: list[Slot] = [[] for _ in range(per_update)]
         load = [0] * per_update
-        for batch in sorted(micro_batches(mine, most_tokens), key=padded_tokens, reverse=True):
+        batches = [(cost(batch, share=share), batch) for batch in micro_batches(mine, most_tokens, share=share)]
+        for spent, batch in sorted(batches, key=lambda pair: pair[0], reverse=True):
             lightest = load.index(min(load))
             bins[lightest].append(batch)
-            load[lightest] += padded_tokens(batch)
+            load[lightest] += spent
         dealt += bins
     return dealt
 

@@ -6,34 +6,33 @@ then every call of an episode becomes a row that carries its trajectory's advant
 clipping, KL, logging, checkpoints and distribution stay TRL's. The optimiser's steps do not depend on the contexts.
 
 Overridden of TRL 1.16 are `_generate_and_score_completions` (expand), `_compute_loss` (many micro-batches in one slot),
-`prediction_step` (validation plays) and `training_step` (its time); tests/training/test_trl_private.py lists what else.
-
-Axes: R rows, P prompt tokens (padded on the left), C completion tokens (padded on the right).
+`_get_per_token_logps_and_entropies` (shared tokens once), `prediction_step` (validation plays) and `training_step` (its
+time); tests/training/test_trl_private.py lists what else.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from accelerate import DistributedType
 from torch import Tensor
 from trl import GRPOTrainer
-from trl.trainer.utils import pad
 
 from atommem_cli.core import folders
 from atommem_cli.core.types import Task
 from atommem_cli.running.build import Parts
 from atommem_cli.scoring import rewards
-from atommem_cli.training import grpo_rows, rollout_metrics
-from atommem_cli.training.distributed import gather
+from atommem_cli.training import grpo_rows, loop, rollout_metrics
+from atommem_cli.training.distributed import accumulating, gather
 from atommem_cli.training.divergence import agree
 from atommem_cli.training.grpo_rows import Counts, TrainingRow
 from atommem_cli.training.importance import importance_ratio
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch, play
+from atommem_cli.training.row_scoring import Scorers
+from atommem_cli.training.row_tensors import sampled, tensors
 
 Keep = Callable[[int, PlayedBatch], None]
 
@@ -57,6 +56,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         train: Tasks,
         validation: Tasks | None,
         keep: Keep | None = None,
+        say: loop.Say = loop.nothing,
         **trl: Any,
     ) -> None:
         """
@@ -64,6 +64,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             parts: agent, memory and limits; its policy is `policy`.
             train, validation: by number; a row of TRL's data set names one as `prompt`.
             keep: called with the update and what was played, on every rank.
+            say: told in one sentence why rows do not share their tokens, where they do not.
             trl: what GRPOTrainer takes, but rewards and rollouts.
         """
         self._parts, self._policy = parts, policy
@@ -77,6 +78,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         given = [self._reward(name, rewards.of(name, parts.ask)) for name in weights]
         super().__init__(reward_funcs=given, rollout_func=_rollout, **trl)
         policy.trainer = self
+        self._scorers = Scorers(self._below(self.model), share=parts.recipe.grpo.share_prefixes, say=say)
 
     # --- what TRL calls
 
@@ -134,12 +136,35 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         total = torch.zeros((), device=self.accelerator.device)
         loss: Tensor
         for batch in first:
-            with self._accumulating(model):
+            with accumulating(self.accelerator, model):
                 loss = super()._compute_loss(model, batch)
                 self.accelerator.backward(loss, **self._backward)
             total += loss.detach()
         loss = super()._compute_loss(model, last)
         return loss + total  # the value of the whole slot, the graph of its last micro-batch
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **others: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        if others.get("compute_aux_loss"):
+            return super()._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
+            )
+        with self.accelerator.autocast():
+            scored = self._scorers.score(model, self._below(model), input_ids, attention_mask, logits_to_keep)
+        return scored[0], scored[1] if compute_entropy else None, None
+
+    def _below(self, model: Any) -> Any:
+        """A model without what is wrapped around it."""
+        bare = self.accelerator.unwrap_model(model)
+        return bare.get_base_model() if hasattr(bare, "get_base_model") else bare
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -177,6 +202,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             args.steps_per_generation // accumulation,
             accumulation,
             recipe.grpo.micro_batch_tokens,
+            share=self._scorers.share,
         )
         self._log_batch(sum(map(len, made)), dealt)
         shape = grpo_rows.common_shape(gather([[[len(batch) for batch in slot] for slot in dealt]]))
@@ -185,29 +211,11 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return [[self._tensors(batch, normaliser) for batch in slot] for slot in grpo_rows.level(dealt, shape, filler)]
 
     def _tensors(self, rows: Sequence[TrainingRow], normaliser: Tensor) -> dict[str, Tensor]:
-        """A micro-batch as TRL's loss takes it: (R, P) prompts, (R, C) completions, (R,) advantages."""
-        device = self.accelerator.device
-
-        def padded(values: list[Tensor], value: float, side: str) -> Tensor:
-            made: Tensor = pad(values, padding_value=value, padding_side=side).to(device)
-            return made
-
-        prompts = [torch.tensor(row.prompt) for row in rows]
-        completions = [torch.tensor(row.completion) for row in rows]
-        batch = {
-            "prompt_ids": padded(prompts, self._tokenizer.pad_token_id, "left"),
-            "prompt_mask": padded([torch.ones_like(ids) for ids in prompts], 0, "left"),
-            "completion_ids": padded(completions, self._tokenizer.pad_token_id, "right"),
-            "completion_mask": padded([torch.ones_like(ids) for ids in completions], 0, "right"),
-            # TRL multiplies the loss by it: here it weighs rows, and is 0 for fillers.
-            "tool_mask": padded([torch.full((len(row.completion),), row.weight) for row in rows], 0.0, "right"),
-            "advantages": torch.tensor([row.advantage for row in rows], device=device),
-            "num_items_in_batch": normaliser,
-        }
-        batch.update(self._other_policies(batch, rows, padded))
+        batch = tensors(rows, self._tokenizer.pad_token_id, normaliser, self.accelerator.device)
+        batch.update(self._other_policies(batch, rows))
         return batch
 
-    def _other_policies(self, batch: dict[str, Tensor], rows: Sequence[TrainingRow], padded: Any) -> dict[str, Tensor]:
+    def _other_policies(self, batch: dict[str, Tensor], rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
         """Log-probabilities (R, C) under the policies that the loss compares with, where it does."""
         args = self.args
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
@@ -215,7 +223,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if corrected or args.gradient_accumulation_steps % (args.steps_per_generation * self.num_iterations):
             found["old_per_token_logps"] = self._logprobs(self.model, batch)
         if corrected:
-            said = padded([torch.tensor(row.logprobs or [0.0] * len(row.completion)) for row in rows], 0.0, "right")
+            said = sampled(rows, self.accelerator.device)
             mask = batch["completion_mask"] * (batch["tool_mask"] > 0)
             found["sampling_per_token_logps"] = said
             found["importance_sampling_ratio"] = importance_ratio(
@@ -257,17 +265,6 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         # As transformers' training_step says it: TRL's loss is scaled already.
         return {"scale_wrt_gas": False} if self.accelerator.distributed_type == DistributedType.DEEPSPEED else {}
 
-    @contextlib.contextmanager
-    def _accumulating(self, model: Any) -> Iterator[None]:
-        """Gradients add up here and are shared with the other ranks by the slot's last micro-batch."""
-        state, sync = self.accelerator.gradient_state, self.accelerator.sync_gradients
-        state._set_sync_gradients(False)
-        try:
-            with self.accelerator.no_sync(model):
-                yield
-        finally:
-            state._set_sync_gradients(sync)
-
     # --- what is seen of it
 
     def _add(self, key: str, value: float) -> None:
@@ -286,14 +283,17 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _log_batch(self, made: int, dealt: Sequence[Sequence[Sequence[TrainingRow]]]) -> None:
         batches = [batch for slot in dealt for batch in slot]
         rows = sum(map(len, batches))
-        real, padded = sum(row.tokens for batch in batches for row in batch), sum(map(grpo_rows.padded_tokens, batches))
-        mine = [(made, rows, real, padded)]
-        made, rows, real, padded = map(sum, zip(*gather(mine), strict=True))
+        tokens = sum(row.tokens for batch in batches for row in batch)
+        spent = sum(grpo_rows.cost(batch, share=self._scorers.share) for batch in batches)
+        made, rows, tokens, spent = map(sum, zip(*gather([(made, rows, tokens, spent)]), strict=True))
         self._add("batch/rows", rows)
         if made:
             self._add("batch/skipped", 1 - rows / made)
-        if padded:
-            self._add("batch/padding", 1 - real / padded)
+        if spent and self._scorers.share:
+            self._add("batch/nodes", spent)
+            self._add("batch/shared", tokens / spent)
+        elif spent:
+            self._add("batch/padding", 1 - tokens / spent)
 
 
 def _rollout(prompts: Sequence[str], trainer: TrajectoryGRPOTrainer) -> dict[str, Any]:

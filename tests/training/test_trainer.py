@@ -113,9 +113,10 @@ def published_gradient(
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("unit", ["token", "step", "trajectory"])
-def test_the_gradient_is_that_of_the_published_objective(tmp_path: Path, unit: str) -> None:
-    done = trained(recipe(f"grpo.unit={unit}", max_steps=1), tmp_path)
+@pytest.mark.parametrize(("unit", "share"), [("token", True), ("step", True), ("trajectory", True), ("token", False)])
+def test_the_gradient_is_that_of_the_published_objective(tmp_path: Path, unit: str, share: bool) -> None:
+    small = "grpo.micro_batch_tokens=150" if share else "grpo.share_prefixes=false"
+    done = trained(recipe(f"grpo.unit={unit}", small, max_steps=1), tmp_path)
     (played, advantages), gradient = done.seen[0], done.gradients[0]
     assert max(len(slot) for slot in done.dealt[0]) > 1  # several micro-batches in a slot
     assert sum(advantage != 0 for advantage in advantages) >= 4
@@ -160,7 +161,7 @@ def test_tokens_in_are_tokens_trained(tmp_path: Path) -> None:
 
 
 def test_the_ratio_is_one_at_the_first_inner_iteration(tmp_path: Path) -> None:
-    done = made(recipe(max_steps=2, save_steps=2, num_iterations=2), tmp_path)
+    done = made(recipe("grpo.micro_batch_tokens=150", max_steps=2, save_steps=2, num_iterations=2), tmp_path)
     off: dict[int, list[float]] = {0: [], 1: []}
     plain = done._get_per_token_logps_and_entropies
 
@@ -265,13 +266,14 @@ def rows(*sizes: tuple[int, int]) -> list[TrainingRow]:
     return [TrainingRow((0,) * prompt, (1,) * completion, 1.0) for prompt, completion in sizes]
 
 
-def test_every_row_lies_in_one_micro_batch_within_the_budget() -> None:
+@pytest.mark.parametrize("share", [True, False])
+def test_every_row_lies_in_one_micro_batch_within_the_budget(share: bool) -> None:
     mine = rows(*[(prompt, 1 + prompt % 7) for prompt in range(1, 90)])
-    batches = grpo_rows.micro_batches(mine, 200)
+    batches = grpo_rows.micro_batches(mine, 200, share=share)
     assert Counter(row.tokens for batch in batches for row in batch) == Counter(row.tokens for row in mine)
-    assert all(grpo_rows.padded_tokens(batch) <= 200 for batch in batches)
+    assert all(grpo_rows.cost(batch, share=share) <= 200 for batch in batches)
     naive = len(mine) * (max(len(r.prompt) for r in mine) + max(len(r.completion) for r in mine))
-    assert sum(map(grpo_rows.padded_tokens, batches)) < 0.6 * naive
+    assert sum(grpo_rows.cost(batch, share=share) for batch in batches) < 0.6 * naive
 
 
 def test_ranks_agree_on_the_shape_of_every_slot() -> None:

@@ -1,0 +1,58 @@
+"""Which rows a training scores with shared tokens, and whether that is exact for its models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atommem_cli.training.distributed import gather
+from atommem_cli.training.shared_forward import RowScorer, refusal
+
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
+"""Of the comparison with padded rows, in natural log-probabilities; for narrower types 0.2."""
+TRIED = 8
+"""Rows of the comparison."""
+
+
+class Scorers:
+    """The scorers of a trainer's models, each made at its first use."""
+
+    def __init__(self, model: Any, *, share: bool, say: Callable[[str], None]) -> None:
+        """
+        Args:
+            model: the one that learns, below any wrapper.
+            share: whether the recipe wants it.
+            say: told in one sentence why tokens are not shared.
+        """
+        self._say = say
+        self._made: dict[int, RowScorer] = {}
+        why = refusal(model) if share else None
+        if why is not None:
+            say(f"rows do not share their tokens, since of this model {why}")
+        self.share = share and why is None
+        """Whether rows share their tokens."""
+        self._tried = not self.share
+
+    def score(self, model: Any, base: Any, ids: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
+        """As `RowScorer`, with `model` around `base`; at the first use compared with padded rows, on every rank."""
+        scorer = self._made.setdefault(id(base), RowScorer(base, share=self.share))
+        if not self._tried:
+            self._try(scorer, model, ids[:TRIED], mask[:TRIED], most)
+        return scorer(model, ids, mask, most)
+
+    def _try(self, scorer: RowScorer, model: Any, ids: Tensor, mask: Tensor, most: int) -> None:
+        self._tried = True
+        with torch.no_grad():
+            shared, _ = scorer(model, ids, mask, most)
+            scorer.share = False
+            plain, _ = scorer(model, ids, mask, most)
+        apart = max(gather([float((shared - plain).abs().max())]))
+        narrow = torch.is_autocast_enabled(ids.device.type)
+        if apart <= (0.2 if narrow else TOLERANCE.get(scorer.dtype, 0.2)):
+            scorer.share = True
+            return
+        self.share = False
+        self._say(f"rows do not share their tokens: log-probabilities differ by {apart:.2g} from those of padded rows")

@@ -1,0 +1,261 @@
+"""Log-probabilities of rows that begin alike, every shared token computed once, exactly.
+
+Rows become prefix trees (`prefix_trees`); a tree is one sequence for the model, in which the position of a token is its
+depth and it attends to its ancestors alone. Long pieces attend piece by piece, without a mask; many short ones under a
+mask of (N, N). Autograd adds up what the rows that share a token ask of it. Models for which this is not exact have
+their rows padded, as ever.
+
+Only what is scored goes through the model's head: a token's distribution is that of the one before it. TRL's own head
+takes every position of a row where there is no Triton.
+
+Axes: R rows, P prompt tokens (padded on the left), C completion tokens (padded on the right), N nodes, B trees.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from atommem_cli.training import prefix_trees
+from atommem_cli.training.prefix_trees import Tree
+
+ATTENTION = "atommem_trees"
+"""Name of the attention that knows trees, among those of transformers; for everything else it is `sdpa`."""
+LONG = 24
+"""Tokens of a piece on average from which on pieces attend without a mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """How one sequence of trees attends without a mask: its maximal pieces without a branch."""
+
+    runs: tuple[tuple[int, int, Tensor], ...]
+    """First node, one past the last, and the nodes above, in order."""
+    depths: Tensor
+    """Of every node, shape (N,)."""
+
+
+def refusal(model: Any) -> str | None:
+    """Why a model's rows cannot share their tokens exactly, as the end of a sentence; None where they can."""
+    config = model.config.get_text_config()
+    kinds = {*(getattr(config, "layer_types", None) or ["full_attention"])}
+    if strange := sorted(kinds - {"full_attention", "sliding_attention"}):
+        return f"it has layers of {strange[0].replace('_', ' ')}, which carry a state from token to token"
+    if config._attn_implementation not in ("sdpa", ATTENTION):
+        return f"its attention is {config._attn_implementation}, not sdpa"
+    if getattr(config, "sliding_window", None) and "sliding_attention" not in kinds and _slides(model):
+        return "its sliding window is not said layer by layer"
+    if dropping := [name for name, part in model.named_modules() if isinstance(part, torch.nn.Dropout) and part.p]:
+        return f"it drops out at random ({dropping[0]})"
+    if getattr(config, "attention_dropout", 0):
+        return "its attention drops out at random"
+    if getattr(config, "output_router_logits", False):
+        return "its router is balanced over tokens, and shared ones would count once"
+    return None
+
+
+def _slides(model: Any) -> bool:
+    return any(getattr(part, "sliding_window", None) for part in model.modules())
+
+
+def knee(model: Any) -> float:
+    """Nodes at which a dense mask makes attention cost as much as all else: parameters of a layer over
+    2 x heads x size of a head."""
+    config = model.config.get_text_config()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    inner = config.hidden_size * size * 2 * (config.num_attention_heads + config.num_key_value_heads)
+    layer = inner + 3 * config.hidden_size * config.intermediate_size
+    return float(layer / (2 * config.num_attention_heads * size))
+
+
+class RowScorer:
+    """Scores the completions of rows with one model."""
+
+    def __init__(self, model: Any, *, share: bool) -> None:
+        """
+        Args:
+            model: a causal language model of `transformers`, with TRL's fused head, below any wrapper.
+            share: whether tokens that rows share are computed once; nothing of `refusal` may speak against it. The
+                model's attention is `ATTENTION` then.
+        """
+        config = model.config.get_text_config()
+        self.share = share
+        """Whether it does; may be taken back."""
+        self._backbone = model.base_model
+        self.dtype: torch.dtype = next(model.parameters()).dtype
+        """Of its weights."""
+        if share:
+            _register()
+            for each in {id(model.config): model.config, id(config): config}.values():
+                each._attn_implementation = ATTENTION
+            self._knee = knee(model)
+            self._window: int | None = getattr(config, "sliding_window", None)
+            self._layers = {*(getattr(config, "layer_types", None) or [])}
+            self._mapped = hasattr(self._backbone, "has_sliding_layers")
+
+    def __call__(self, model: Any, ids: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
+        """Score completions.
+
+        Args:
+            model: the one of `__init__`, or what is wrapped around it.
+            ids, mask: (R, P + C); the mask is 1 where a token is.
+            most: C.
+
+        Returns:
+            Log-probabilities and, where the head has them, entropies of the completion tokens: (R, C), 0 where none is.
+        """
+        scored = mask[:, -most:] == 1
+        if self.share:
+            inputs, places = self._trees(ids, mask == 1, scored)
+        else:
+            inputs = {"input_ids": ids, "attention_mask": mask}
+            width = ids.size(1)
+            before = torch.arange(width - most - 1, width - 1, device=ids.device)
+            places = (torch.arange(len(ids), device=ids.device)[:, None] * width + before)[scored]
+        with self._picked(places):
+            output = model(**inputs, shift_labels=ids[:, -most:][scored][None], fused_lm_head=True)
+        return _spread(output.log_probs, scored), None if output.entropy is None else _spread(output.entropy, scored)
+
+    def _trees(self, ids: Tensor, there: Tensor, scored: Tensor) -> tuple[dict[str, Any], Tensor]:
+        """What the model is given, and where it tells the distribution of each scored token."""
+        rows = [row[mask].tolist() for row, mask in zip(ids.cpu(), there.cpu(), strict=True)]
+        order = prefix_trees.in_order(rows)
+
+        def grown(knee: float) -> list[Tree]:
+            return list(prefix_trees.grow(((number, rows[number]) for number in order), knee))
+
+        whole = grown(float("inf"))  # nothing is gained by cutting where there is no mask
+        long = sum(tree.size for tree in whole) >= LONG * sum(len(tree.runs()) for tree in whole)
+        trees = whole if long else grown(self._knee)
+        inputs, offsets = self._pieces(trees, ids.device) if long else self._masked(trees, ids.device)
+        paths = {
+            number: path + offset
+            for tree, offset in zip(trees, offsets, strict=True)
+            for number, path in tree.paths.items()
+        }
+        lengths = scored.sum(1).tolist()
+        places = [paths[number][len(rows[number]) - length - 1 : -1] for number, length in enumerate(lengths)]
+        return inputs, torch.from_numpy(np.concatenate(places)).to(ids.device)
+
+    def _masked(self, trees: Sequence[Tree], device: Any) -> tuple[dict[str, Any], list[int]]:
+        """Trees side by side, each padded to the longest: (B, N), with a mask of (B, 1, N, N)."""
+        most = max(tree.size for tree in trees)
+
+        def filled(values: list[list[int]], fill: Sequence[int]) -> Tensor:
+            return torch.tensor([[*each, *fill[len(each) :]] for each in values], device=device)
+
+        zeros, index = [0] * most, torch.arange(most, device=device)
+        ids = filled([tree.tokens for tree in trees], zeros)
+        depths = filled([tree.depths for tree in trees], zeros)
+        # Padding sees itself alone, so that no row of the mask is empty.
+        ends = filled([tree.ends for tree in trees], list(range(1, most + 1)))
+        mask = (index[None, None, :] <= index[None, :, None]) & (index[None, :, None] < ends[:, None, :])
+        masks = {"full_attention": mask[:, None]}
+        if "sliding_attention" in self._layers and self._window:
+            near = depths[:, :, None] - depths[:, None, :] < self._window
+            masks["sliding_attention"] = (mask & near)[:, None]
+        inputs = {"input_ids": ids, "position_ids": depths, "attention_mask": self._mapping(masks)}
+        return inputs, [number * most for number in range(len(trees))]
+
+    def _pieces(self, trees: Sequence[Tree], device: Any) -> tuple[dict[str, Any], list[int]]:
+        """Trees one after another: (1, N), and how their pieces attend."""
+        offsets = np.cumsum([0, *(tree.size for tree in trees)]).tolist()
+        depths = torch.tensor([depth for tree in trees for depth in tree.depths], device=device)
+        runs = tuple(
+            (start + offset, end + offset, torch.from_numpy(above + offset).to(device))
+            for tree, offset in zip(trees, offsets, strict=False)
+            for start, end, above in tree.runs()
+        )
+        nothing = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)  # of four axes: transformers makes no mask
+        return {
+            "input_ids": torch.tensor([[token for tree in trees for token in tree.tokens]], device=device),
+            "position_ids": depths[None],
+            "attention_mask": self._mapping({"full_attention": nothing, "sliding_attention": nothing}),
+            "pieces": Pieces(runs, depths),
+        }, offsets[:-1]
+
+    def _mapping(self, masks: Mapping[str, Tensor]) -> Any:
+        """The masks as the model takes them: one for all layers, or one for each kind."""
+        return dict(masks) if self._mapped else masks["full_attention"]
+
+    @contextmanager
+    def _picked(self, places: Tensor) -> Iterator[None]:
+        """Let the head see these places alone, in this order: numbers into (B, N), flattened."""
+
+        def pick(_: Any, __: Any, output: Any) -> Any:
+            hidden = output.last_hidden_state
+            output.last_hidden_state = hidden.reshape(-1, hidden.size(-1))[places][None]
+            return output
+
+        hook = self._backbone.register_forward_hook(pick)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+def _spread(values: Tensor, scored: Tensor) -> Tensor:
+    """(1, K) values at the K places of a mask (R, C), 0 elsewhere."""
+    return values.new_zeros(scored.shape).masked_scatter(scored, values[0])
+
+
+@functools.cache
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, _attend)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def _attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    pieces: Pieces | None = None,
+    **rest: Any,
+) -> tuple[Tensor, None]:
+    """Attention as `sdpa`, or piece by piece: queries (1, H, N, D), keys and values of as many heads or fewer.
+
+    Returns:
+        Shape (1, N, H, D).
+    """
+    if pieces is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        plain: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, **rest
+        )
+        return plain
+    grouped = query.size(1) != key.size(1)
+    found = []
+    for start, end, above in pieces.runs:
+        seen = torch.cat([above, torch.arange(start, end, device=query.device)]) if len(above) else slice(start, end)
+        mask = None
+        if len(above) or sliding_window:
+            far = pieces.depths[start:end, None] - pieces.depths[seen][None, :]  # on one path, depth is order
+            mask = (far >= 0) & (far < sliding_window) if sliding_window else far >= 0
+        found.append(
+            scaled_dot_product_attention(
+                query[:, :, start:end],
+                key[:, :, seen],
+                value[:, :, seen],
+                attn_mask=mask,
+                is_causal=mask is None,
+                scale=scaling,
+                enable_gqa=grouped,
+            )
+        )
+    return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
