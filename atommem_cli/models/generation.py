@@ -17,6 +17,7 @@ from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import Diverged
 from atommem_cli.models.batching import PromptRow, prompt_batches
 from atommem_cli.models.sampling import Finite, GumbelSampler, OwnLimits
+from atommem_cli.models.shared_prefill import filled
 from atommem_cli.models.words import Words
 
 
@@ -121,6 +122,7 @@ def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling
             ),
             logits_processor=processors,
             stopping_criteria=StoppingCriteriaList([OwnLimits(limits, width)]),
+            past_key_values=filled(model, [row.prompt for row in rows]),
         )
     finally:
         model.generation_config = own

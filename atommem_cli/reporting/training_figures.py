@@ -35,6 +35,7 @@ HOUSEKEEPING = (
     ("Groups without spread", "share", {"frac_reward_zero_std": ""}),
     ("Idle part of a batch", "share", {"batch/padding": "padding", "batch/skipped": "skipped rows"}),
     ("Rows of a batch", "rows", {"batch/rows": ""}),
+    ("Tokens of rows for one computed", "times", {"batch/shared": ""}),
     ("Entropy", "nats per token", {"entropy": ""}),
     ("Gradient norm", "2-norm", {"grad_norm": ""}),
     ("Learning rate", "per step", {"learning_rate": ""}),

@@ -14,7 +14,7 @@ import numpy as np
 
 from atommem_cli.core.calls import Finish
 from atommem_cli.core.types import StopReason, Trajectory
-from atommem_cli.training.prefix_trees import in_order, nodes, shared
+from atommem_cli.models.prefix_trees import in_order, nodes, shared
 
 Unit = Literal["token", "step", "trajectory"]
 

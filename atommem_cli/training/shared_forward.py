@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from atommem_cli.training import prefix_trees
-from atommem_cli.training.prefix_trees import Tree
+from atommem_cli.models import prefix_trees
+from atommem_cli.models.prefix_trees import Tree
 
 ATTENTION = "atommem_trees"
 """Name of the attention that knows trees, among those of transformers; for everything else it is `sdpa`."""
@@ -34,13 +34,28 @@ LONG = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """How one sequence of trees attends without a mask: its maximal pieces without a branch."""
+class Piece:
+    """A run of nodes without a branch."""
 
-    runs: tuple[tuple[int, int, Tensor], ...]
-    """First node, one past the last, and the nodes above, in order."""
-    depths: Tensor
-    """Of every node, shape (N,)."""
+    start: int
+    end: int
+    """One past the last."""
+    seen: Tensor | slice
+    """Nodes on the path to the last one, in order."""
+    far: Tensor
+    """How many places before each node each of the seen ones is: (nodes, seen), negative after it."""
+    masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
+    """What its nodes see, to be added to the scores; one for all layers of a window."""
+
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """None where it is plainly causal."""
+        if isinstance(self.seen, slice) and not window:
+            return None
+        if (window, dtype) not in self.masks:
+            there = (self.far >= 0) & (self.far < window) if window else self.far >= 0
+            made = torch.zeros(there.shape, dtype=dtype, device=there.device)
+            self.masks[window, dtype] = made.masked_fill(there.logical_not(), float("-inf"))
+        return self.masks[window, dtype]
 
 
 def refusal(model: Any) -> str | None:
@@ -169,8 +184,8 @@ class RowScorer:
         """Trees one after another: (1, N), and how their pieces attend."""
         offsets = np.cumsum([0, *(tree.size for tree in trees)]).tolist()
         depths = torch.tensor([depth for tree in trees for depth in tree.depths], device=device)
-        runs = tuple(
-            (start + offset, end + offset, torch.from_numpy(above + offset).to(device))
+        pieces = tuple(
+            _piece(start + offset, end + offset, torch.from_numpy(above + offset).to(device), depths)
             for tree, offset in zip(trees, offsets, strict=False)
             for start, end, above in tree.runs()
         )
@@ -179,7 +194,7 @@ class RowScorer:
             "input_ids": torch.tensor([[token for tree in trees for token in tree.tokens]], device=device),
             "position_ids": depths[None],
             "attention_mask": self._mapping({"full_attention": nothing, "sliding_attention": nothing}),
-            "pieces": Pieces(runs, depths),
+            "pieces": pieces,
         }, offsets[:-1]
 
     def _mapping(self, masks: Mapping[str, Tensor]) -> Any:
@@ -200,6 +215,13 @@ class RowScorer:
             yield
         finally:
             hook.remove()
+
+
+def _piece(start: int, end: int, above: Tensor, depths: Tensor) -> Piece:
+    own = torch.arange(start, end, device=above.device)
+    path = torch.cat([above, own])
+    far = depths[own][:, None] - depths[path][None, :]  # on one path, depth is order
+    return Piece(start, end, path if len(above) else slice(start, end), far)
 
 
 def _spread(values: Tensor, scored: Tensor) -> Tensor:
@@ -224,7 +246,7 @@ def _attend(
     attention_mask: Any,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    pieces: Pieces | None = None,
+    pieces: tuple[Piece, ...] | None = None,
     **rest: Any,
 ) -> tuple[Tensor, None]:
     """Attention as `sdpa`, or piece by piece: queries (1, H, N, D), keys and values of as many heads or fewer.
@@ -241,17 +263,13 @@ def _attend(
         return plain
     grouped = query.size(1) != key.size(1)
     found = []
-    for start, end, above in pieces.runs:
-        seen = torch.cat([above, torch.arange(start, end, device=query.device)]) if len(above) else slice(start, end)
-        mask = None
-        if len(above) or sliding_window:
-            far = pieces.depths[start:end, None] - pieces.depths[seen][None, :]  # on one path, depth is order
-            mask = (far >= 0) & (far < sliding_window) if sliding_window else far >= 0
+    for piece in pieces:
+        mask = piece.mask(sliding_window, query.dtype)
         found.append(
             scaled_dot_product_attention(
-                query[:, :, start:end],
-                key[:, :, seen],
-                value[:, :, seen],
+                query[:, :, piece.start : piece.end],
+                key[:, :, piece.seen],
+                value[:, :, piece.seen],
                 attn_mask=mask,
                 is_causal=mask is None,
                 scale=scaling,

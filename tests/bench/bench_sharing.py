@@ -3,7 +3,8 @@
     python tests/bench/bench_sharing.py
 
 A model of 46 M parameters (Qwen3, 4 layers, hidden 512, 30,000 words); the shapes of AtomMem (16 rollouts, a shared
-prompt of 1,000 tokens, 250 of one's own, 100 written) and of a conversation of 12 turns of 100 tokens with replies of 50.
+prompt of 1,000 tokens, 250 of one's own, 100 written) and of a conversation of 12 turns of 100 tokens with replies of
+50. Generation: the prompts of AtomMem's shape, and 50 new tokens.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 WORDS = 30_000
 Row = tuple[list[int], int]
@@ -35,6 +37,7 @@ def conversation() -> list[Row]:
     return rows
 
 
+WAYS = {"generation": ("apart", "together")}
 SHAPES = {"atommem": (atommem, 8192), "conversation": (conversation, 4096)}
 
 
@@ -64,8 +67,11 @@ def measured(shape: str, how: str) -> None:
     for part in model.parameters():
         part.grad = torch.zeros_like(part)
     add_fused_lm_head(model, outputs=("log_probs", "entropy"))
-    make, most = SHAPES[shape]
+    if how in ("apart", "together"):
+        generated(model, how)
+        return
     scorer = RowScorer(model, share=how == "shared")
+    make, most = SHAPES[shape]
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     total = 0.0
     for batch in batches(make(), most, how == "shared"):
@@ -89,17 +95,35 @@ def measured(shape: str, how: str) -> None:
     print(spent, most_used, total, norm)
 
 
+def generated(model: Any, how: str) -> None:
+    """Greedy replies, with the beginning read for each prompt or once for all."""
+    from types import SimpleNamespace
+
+    from atommem_cli.models import generation
+    from atommem_cli.models.batching import PromptRow
+
+    words: Any = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), chat=None, ends=(), window=None)
+    rows = [PromptRow(at, row[:-length], 50, at) for at, (row, length) in enumerate(atommem())]
+    if how == "apart":
+        generation.filled = lambda *_: None
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    said = generation.complete(model.eval(), rows, generation.Turns(words), generation.Sampling(0.0), 10**6)
+    spent = time.process_time() - started
+    most_used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(spent, most_used, sum(map(sum, said.values())), len(said))
+
+
 def main() -> None:
     print("| shape | way | CPU s | ratio | MB above the model | sum of log-probabilities | gradient |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for shape in SHAPES:
+    for shape in (*SHAPES, *WAYS):
         first = None
-        for how in ("TRL", "padded", "shared"):
+        for how in WAYS.get(shape, ("TRL", "padded", "shared")):
             done = subprocess.run(
                 [sys.executable, __file__, shape, how], capture_output=True, text=True, check=True, timeout=900
             )
             spent, most, total, norm = map(float, done.stdout.split())
-            first = spent if how == "padded" else first
+            first = spent if how in ("padded", "apart") else first
             ratio = f"{first / spent:.2f}" if first else ""
             print(f"| {shape} | {how} | {spent:.1f} | {ratio} | {most:.0f} | {total:.2f} | {norm:.3f} |")
 

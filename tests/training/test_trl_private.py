@@ -33,10 +33,16 @@ PRIVATE: dict[Any, tuple[str, ...]] = {
     ),
     SFTTrainer: ("_load_best_model", "_total_train_tokens"),
     transformers.PreTrainedModel: ("_no_split_modules",),
-    transformers.PretrainedConfig: ("_name_or_path",),
+    transformers.PretrainedConfig: ("_attn_implementation", "_name_or_path"),
     accelerate.state.GradientState: ("_set_sync_gradients",),
 }
-OVERRIDDEN = ("_compute_loss", "_generate_and_score_completions", "prediction_step", "training_step")
+OVERRIDDEN = (
+    "_compute_loss",
+    "_generate_and_score_completions",
+    "_get_per_token_logps_and_entropies",
+    "prediction_step",
+    "training_step",
+)
 
 
 def own(tree: ast.AST) -> Iterator[str]:

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from atommem_cli.training.prefix_trees import Tree, grow, in_order, nodes, shared
+from atommem_cli.models.prefix_trees import Tree, grow, in_order, nodes, shared
 
 
 def rows_of(dice: random.Random) -> list[list[int]]:
