@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -20,6 +21,7 @@ from atommem_cli.runs.identity import changed_keys
 from atommem_cli.runs.judges import Judge
 from atommem_cli.runs.labels import judge_label
 from atommem_cli.runs.labels import scorer as named
+from atommem_cli.runs.names import names_of
 from atommem_cli.runs.reader import Run, by_task, failed
 from atommem_cli.runs.summary import labels
 from atommem_cli.scoring import llm_judge, metrics
@@ -81,28 +83,35 @@ class Comparison:
         return next((side for side in self.sides if side.label == label and side.difference is not None), None)
 
 
-def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None) -> Comparison:
+def compare(
+    runs: Sequence[Run | str | Path], names: Sequence[str] | None = None, scorer: str | None = None
+) -> Comparison:
     """Every run against the first one.
 
     Args:
-        names: one per run.
+        runs: or their folders.
+        names: one per run; None is those of their folders.
         scorer: None is the base's leading one; one that needs no model scores the stored answers where a run was
             not scored with it.
 
     Raises:
-        UsageError: a run is unfinished, there is one only, or no scorer has that name.
+        UsageError: a run is unfinished, there is one only, no scorer has that name, or a run has no name.
         RunMismatch: runs over different tasks or episodes, one without a judge's verdicts, or several judges; names
             what differs.
         SourceError: a file is damaged.
     """
-    insist_comparable(runs)
-    scorer = scorer or runs[0].leading
-    asked = kinds(runs[0])
-    scores = [scored(run, scorer) for run in runs]
-    judge = runs[0].judge if scorer == llm_judge.NAME else None
-    if judge and (why := other_judges(runs)):
+    played = [run if isinstance(run, Run) else Run(run) for run in runs]
+    insist_comparable(played)
+    names = names_of([run.path for run in played]) if names is None else names
+    if len(names) != len(played):
+        raise UsageError(f"there are {len(played)} runs and {len(names)} names: give one for each, or none")
+    scorer = scorer or played[0].leading
+    asked = kinds(played[0])
+    scores = [scored(run, scorer) for run in played]
+    judge = played[0].judge if scorer == llm_judge.NAME else None
+    if judge and (why := other_judges(played)):
         raise RunMismatch(f"the runs cannot be compared by judge: {why}")
-    invalid = [broken_budget(run) for run in runs]
+    invalid = [broken_budget(run) for run in played]
     tests = max(1, sum(not fault for fault in invalid[1:]))
     paired_off = [
         paired(list(mine.values()), list(scores[0].values()), tests=tests)
@@ -112,12 +121,12 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
     ]
     valid = [d.p for d in paired_off if d is not None]
     adjusted = iter(holm(valid) if valid else [])
-    costs = [_cost(run) for run in runs]
+    costs = [_cost(run) for run in played]
     intervals = [mean_interval(list(mine.values())) for mine in scores]
     places = [(interval.mean, tokens) for interval, (_, tokens) in zip(intervals, costs, strict=True)]
     rivals = [place for place, fault in zip(places, invalid, strict=True) if not fault]
     sides = []
-    for number, run in enumerate(runs):
+    for number, run in enumerate(played):
         difference = paired_off[number]
         sides.append(
             Side(
@@ -134,7 +143,7 @@ def compare(runs: Sequence[Run], names: Sequence[str], scorer: str | None = None
                 groups=_by_group(scores[number], scores[0], asked, compared=difference is not None),
             )
         )
-    source = runs[0].task(next(iter(scores[0]))).source
+    source = played[0].task(next(iter(scores[0]))).source
     return Comparison(scorer, tuple(sides), source, judge)
 
 

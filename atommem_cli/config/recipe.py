@@ -162,7 +162,7 @@ class Recipe(Section):
         return resolve(self.model_dump(mode="json"), changes, origin=self.name)
 
 
-def load(name: str = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
+def load(name: str | Path = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe: a path, or the name of one that ships with atommem, from any folder.
 
     Args:
@@ -172,6 +172,7 @@ def load(name: str = DEFAULT, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: file, key and a suggestion in one sentence.
     """
+    name = str(name)
     path = _find(name)
     content = read_yaml(path, name, RecipeError)
     if not isinstance(content, dict):

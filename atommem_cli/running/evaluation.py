@@ -59,7 +59,7 @@ def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path
 
 def evaluate(
     recipe: Recipe,
-    out: Path,
+    out: str | Path,
     *,
     command: Sequence[str] = (),
     progress: Progress | None = None,
@@ -82,6 +82,7 @@ def evaluate(
         BackendError: something outside failed; what had finished is saved.
         Interrupted: the user stopped it; likewise.
     """
+    out = Path(out)
     given = shards.found(out) if joined is None else [part for part in joined if (part / folders.RUN).is_file()]
     if joined is None:
         shards.insist_stopped(given)

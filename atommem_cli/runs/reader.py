@@ -31,12 +31,13 @@ _COMMANDS = ("eval", "grpo")
 class Run:
     """The folder of an evaluation."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         """
         Raises:
             UsageError: it is no folder of `atommem eval`, holds shards alone, or is of another schema version.
             SourceError: a file in it is damaged.
         """
+        path = Path(path)
         shards.insist_joined(path)
         for name in (RUN, RECIPE, EPISODES, STEPS):
             if not (path / name).is_file():

@@ -48,6 +48,19 @@ def opened(home: Path, *names: str) -> list[Run]:
     return [Run(home / name) for name in names]
 
 
+def test_runs_are_named_by_their_folders_and_given_as_such(home: Path) -> None:
+    paths = [home / "oracle", str(home / "mute")]
+    compared = comparison.compare(paths)
+    assert [side.label for side in compared.sides] == ["oracle", "mute"]
+    assert compared == comparison.compare([Run(path) for path in paths], ["oracle", "mute"])
+    with pytest.raises(UsageError, match="there are 2 runs and 1 names: give one for each, or none"):
+        comparison.compare(paths, ["a"])
+    with pytest.raises(UsageError, match="not the folder of an `atommem eval` run"):
+        comparison.compare([home, "nowhere"])
+    with pytest.raises(UsageError):
+        comparison.compare([])
+
+
 def test_a_difference_is_that_of_the_scores_on_disk(home: Path) -> None:
     runs = opened(home, "oracle", "append_only")
     side = comparison.compare(runs, ["a", "b"]).sides[1]
