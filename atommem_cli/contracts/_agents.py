@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from atommem_cli.contracts import _said
 from atommem_cli.contracts._plays import LIMITS, Played, by_script, play, policy, reading, tasks, writing
 from atommem_cli.contracts._replies import HOSTILE, broken, operations
 from atommem_cli.contracts.promises import ContractBroken, insist, raised
@@ -54,7 +55,7 @@ def nonsense(agent: Agent, number: int) -> Callable[[Call], str]:
 def hostile(agent: Agent, expects: Expects) -> Iterator[str]:
     """Nonsense, and broken replies of the agent's own grammar."""
     yield from HOSTILE
-    kinds = [*agent.operations] or [OpKind.CREATE]
+    kinds = [*_said.speech(agent, expects).spoken] or [OpKind.CREATE]
     for seed in range(12):
         try:
             whole = agent.write(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
+from atommem_cli.contracts import _said
 from atommem_cli.contracts.promises import ContractBroken, insist, raised
 from atommem_cli.core import seeds
 from atommem_cli.core.calls import POLICY, Expects, Generation, Observation
@@ -239,7 +240,8 @@ def _episode(task: Task, agent: Watched, memory: Memory) -> WatchedEpisode:
 
 def writing(agent: Agent, answer: str = "velt") -> Callable[[Call], str]:
     """Replies that do what each call is for, and never read: one operation, one note, one answer."""
-    kind = next((kind for kind in agent.operations if kind is not OpKind.READ), OpKind.CREATE)
+    known = _said.speech(agent, Expects.OPERATIONS).spoken
+    kind = next((kind for kind in known if kind is not OpKind.READ), OpKind.CREATE)
 
     def say(call: Call) -> str:
         text = f"note {call.seed % 1000}"

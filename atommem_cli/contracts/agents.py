@@ -17,13 +17,13 @@ from atommem_cli.contracts._plays import (
     tasks,
     writing,
 )
-from atommem_cli.contracts.promises import insist
+from atommem_cli.contracts.promises import ContractBroken, insist
 from atommem_cli.core import components
 from atommem_cli.core.calls import POLICY, Expects
 from atommem_cli.core.episode import Agent, shows_of
 from atommem_cli.core.memory import Addressing
 from atommem_cli.core.safe_text import shown
-from atommem_cli.core.types import MemoryOp, OpKind, Outcome, Shows
+from atommem_cli.core.types import CONTEXT_OPS, MemoryOp, OpKind, Outcome, Shows
 
 
 def check(agent: Agent) -> None:
@@ -107,15 +107,28 @@ def answers_are_handed_in_as_written(agent: Agent) -> None:
 
 
 def parse_is_the_inverse_of_write(agent: Agent) -> None:
-    """`parse` reads out of a reply the operations that `write` put in."""
-    asked = {one.expects for played in plays(agent) for one in played.asks}
+    """`parse` reads out of a reply the operations that `write` put in.
+
+    What an agent runs by itself need not be said; it edits its context maybe only in longer episodes than these."""
+    played = [*plays(agent)]
+    asked = {one.expects for each in played for one in each.asks}
+    alone = {*CONTEXT_OPS, *(op.kind for each in played for op in each.ops)}
     for expects in (Expects.OPERATIONS, Expects.ANSWER):
-        if expects in asked and agent.operations:
-            _said.insist_inverse(
-                lambda ops, expects=expects: agent.write(expects, ops),  # type: ignore[misc]
-                lambda reply, expects=expects: agent.parse(expects, reply),  # type: ignore[misc]
-                agent.operations,
+        if expects not in asked or not agent.operations:
+            continue
+        said = _said.speech(agent, expects)
+        for kind, why in said.unspoken.items():
+            insist(
+                kind in alone,
+                f"operations declares {kind}, and no reply to a call that expects {expects} means it, as {why}: let "
+                "write and parse speak of it, or take it out of operations; what the agent runs by itself may stay",
             )
+        _said.insist_inverse(
+            lambda ops, expects=expects: agent.write(expects, ops),  # type: ignore[misc]
+            lambda reply, expects=expects: agent.parse(expects, reply),  # type: ignore[misc]
+            said.spoken,
+            f"where a call expects {expects}, ",
+        )
     if Expects.NOTES in asked:
         for text in ("Ada lives in Velt.", "two\nlines"):
             reply = agent.write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, text)])
@@ -207,10 +220,16 @@ def components_can_be_dropped(agent: Agent) -> None:
 def what_if_can_change_its_operations(agent: Agent) -> None:
     """It plays to its end where `what-if` takes operations away or puts some there, so results need not match them."""
     extra = MemoryOp(OpKind.CREATE, "put there by what-if")
-    for played in play(agent, tasks(), by_script("random"), tamper=lambda ops: ops[1:]):
-        insist_end(played, ", with an operation of each reply taken away,")
-    for played in play(agent, tasks(), by_script("random"), tamper=lambda ops: (extra, *ops)):
-        insist_end(played, ", with an operation put before those of each reply,")
+    for tamper, done in (
+        (lambda ops: ops[1:], "with an operation of each reply taken away"),
+        (lambda ops: (extra, *ops), "with an operation put before those of each reply, whose entry has no metadata"),
+    ):
+        try:
+            changed = play(agent, tasks(), by_script("random"), tamper=tamper)
+        except ContractBroken as broken:
+            raise ContractBroken(f"{done}, as `what-if` does it, {broken}") from broken
+        for played in changed:
+            insist_end(played, f", {done},")
 
 
 def prompts_show_what_is_declared(agent: Agent) -> None:

@@ -271,6 +271,42 @@ class Sharing(Fine):
         return replace(observation, messages=(*rest, replace(first, content=f"{first.content} {self.seen}")))
 
 
+class Deaf(Fine):
+    """Declares what no reply means and what it never runs."""
+
+    operations = (OpKind.CREATE, OpKind.DELETE)
+
+    def parse(self, *told: Any) -> tuple[MemoryOp, ...]:
+        return tuple(op for op in super().parse(*told) if op.kind is OpKind.CREATE)
+
+
+class Dated(Fine):
+    """Takes it that every entry has the metadata that it gives."""
+
+    def chosen(self, ops: Sequence[MemoryOp]) -> Sequence[MemoryOp]:
+        return [replace(op, meta=(("at", "3"),)) for op in ops]
+
+    def memories(self, episode: Any) -> str:
+        return "".join(dict(entry.meta)["at"] for entry in episode.memory.entries) + super().memories(episode)
+
+
+class Windowed(Fine):
+    """Cuts its conversation by itself; its policy speaks of the memory alone."""
+
+    operations = (*MEMORY_OPS, OpKind.FILTER)
+
+    def play(self, episode: Any) -> Iterator[Any]:
+        for chunk in episode.chunks:
+            episode.context.add("user", chunk.text)
+            if len(episode.context.entries) > 2:
+                yield from apply([MemoryOp(OpKind.FILTER, targets=(episode.context.entries[0].id,))])
+            prompt = Observation(episode.context.messages, episode.limits.reply, Expects.OPERATIONS, chunk.index)
+            reply = yield from ask(prompt)
+            yield from apply(self.parse(Expects.OPERATIONS, reply.text))
+        for number in range(self.asked(episode)):
+            yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
+
+
 BROKEN = [
     (agents.it_says_what_it_is, Miscounted, "calls_per_chunk is '1': a whole number from 0 on is wanted"),
     (agents.it_says_what_it_is, Repeating, "operations is (.*): a tuple of OpKind is wanted, each once"),
@@ -289,7 +325,17 @@ BROKEN = [
     (agents.its_calls_are_whole, Wordy, "takes 4096 new tokens where the recipe allows 200: pass on episode.limits"),
     (agents.its_calls_are_whole, Asking, "a call that expects answer has question=None, of 2"),
     (agents.answers_are_handed_in_as_written, Embellishing, "write(ANSWER, [], 'velt') makes, and 'It is velt' is"),
-    (agents.parse_is_the_inverse_of_write, Turned, "write puts .* into '<.*, and parse reads .* out of it: let one"),
+    (
+        agents.parse_is_the_inverse_of_write,
+        Turned,
+        "where a call expects operations, write puts .* into '<.*, and parse reads .* out of it: let one",
+    ),
+    (
+        agents.parse_is_the_inverse_of_write,
+        Deaf,
+        "operations declares delete, and no reply to a call that expects operations means it, as parse reads nothing "
+        "out of '<delete> .* </delete>': let write and parse speak of it, or take it out",
+    ),
     (agents.parse_never_raises, Json, "parse raises RecursionError: .* for the reply '[[[["),
     (agents.parse_never_raises, Trusting, "`target` a whole number or None, `targets` a tuple of them; what cannot"),
     (agents.no_reply_stops_it, Hasty, "play raises IndexError: .* after the reply '': what a policy writes is data"),
@@ -301,7 +347,16 @@ BROKEN = [
     (agents.components_can_be_dropped, Spaced, "a component is called 'two words': one word is wanted"),
     (agents.components_can_be_dropped, Idle, "the component notes goes with .* and operations declares none of"),
     (agents.components_can_be_dropped, Relying, "play raises AssertionError: .* what a policy writes is data"),
-    (agents.what_if_can_change_its_operations, Pairing, "play raises ValueError: zip() argument 2 is shorter"),
+    (
+        agents.what_if_can_change_its_operations,
+        Pairing,
+        "with an operation of each reply taken away, as `what-if` does it, play raises ValueError: zip() argument 2 is",
+    ),
+    (
+        agents.what_if_can_change_its_operations,
+        Dated,
+        "whose entry has no metadata, as `what-if` does it, play raises KeyError: 'at'",
+    ),
     (agents.prompts_show_what_is_declared, Whole, "shows is whole, and a prompt of a question holds 0 of"),
     (agents.prompts_show_what_is_declared, Nothing, "shows is nothing, and a prompt holds a document: declare"),
     (agents.prompts_show_what_is_declared, Misnumbered, "a call has chunk=0 and does not show that chunk"),
@@ -329,6 +384,10 @@ def test_every_promise_is_broken_once_and_kept_without_the_fault() -> None:
 def test_what_is_declared_may_be_done(fault: Any, declared: dict[str, Any]) -> None:
     mended = type("Mended", (fault,), {**declared, "calls_per_chunk": 1})
     agents.check(mended(AgentOptions(dialect="tiny")))
+
+
+def test_what_an_agent_runs_by_itself_need_not_be_said_by_its_policy() -> None:
+    agents.check(Windowed(AgentOptions(dialect="tiny")))
 
 
 def test_a_value_of_the_environment_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
