@@ -77,10 +77,15 @@ class Context:
         """Put a reply of the policy at the end, as the very tokens that were sampled where they are known; its id."""
         return self._append(Message("assistant", reply.text, reply.token_ids))
 
-    def take_new(self) -> tuple[ContextMessage, ...]:
-        """The messages that were added and not taken yet: what the coming prompt shows for the first time."""
-        new, self._new = self._new, []
-        return tuple(entry for entry in new if entry in self._messages)
+    def take_shown(self, prompt: Sequence[Message]) -> tuple[ContextMessage, ...]:
+        """The messages that a prompt shows for the first time, by what they say; the others wait for a later one."""
+        if not self._new:
+            return ()
+        there = {(message.role, message.content) for message in prompt}
+        new = [entry for entry in self._new if entry in self._messages]
+        shown = tuple(entry for entry in new if (entry.message.role, entry.message.content) in there)
+        self._new = [entry for entry in new if entry not in shown]
+        return shown
 
     def apply(self, ops: Sequence[MemoryOp]) -> tuple[OpResult, ...]:
         """Run the edits of one reply, in order of appearance; refused ones are results, too."""

@@ -130,7 +130,7 @@ class Player:
             memory.shown,
             memory.take_retrieved(),
             self.to,
-            tuple((new.id, new.message) for new in context.take_new()),
+            tuple((new.id, new.message) for new in context.take_shown(call.observation.messages)),
             seconds=seconds,
         )
         match generation.finish:

@@ -97,7 +97,7 @@ class Said:
 class _Conversation(dict[int, str]):
     """The texts of the context by id.
 
-    A reply may be taken out before any prompt showed it: the journal has no text of it, and does not miss it.
+    A message may be taken out before any prompt showed it: the journal has no text of it, and does not miss it.
     """
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class Step:
 
     line: Mapping[str, Any]
     context: tuple[Said, ...]
-    """The conversation as its prompt showed it; empty where the agent keeps none."""
+    """The conversation at its prompt, as far as prompts have shown it; empty where the agent keeps none."""
     heard: tuple[Said, ...]
     """Those of its messages that no earlier prompt showed."""
     moments: tuple[Moment, ...]
@@ -215,4 +215,5 @@ def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
                     context,
                 )
             )
-        yield Step(line, shown, shown[len(shown) - len(heard) :], tuple(told))
+        new = {message for message, *_ in heard}
+        yield Step(line, shown, tuple(said for said in shown if said.id in new), tuple(told))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import Says, episode, rollout, script, store, task
@@ -29,9 +30,9 @@ def growing() -> Agent:
     return built
 
 
-def played(*replies: str) -> Trajectory:
+def played(*replies: str, by: Agent | None = None) -> Trajectory:
     where = store()
-    about = episode(task(facts=("Ada was born in Velt.", "Bo lives in Dorn.")), where, by=growing(), size=6)
+    about = episode(task(facts=("Ada was born in Velt.", "Bo lives in Dorn.")), where, by=by or growing(), size=6)
     (trajectory,) = rollout(where).play(Says(script(*replies)), [about])
     assert trajectory.stop is StopReason.ANSWERED
     return trajectory
@@ -59,6 +60,19 @@ def test_edits_of_the_context_are_operations_and_later_prompts_show_it() -> None
     assert [new for new, _ in asked.context] == [5, 7]
     assert trajectory.context
     assert [answer.text for answer in trajectory.answers] == ["Velt", "Dorn"]
+
+
+def test_prompts_that_leave_the_conversation_out_show_nothing_of_it() -> None:
+    agent: Any = growing()
+    whole = agent.observation
+
+    def last(*asked: Any, **where: Any) -> Observation:
+        told: Observation = whole(*asked, **where)
+        return replace(told, messages=told.messages[-1:])
+
+    agent.observation = last
+    steps = played("[]", "[]", '{"answer": "Velt"}', by=agent).transitions
+    assert [[new for new, _ in step.context] for step in steps] == [[2], [4], [6], [8]]
 
 
 @pytest.mark.parametrize(

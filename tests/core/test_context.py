@@ -93,10 +93,19 @@ def test_the_digest_is_of_what_is_there_and_each_edit_names_it_before_and_after(
     assert other.digest != conversation().digest
 
 
-def test_what_is_new_is_taken_once_and_summaries_are_no_news() -> None:
+def test_what_a_prompt_shows_first_is_taken_once_and_summaries_are_no_news() -> None:
     context = conversation()
-    assert [new.id for new in context.take_new()] == [1, 2, 3, 4, 5, 6, 7]
+    assert [new.id for new in context.take_shown(context.messages)] == [1, 2, 3, 4, 5, 6, 7]
     context.apply([MemoryOp(OpKind.SUMMARIZE, "all", targets=(2, 3, 4))])
     context.add("user", "next")
-    assert [new.message.content for new in context.take_new()] == ["next"]
-    assert context.take_new() == ()
+    assert [new.message.content for new in context.take_shown(context.messages)] == ["next"]
+    assert context.take_shown(context.messages) == ()
+
+
+def test_what_no_prompt_shows_is_not_taken_until_one_does() -> None:
+    context = conversation()
+    elsewhere = (Message("user", "something else"), Message("assistant", "chunk 0"))
+    assert context.take_shown(elsewhere) == ()
+    assert [new.id for new in context.take_shown((*elsewhere, Message("user", "chunk 1")))] == [4]
+    context.apply([filtered(2)])
+    assert [new.id for new in context.take_shown(context.messages)] == [1, 3, 5, 6, 7]

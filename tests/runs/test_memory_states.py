@@ -65,17 +65,20 @@ def test_memory_grows_with_the_entries_and_not_with_their_square() -> None:
 
 
 def test_the_conversation_is_that_of_the_agent_at_every_step() -> None:
-    """Summaries of summaries, refusals, and replies that go before any prompt showed them included."""
+    """Summaries of summaries, refusals, prompts that show a part of it, and messages that go before any prompt showed
+    them included."""
     dice = Random(11)
     context = Context()
     lines, prompts, copies = [], [], []
-    made, known, outcomes = 0, set(), Counter()
+    made, late, known, outcomes = 0, 0, set(), Counter()
     for step in range(200):
         for _ in range(dice.randrange(3)):
             made = context.add(dice.choice(["system", "user", "user"]), f"text {step} {dice.random()}")
-        new = [[one.id, one.message.role, one.message.content] for one in context.take_new()]
+        prompt = [message for message in context.messages if dice.random() < 0.7]
+        new = [[one.id, one.message.role, one.message.content] for one in context.take_shown(prompt)]
         known |= {message for message, *_ in new}
-        prompts.append(told(context))
+        late += bool(new) and new[0][0] < max(message for message, *_ in told(context) if message in known)
+        prompts.append([message for message in told(context) if message[0] in known])
         made = context.add("assistant", f"reply {step}")
         ops = []
         for _ in range(dice.randrange(3)):
@@ -93,6 +96,7 @@ def test_the_conversation_is_that_of_the_agent_at_every_step() -> None:
     assert [[one.id for one in step.heard] for step in steps] == [
         [message for message, *_ in line.get("context", ())] for line in lines
     ]
+    assert late > 20
     assert all(outcomes[kind, Outcome.OK] > 20 for kind in (OpKind.SUMMARIZE, OpKind.FILTER))
     assert {Outcome.NOOP, Outcome.INVALID_TARGET} < {outcome for _, outcome in outcomes}
 
