@@ -29,7 +29,9 @@ demo: $(VENV)/ready  ## the whole story on the embedded default: demonstrations,
 	$(BIN)/atommem report results/grpo-tiny
 	$(BIN)/atommem report results/sft-tiny-eval results/grpo-tiny-eval --out results/sft-and-grpo
 
-test: lint unit smoke  ## everything that CI runs
+test: $(VENV)/ready  ## everything that CI runs
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint smoke
+	$(MAKE) --no-print-directory unit
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .

@@ -1,5 +1,5 @@
 """What holds for every test: one thread and passive waiting (on a busy machine two spinning threads are slower than
-one), no hub, no GPU, and no clock in Hypothesis's judgement of a test.
+one), no hub, no GPU, no wait for the disk, and no clock in Hypothesis's judgement of a test.
 
 The values that are asserted, and the sampled groups that have a spread, are those of the CPU. With ATOMMEM_GPU=1 the
 tests run on the GPU that is there.
@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if os.environ.get("ATOMMEM_GPU") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.fsync = lambda _: None  # no test cuts the power
 settings.register_profile("anywhere", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("anywhere")
 

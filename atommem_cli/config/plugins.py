@@ -8,6 +8,7 @@ which ends in .py. What comes with atommem keeps its name, whatever else is inst
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -149,14 +150,24 @@ def operational(options: type[BaseModel]) -> frozenset[str]:
 
 
 def _shipped(room: str) -> frozenset[str]:
-    package = importlib.import_module(f"atommem_cli.{room}")
-    return frozenset(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    return _modules_in(tuple(importlib.import_module(f"atommem_cli.{room}").__path__))
 
 
-def _points(room: str) -> list[EntryPoint]:
+@functools.lru_cache(maxsize=64)
+def _modules_in(folders: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(m.name for m in pkgutil.iter_modules(folders) if not m.name.startswith("_"))
+
+
+def _points(room: str) -> tuple[EntryPoint, ...]:
     """One each, however often a package lies on the path."""
+    return _points_on(room, tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=64)
+def _points_on(room: str, _: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """To look at everything that is installed takes time: once for each path."""
     found = {(origin(point), point.name): point for point in entry_points(group=f"atommem.{room}")}
-    return [found[key] for key in sorted(found)]
+    return tuple(found[key] for key in sorted(found))
 
 
 def _of_point(point: EntryPoint, room: str) -> Any:

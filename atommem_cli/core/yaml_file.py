@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +52,19 @@ def parse_yaml(text: str, name: str, error: type[UsageError] = UsageError) -> An
     if len(text) > _MOST_BYTES:
         raise error(f"{name}: not readable as YAML: longer than {_MOST_BYTES} characters")
     try:
-        loader = _Strict(text)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
+        return copy.deepcopy(_parsed(text))
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as reason:
         raise error(f"{name}: not readable as YAML: {_sentence(reason)}") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """A process reads the same recipes and dialects again and again; PyYAML takes a millisecond for a dozen lines."""
+    loader = _Strict(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _Strict(yaml.SafeLoader):

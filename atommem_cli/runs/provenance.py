@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -64,8 +65,9 @@ def told(folder: Path, episodes: int, failed: int = 0) -> str:
     return said
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of the packages that can change a number."""
+@functools.cache
+def versions() -> Mapping[str, str]:
+    """Installed versions of the packages that can change a number; looked up once a process."""
     found = {}
     for name in PACKAGES:
         try:
@@ -80,8 +82,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _commit() -> dict[str, Any]:
-    """Commit of the checkout this package is imported from, and whether it has local changes."""
+@functools.cache
+def _commit() -> Mapping[str, Any]:
+    """Commit of the checkout this package is imported from, and whether it has local changes; asked once a process."""
     home = Path(__file__).parents[2]
     if not (home / ".git").exists():
         return {}

@@ -374,7 +374,7 @@ def test_on_paper_the_episode_is_unfolded_and_controls_are_gone(home: Path, open
     for kept in (".cards", "img.light", ".question"):
         assert page.tab.locator(kept).first.is_visible()
     page.tab.emulate_media(media="screen")
-    page.tab.wait_for_function("document.querySelectorAll('.step').length === 1")
+    page.tab.locator(".step").nth(1).wait_for(state="detached")
     page.tab.locator("#theme").click()
     assert page.tab.pdf()[:5] == b"%PDF-"
     assert page.tab.locator(".step").count() == 1
