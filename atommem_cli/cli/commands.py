@@ -10,7 +10,6 @@ import typer
 
 from atommem_cli.cli import analysis, episodes, listing, prepare_eval, terminal, training
 from atommem_cli.cli.options import app
-from atommem_cli.config import blame
 from atommem_cli.core.errors import AtommemError, BackendError, PluginError, UsageError
 from atommem_cli.core.safe_text import has_halves, visible
 
@@ -37,6 +36,8 @@ def run() -> int:
             return _wrong_use(error)
         told, status = outside(error), BackendError.status
         if told is None:
+            from atommem_cli.config import blame
+
             told, status = blame.sentence(error), PluginError.status
         if not told:
             raise

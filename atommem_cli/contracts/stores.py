@@ -16,7 +16,7 @@ from atommem_cli.core.store import Store
 from atommem_cli.core.types import MemoryEntry
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 MANY = 1_500
 """Changes in one call: more than some databases take at once."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 
 @dataclass(frozen=True, slots=True)

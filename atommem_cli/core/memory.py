@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Vector = NDArray[np.float32]
-    """Shape (D,), unit length."""
+    from atommem_cli.core.store import Vector
 
 
 class Text(NamedTuple):

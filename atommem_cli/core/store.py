@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from atommem_cli.core.types import MemoryEntry
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float32]
+    """Shape (D,), unit length."""
 
 
 @dataclass(frozen=True, slots=True)

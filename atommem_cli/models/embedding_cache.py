@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from atommem_cli.core.memory import Embedder, Text
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 
 class CachedEmbedder:

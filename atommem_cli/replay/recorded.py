@@ -15,7 +15,7 @@ from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
 from atommem_cli.runs.reader import Run, failed
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 
 class Tape:

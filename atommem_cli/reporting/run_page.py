@@ -85,7 +85,7 @@ def page(
     made = setup_tables.made([(survey.label, survey.run.path, survey.run.identity) for survey in surveys])
     recipes = [survey.run.identity["recipe"] for survey in surveys]
     style = "\n".join(map(_template, ("tables.css", "run.css")))
-    script = "\n".join(map(_template, ("run.js", "find.js", "keys.js")))
+    script = "\n".join(map(_template, ("run.js", "text.js", "find.js", "keys.js")))
     packed, left_out = episodes.pack([survey.cases for survey in surveys])
     kept = Counter(episode["run"] for episode in packed["episodes"])
     runs = [

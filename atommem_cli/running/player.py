@@ -15,7 +15,7 @@ from atommem_cli.core.memory import Text
 from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, Outcome, StopReason, Trajectory, Transition, Usage
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from atommem_cli.running import asking
 from atommem_cli.running.player import Budget, Player, Recorder, Replies
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 
 def _never(calls: Sequence[Call]) -> list[Generation]:

@@ -37,7 +37,7 @@ from atommem_cli.stores import _client, _entries
 from atommem_cli.stores._mirror import Mirror
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 _WORN = 5_000
 """Removed entries after which a collection is made anew, unless more than that are alive."""

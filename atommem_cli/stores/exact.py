@@ -11,7 +11,7 @@ from atommem_cli.core.types import MemoryEntry
 from atommem_cli.stores._mirror import Mirror
 
 if TYPE_CHECKING:
-    from atommem_cli.core.memory import Vector
+    from atommem_cli.core.store import Vector
 
 
 class Options(Section):
