@@ -33,6 +33,13 @@ def test_help_begins_with_check_and_says_how_to_start(tmp_path: Path) -> None:
     assert "Start with:\n    atommem check\n" in text
 
 
+def test_help_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    script = "import sys; from atommem_cli.cli import commands; print(*sys.modules)"
+    loaded = {name.partition(".")[0] for name in atommem(cwd=tmp_path, code=script).stdout.split()}
+    assert "typer" in loaded
+    assert not loaded & {"pydantic", "yaml", "numpy", "pandas", "torch", "transformers", "chromadb", "httpx"}
+
+
 def test_a_command_that_is_in_no_order_comes_last() -> None:
     group = Ordered(name="x", commands={"zzz": None, "aaa": None, ORDER[1]: None, ORDER[0]: None})  # type: ignore[dict-item]
     assert group.list_commands(None) == [ORDER[0], ORDER[1], "zzz", "aaa"]
