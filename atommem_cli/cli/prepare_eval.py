@@ -79,12 +79,12 @@ def prepare(
 ) -> None:
     """Turn raw records, or a seed, into long-context tasks."""
     from atommem_cli.config import recipe as recipes
-    from atommem_cli.data import preparation, sources
+    from atommem_cli.data import preparation, sources, split_guard
     from atommem_cli.running import contamination
     from atommem_cli.runs import tables
 
     name = sources.canonical(name)
-    if source is not None and Path(source).is_file() and not split:
+    if source is not None and Path(source).is_file() and not split and sources.has_split_files(name):
         raise UsageError(f"{source} is one file: say which --split it is, train or validation")
     options = recipes.assignments(
         [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v is not None] + (change or [])
@@ -101,11 +101,12 @@ def prepare(
                 progress=lambda stage, count, total: tell(count, total, "records" if stage == "read" else "tasks"),
             )  # fmt: skip
         done.append(manifest)
-        if manifest.split == "train" and not manifest.checked:
-            terminal.say(
-                f"{folder}/train: not checked against questions of validation; prepare validation first, "
-                "or give its file as --validation"
+    for manifest in done:
+        if manifest.split == "train" and not split_guard.compares(manifest, folder):
+            mend = (
+                "prepare it beside" if sources.is_outside(name) else "prepare it first, or name its file: --validation"
             )
+            terminal.say(f"{folder}/train: not checked against questions of validation; {mend}")
     if keep is not None and keep.remark:
         terminal.say(keep.remark)
     show([tables.prepared(done)], [manifest.model_dump(mode="json") for manifest in done], as_json)

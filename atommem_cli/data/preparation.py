@@ -20,7 +20,7 @@ from atommem_cli.config.blame import blaming
 from atommem_cli.core import folders
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.errors import BackendError, Interrupted, UsageError, did_you_mean
-from atommem_cli.data import split_guard, task_rules
+from atommem_cli.data import sources, split_guard, task_rules
 from atommem_cli.data.files import (
     MANIFEST,
     SPLIT_WORDS,
@@ -131,7 +131,7 @@ def prepare(
     with _alone(folder):
         if (folder / MANIFEST).exists() and not force:
             same = _same(folder, described, inputs)
-            _insist_apart(Path(out), split, folder, same)
+            _insist_apart(Path(out), name, folder, same)
             return same
         scratch = folder / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
@@ -168,7 +168,7 @@ def prepare(
             if _inputs(module, name, source, split, validation) != inputs:
                 raise UsageError(f"{source}: changed while it was read; prepare again")
             (scratch / MANIFEST).write_text(dump(manifest), encoding="utf-8")
-            _insist_apart(Path(out), split, scratch, manifest)
+            _insist_apart(Path(out), name, scratch, manifest)
             (folder / MANIFEST).unlink(missing_ok=True)
             os.replace(scratch / TASKS, folder / TASKS)
             os.replace(scratch / MANIFEST, folder / MANIFEST)
@@ -207,18 +207,27 @@ def _split(word: str) -> str:
     return split
 
 
-def _insist_apart(out: Path, split: str, made: Path, manifest: Manifest) -> None:
-    """Insist that a split shares no question with the other one that is prepared in the same folder."""
-    other = out / ("validation" if split == "train" else "train")
+def _insist_apart(out: Path, name: str, made: Path, manifest: Manifest) -> None:
+    """Insist that a split shares no question with the other one that is prepared in the same folder.
+
+    Args:
+        made: where it lies; the other one has its own place.
+    """
+    train = manifest.split == "train"
+    other = out / ("validation" if train else "train")
     there = split_guard.comparable(other, manifest.source)
     if there is None or manifest.swapped or manifest.source in {*there.checked, *manifest.checked}:
         return
-    if split == "train":
-        split_guard.insist(made, other, manifest, there, "prepare train again with --force")
-    else:
-        split_guard.insist(
-            other, made, there, manifest, "prepare validation first, or train again with --validation FILE and --force"
-        )
+    mend = "prepare validation first, or train again with --validation FILE and --force"
+    if sources.is_outside(name) and manifest.inputs and manifest.inputs == there.inputs:
+        files = ", ".join(manifest.inputs)
+        mend = f"both are made of {files}: say which --split its records are, with an --out of its own"
+    elif sources.is_outside(name):
+        mend = "its source has to leave them out of train: request.beside is the prepared folder of validation"
+    elif train:
+        mend = "prepare train again with --force"
+    both = (made, other, manifest, there) if train else (other, made, there, manifest)
+    split_guard.insist(*both, named=out / "train", tail=mend)
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:

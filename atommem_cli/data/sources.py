@@ -63,6 +63,16 @@ def canonical(name: str) -> str:
     return found
 
 
+def is_outside(name: str) -> bool:
+    """Whether a source is a plug-in of the user's own."""
+    return plugins.is_file(name) or any(point.name == name for point in plugins.outside("tasks"))
+
+
+def has_split_files(name: str) -> bool:
+    """Whether a file of records is one split: so it is with the data sets that come with atommem."""
+    return not is_outside(name) and hasattr(module_of(name), "LAYOUT")
+
+
 def module_of(name: str) -> SourceModule:
     """The module of a source.
 

@@ -27,6 +27,11 @@ def comparable(folder: Path, source: str) -> Manifest | None:
     return manifest if manifest.source == source and not manifest.swapped else None
 
 
+def compares(train: Manifest, folder: Path) -> bool:
+    """Whether training is compared with what is prepared as validation, or was made without its questions."""
+    return bool(train.checked) or (not train.swapped and comparable(folder / "validation", train.source) is not None)
+
+
 def covered(train: Manifest, validation: Manifest) -> bool:
     """Whether training was made without the questions of just this validation split."""
     known = {*train.checked.values(), *train.checked}
@@ -34,11 +39,14 @@ def covered(train: Manifest, validation: Manifest) -> bool:
     return validation.sha256 in known or (bool(files) and files <= known)
 
 
-def insist(train: Path, validation: Path, of_train: Manifest, of_validation: Manifest, tail: str) -> None:
+def insist(
+    train: Path, validation: Path, of_train: Manifest, of_validation: Manifest, *, named: Path, tail: str
+) -> None:
     """Refuse two splits that share a question.
 
     Args:
         train: the prepared folder; validation likewise.
+        named: what train's folder is or will be called.
         tail: what to do.
 
     Raises:
@@ -47,4 +55,4 @@ def insist(train: Path, validation: Path, of_train: Manifest, of_validation: Man
     if covered(of_train, of_validation):
         return
     if shared := len(asked(train) & asked(validation)):
-        raise UsageError(f"{shared} questions of validation are in {train.parent}/train, too: {tail}")
+        raise UsageError(f"{shared} questions of validation are in {named}, too: {tail}")
