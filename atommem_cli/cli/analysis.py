@@ -12,6 +12,7 @@ import typer
 
 from atommem_cli.cli import terminal
 from atommem_cli.cli.options import (
+    AblateOut,
     AsJson,
     Changes,
     Limit,
@@ -20,7 +21,6 @@ from atommem_cli.cli.options import (
     Price,
     RecipeName,
     Repeats,
-    RunOut,
     ShardOf,
     Speed,
     Spread,
@@ -71,7 +71,7 @@ def ablate(
     limit: Limit = None,
     repeats: Repeats = None,
     change: Changes = None,
-    out: RunOut = None,
+    out: AblateOut = None,
     shard: ShardOf = None,
     plan: Planned = False,
     tokens_per_second: Speed = None,

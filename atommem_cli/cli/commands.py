@@ -63,10 +63,15 @@ _TYPED = typer.BadParameter.__mro__[2]
 
 
 def _wrong_use(error: Exception) -> int:
-    """Say what Click says, which may hold what a shell put into the command."""
+    """Say what Click says, which may hold what a shell put into the command; and where else a plug-in is named."""
+    from atommem_cli.config import keys
+
     said = io.StringIO()
     error.show(said)  # type: ignore[attr-defined]
     print(visible(said.getvalue().rstrip()), file=sys.stderr)
+    section = str(getattr(error, "option_name", "")).removeprefix("--")
+    if section and section in keys.WHERE.values():
+        terminal.say(f"The {section} stands in the recipe: --set {section}.name=NAME, or a file: ./mine.py")
     return 2
 
 

@@ -26,28 +26,39 @@ if TYPE_CHECKING:
 )
 def options(
     room: Annotated[
-        str | None, typer.Argument(metavar="[ROOM]", help="agents, policies, stores, embedders, tasks, or recipe.")
+        str | None,
+        typer.Argument(
+            metavar="[ROOM]", help="agents, policies, stores, embedders, tasks, rewards, dialects, or recipe."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A plug-in; of recipe, a section.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Every key of a recipe or a plug-in: type, default, meaning."""
     from atommem_cli.config import keys
+    from atommem_cli.dialects import wording
     from atommem_cli.runs import tables
+    from atommem_cli.scoring import rewards
 
-    listed = keys.listed()
+    without = {"rewards": rewards, "dialects": wording}  # no recipe has a section of their keys
+    listed = {**keys.listed(), **{one: there.available() for one, there in without.items()}}
     if room is None:
         rows = tuple((one, ", ".join(names)) for one, names in listed.items())
         show(
             [tables.Table("`atommem options ROOM NAME` prints the keys of", ("room", "names"), rows)], [listed], as_json
         )
         return
-    room = keys.meant(room)
+    room = keys.meant(room, without)
     if name is None and room != keys.RECIPE:
-        known = {one: keys.about(room, one) for one in listed[room]}
+        known = {one: without[room].about(one) if room in without else keys.about(room, one) for one in listed[room]}
         show([tables.Table(f"{room}: a name, what it is", ("name", "what"), tuple(known.items()))], [known], as_json)
         return
-    found = keys.recipe_keys() if name is None else keys.keys(room, name)
+    if room in without:
+        assert name is not None
+        without[room].about(name)  # there is such a one
+        found = list(keys.of_model(wording.Wording)) if room == "dialects" else []
+    else:
+        found = keys.recipe_keys() if name is None else keys.keys(room, name)
     if as_json:
         terminal.show_json([asdict(one) for one in found])
     else:
@@ -73,7 +84,7 @@ def runs(
 
 def _described(found: Sequence[Key], width: int) -> list[str]:
     """Two paragraphs a key: what it may be, and what it means."""
-    lines = [] if found else ["no keys"]
+    lines = [] if found else ["no keys beside its name (of a reward: its weight)"]
     for one in found:
         lines.append(f"{one.name}: {one.type}{f' = {one.default}' if one.default else '; needed'}")
         lines += textwrap.wrap(one.meaning, max(40, width), initial_indent="    ", subsequent_indent="    ")

@@ -129,12 +129,16 @@ AgentNames = Annotated[
     list[str] | None,
     typer.Option("--agent", metavar="AGENT", autocompletion=_of("agents"), help="Repeatable; default: the recipe's."),
 ]
-RunOut = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="DIR", help="Run folder; default: results/eval-RECIPE-AGENT-POLICY-DIGEST and the like."
-    ),
-]
+
+
+def _out(default: str) -> Any:
+    return typer.Option("--out", metavar="DIR", help=f"Run folder; default: results/{default}-DIGEST.")
+
+
+EvalOut = Annotated[Path | None, _out("eval-RECIPE-AGENT-POLICY")]
+AblateOut = Annotated[Path | None, _out("ablate-RECIPE")]
+SftOut = Annotated[Path | None, _out("sft-RECIPE")]
+GrpoOut = Annotated[Path | None, _out("grpo-RECIPE")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="First tasks only.")]
 Repeats = Annotated[int | None, typer.Option("--repeats", min=1, metavar="N", help="Episodes per task.")]
 ShardOf = Annotated[

@@ -15,13 +15,13 @@ from atommem_cli.cli.options import (
     AgentNames,
     AsJson,
     Changes,
+    EvalOut,
     Limit,
     Planned,
     PolicyName,
     Price,
     RecipeName,
     Repeats,
-    RunOut,
     ShardOf,
     Speed,
     command,
@@ -126,7 +126,7 @@ def evaluate(
     limit: Limit = None,
     repeats: Repeats = None,
     change: Changes = None,
-    out: RunOut = None,
+    out: EvalOut = None,
     max_failed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Failed episodes that are still a success.")
     ] = None,

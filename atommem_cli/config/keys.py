@@ -10,7 +10,7 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -47,14 +47,17 @@ def listed() -> dict[str, list[str]]:
     return {RECIPE: list(Recipe.model_fields), **{room: plugins.available(room) for room in WHERE}}
 
 
-def meant(word: str) -> str:
+def meant(word: str, others: Iterable[str] = ()) -> str:
     """The room that a word means: its own name, or the section that names a plug-in of it, as `policy`.
+
+    Args:
+        others: further rooms.
 
     Raises:
         UsageError: there is no such room.
     """
     room = {section: room for room, section in WHERE.items() if section}.get(word, word)
-    known = [RECIPE, *WHERE]
+    known = [RECIPE, *WHERE, *others]
     if room not in known:
         raise UsageError(f"{word}: no such room{did_you_mean(word, known)} (there are: {', '.join(known)})")
     return room

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -41,12 +41,11 @@ def names(room: str) -> list[str]:
     """Names of the plug-ins of a room, sorted: those that come with atommem, and those of installed packages."""
     match room:
         case "dialects":
-            shipped: Collection[str] = wording.shipped()
+            return wording.available()
         case named.ROOM:
-            shipped = named.REWARDS
+            return named.available()
         case _:
             return plugins.available(room)
-    return sorted({*shipped, *(point.name for point in plugins.outside(room, shipped))})
 
 
 def look(

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from string import Template
 from typing import Any, Self
@@ -110,14 +111,35 @@ def find(name: str) -> tuple[Wording, str]:
     Raises:
         UsageError: there is none of that name, or the file is no dialect; names the file and the key.
     """
+    return _read(_place(name), name)
+
+
+def available() -> list[str]:
+    """Names of the dialects, sorted: those that come with atommem, and those of installed packages."""
+    return sorted({*shipped(), *(point.name for point in plugins.outside("dialects", shipped()))})
+
+
+def about(name: str) -> str:
+    """What a dialect is: the first sentence of the comment at the head of its file.
+
+    Raises:
+        UsageError: as `find`.
+    """
+    find(name)
+    lines = takewhile(lambda line: line.startswith("#"), _place(name).read_text(encoding="utf-8").splitlines())
+    whole = " ".join(line.lstrip("# ") for line in lines)
+    return whole.partition(". ")[0].rstrip(".") + "." if whole else ""
+
+
+def _place(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
-        return _read(Path(name), name)
+        return Path(name)
     if name in shipped():
-        return _read(Path(str(resources.files("atommem_cli") / "dialects" / f"{name}.yaml")), name)
+        return Path(str(resources.files("atommem_cli") / "dialects" / f"{name}.yaml"))
     _, path = plugins.entry("dialects", name, shipped(), ".yaml")
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"dialect {name}: its entry point is not the path of a file but {visible(repr(path))}")
-    return _read(Path(path), name)
+    return Path(path)
 
 
 @functools.cache

@@ -140,6 +140,21 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
         raise UsageError(f"{key}: name at least one reward with a weight other than 0")
 
 
+def available() -> list[str]:
+    """Names of the rewards, sorted: those that come with atommem, and those of installed packages."""
+    return sorted({*REWARDS, *(point.name for point in plugins.outside(ROOM, REWARDS))})
+
+
+def about(name: str) -> str:
+    """The first sentence of a reward's documentation; of a scorer, the scorer's.
+
+    Raises:
+        UsageError: there is no such reward.
+    """
+    one: object = metrics.SCORERS.get(name) or REWARDS.get(name) or module_of(name)
+    return (one.__doc__ or "").strip().partition("\n")[0]
+
+
 def helpers(name: str) -> tuple[str, ...]:
     """The models that a reward asks.
 

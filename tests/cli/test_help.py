@@ -52,6 +52,25 @@ def test_the_help_of_a_command_has_examples_and_readable_types(tmp_path: Path, n
     assert "<" not in text.partition("Options:")[2].partition("Examples:")[0].replace("<=", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("eval", "eval-RECIPE-AGENT-POLICY"), ("ablate", "ablate-RECIPE"), ("sft", "sft-RECIPE"), ("grpo", "grpo-RECIPE")],
+)
+def test_the_help_says_where_each_command_writes(tmp_path: Path, name: str, folder: str) -> None:
+    text = "".join(atommem(name, "--help", cwd=tmp_path).stdout.split())
+    assert f"Runfolder;default:results/{folder}-DIGEST." in text
+
+
+@pytest.mark.parametrize(
+    ("name", "section"), [("ablate", "agent"), ("sft", "agent"), ("grpo", "agent"), ("eval", "store")]
+)
+def test_a_plug_in_that_no_option_names_is_named_in_the_recipe(tmp_path: Path, name: str, section: str) -> None:
+    said = atommem(name, f"--{section}", "./mine.py", cwd=tmp_path, status=2).stderr
+    assert f"No such option: --{section}" in said
+    assert f"--set {section}.name=NAME, or a file: ./mine.py" in said
+    assert "stands in the recipe" not in atommem(name, "--sett", "x", cwd=tmp_path, status=2).stderr
+
+
 def test_a_shell_can_complete_commands_and_values(tmp_path: Path) -> None:
     def completed(words: str) -> list[str]:
         shell = {

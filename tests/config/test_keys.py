@@ -11,6 +11,8 @@ from commands import atommem, complaint
 from atommem_cli.config import keys, plugins
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
+from atommem_cli.dialects import wording
+from atommem_cli.scoring import rewards
 
 PLUGINS = [(room, name) for room in keys.WHERE for name in plugins.available(room)]
 
@@ -51,7 +53,7 @@ def test_what_is_not_there_is_named() -> None:
 
 def test_the_command_lists_rooms_names_and_keys(tmp_path: Path) -> None:
     rooms = json.loads(atommem("options", "--json", cwd=tmp_path).stdout)
-    assert rooms == keys.listed()
+    assert rooms == {**keys.listed(), "rewards": rewards.available(), "dialects": wording.available()}
     for word in ("policies", "policy"):
         assert "openai_server" in atommem("options", word, cwd=tmp_path).stdout
     text = atommem("options", "policy", "openai_server", cwd=tmp_path).stdout
@@ -59,4 +61,18 @@ def test_the_command_lists_rooms_names_and_keys(tmp_path: Path) -> None:
     dimension, *_ = json.loads(atommem("options", "embedders", "random", "--json", cwd=tmp_path).stdout)
     assert dimension["name"] == "embedder.dimension"
     assert "no keys" in atommem("options", "stores", "exact", cwd=tmp_path).stdout
+    for room, name, what in (
+        ("rewards", "budget", "0 for an episode that came to its end; -1 or -0.5 for one that"),
+        ("rewards", "em", "Exact match"),
+        ("dialects", "paper", "The dialect of AtomMem v3 (arXiv 2601.08323, Table 5; papers.md 1.2): the paper's tags"),
+    ):
+        told = json.loads(atommem("options", room, "--json", cwd=tmp_path).stdout)
+        assert told[name].startswith(what)
+        assert all(told.values())
+    assert "no keys" in atommem("options", "rewards", "em", cwd=tmp_path).stdout
+    assert (
+        "memory_tokens: whole number > 0 | null = null" in atommem("options", "dialects", "tiny", cwd=tmp_path).stdout
+    )
+    for room in ("rewards", "dialects"):
+        assert f"no 'nothing' in {room}" in complaint("options", room, "nothing", cwd=tmp_path)
     assert "no such room" in complaint("options", "x", cwd=tmp_path)
