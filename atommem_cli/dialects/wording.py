@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_
 
 from atommem_cli.config import plugins
 from atommem_cli.core.errors import UsageError, did_you_mean
-from atommem_cli.core.safe_text import visible
+from atommem_cli.core.safe_text import cut, visible
 from atommem_cli.core.types import MEMORY_OPS, OpKind
 from atommem_cli.core.yaml_file import read_yaml
 
@@ -34,7 +34,8 @@ _TAG = re.compile(r"[A-Za-z_][\w:.-]*")
 
 
 class Wording(BaseModel):
-    """A dialect file, checked."""
+    """A dialect file, checked. One that says `like: NAME` has what it does not say from that shipped one, and may put
+    the parts of a section in another `order`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -153,11 +154,38 @@ def _read(path: Path, name: str) -> tuple[Wording, str]:
     content = read_yaml(path, name)
     if not isinstance(content, dict):
         raise UsageError(f"{name}: a dialect is a mapping of keys, as in the shipped ones ({', '.join(shipped())})")
+    made = path.read_bytes()
+    if "like" in content:
+        content, model = _alike(content, name)
+        made += model.encode()
     try:
         wording = Wording.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{name}: {_sentence(error)}") from None
-    return wording, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return wording, hashlib.sha256(made).hexdigest()[:16]
+
+
+def _alike(content: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    """A dialect in terms of another one, written out; and the digest of that one.
+
+    Raises:
+        UsageError: there is no other one, or the order of a section is not one of its parts.
+    """
+    given = {**content}
+    model, order = given.pop("like"), given.pop("order", {})
+    if not isinstance(model, str) or model not in shipped():
+        raise UsageError(f"{name}: like: name one of {', '.join(shipped())} (given: {cut(repr(model), 80)})")
+    whole, digest = find(model)
+    if "like" in read_yaml(_place(model), model):
+        raise UsageError(f"{name}: like: {model} is like another one itself: name that")
+    made = {**whole.model_dump(mode="json"), **given}
+    for section, parts in order.items() if isinstance(order, dict) else [("order", order)]:
+        there = made.get(section) if section in _NEEDED else None
+        if not isinstance(there, dict) or not isinstance(parts, list) or sorted(map(str, parts)) != sorted(there):
+            wanted = ", ".join(there) if isinstance(there, dict) else f"a section ({', '.join(_NEEDED)}) and its parts"
+            raise UsageError(f"{name}: order.{section}: each of these once is wanted: {wanted}")
+        made[section] = {part: there[part] for part in parts}
+    return made, digest
 
 
 def _sentence(error: ValidationError) -> str:

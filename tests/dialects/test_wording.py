@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,56 @@ def test_a_file_that_is_no_dialect(tmp_path: Path) -> None:
 def test_a_template_in_pieces() -> None:
     assert pieces("a ${b} c $d$$") == ["a ", "b", " c ", "d", "$"]
     assert pieces("plain") == ["plain"]
+
+
+def test_a_dialect_like_another_one_says_only_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(
+        "like: paper\nnothing: none\norder:\n  closed_book: [task, question]\n", encoding="utf-8"
+    )
+    (mine, digest), (paper, of_paper) = find("mine.yaml"), find("paper")
+    assert mine.nothing == "none"
+    assert list(mine.closed_book) == ["task", "question"]
+    assert mine.model_copy(update={"nothing": paper.nothing, "closed_book": paper.closed_book}) == paper
+    Path("mine.yaml").write_text("like: released\n", encoding="utf-8")
+    assert len({digest, of_paper, find("mine.yaml")[1], find("released")[1]}) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("like: papre\n", "like: name one of paper, paper_shared, released, tiny (given: 'papre')"),
+        ("like: paper_shared\n", "like: paper_shared is like another one itself: name that"),
+        (
+            "like: paper\norder: {reading: [chunk]}\n",
+            "order.reading: each of these once is wanted: questions, scratchpad",
+        ),
+        ("like: paper\norder: {manual: [create]}\n", "order.manual: each of these once is wanted: a section (reading"),
+        ("like: paper\norder: first\n", "order.order: each of these once is wanted: a section"),
+        ("like: paper\nboxt: true\n", "boxt: unknown key; did you mean 'boxed'?"),
+    ],
+)
+def test_what_is_wrong_with_a_likeness_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as raised:
+        find(str(path))
+    assert said in str(raised.value)
+
+
+def test_rollouts_begin_alike_up_to_the_end_of_the_chunk() -> None:
+    fields = {"questions": "Who?", "chunk": "The chunk is long. " * 20, "query": "q"}
+
+    def prompts(name: str) -> list[str]:
+        spoken = dialect.load(name)
+        material = [{**fields, "scratchpad": notes, "memories": notes} for notes in ("one", "another")]
+        return [spoken.messages("reading", shown)[-1].content for shown in material]
+
+    both = {name: prompts(name) for name in ("paper", "paper_shared")}
+    assert all(sorted(a.split()) == sorted(b.split()) for a, b in zip(*both.values(), strict=True))  # the same words
+    common = {
+        name: "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False)))
+        for name, texts in both.items()
+    }
+    assert fields["chunk"].strip() in common["paper_shared"]
+    assert len(common["paper_shared"]) > 5 * len(common["paper"])
