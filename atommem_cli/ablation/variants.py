@@ -15,6 +15,7 @@ from atommem_cli.core import components as declared
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.types import OpKind
+from atommem_cli.runs.labels import telling
 
 BASE = "base"
 
@@ -49,7 +50,7 @@ def arms(recipe: Recipe) -> list[Arm]:
     if len(found) == 1:
         raise UsageError(
             f"nothing to ablate: every arm that is asked for is the base itself, or something that the agent "
-            f"{recipe.agent.name} makes no use of (it has: {_listed(agent)})"
+            f"{telling(recipe.agent.name)} makes no use of (it has: {_listed(agent)})"
         )
     return list(found.values())
 
@@ -86,7 +87,8 @@ def remarks(recipe: Recipe) -> list[str]:
     if not idle:
         return []
     return [
-        f"left out: {' '.join(idle)}: the agent {recipe.agent.name} has no such component (it has: {_listed(agent)})"
+        f"left out: {' '.join(idle)}: the agent {telling(recipe.agent.name)} has no such component (it has: "
+        f"{_listed(agent)})"
     ]
 
 

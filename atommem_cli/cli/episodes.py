@@ -67,6 +67,8 @@ def why(
     from atommem_cli.runs.reader import open_all
 
     opened = open_all(runs)
+    for run in opened:
+        run.insist_begun(ended=True)
     names = labels(opened)
     told = {name: memory_quality.why(run) for name, run in zip(names, opened, strict=True)}
     missed = {name: counted for name, (counted, _) in told.items()}

@@ -144,6 +144,7 @@ def evaluate(
     from atommem_cli.replay import ladder as ladders
     from atommem_cli.running import costing, evaluation
     from atommem_cli.runs import provenance, replies, score_tables, shards
+    from atommem_cli.runs.labels import telling
     from atommem_cli.runs.reader import Run
 
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
@@ -154,7 +155,7 @@ def evaluate(
     tell_replaced(recipe, chosen[0])
     if plan:
         with terminal.patience("tasks cut") as tell:
-            costs = costing.plans([(one.agent.name, one) for one in chosen], tell, mine or shards.WHOLE)
+            costs = costing.plans([(telling(one.agent.name), one) for one in chosen], tell, mine or shards.WHOLE)
         show_costs(chosen, costs, "agent", tokens_per_second, price, as_json)
         return
     if mine:
@@ -163,7 +164,7 @@ def evaluate(
     results: list[dict[str, Any]] = []
     try:
         for one in chosen:
-            with terminal.progress(f"{one.agent.name} episodes") as tell:
+            with terminal.progress(f"{telling(one.agent.name)} episodes") as tell:
                 path = evaluation.run_path(one, out, several=len(chosen) > 1)
                 result = evaluation.evaluate(one, path, command=sys.argv, progress=tell)
                 if ladder:
@@ -185,17 +186,18 @@ def evaluate(
 def _play_shards(chosen: Sequence[Recipe], out: Path | None, shard: Shard, as_json: bool) -> None:
     from atommem_cli.running import evaluation
     from atommem_cli.runs import shards
+    from atommem_cli.runs.labels import telling
 
     shares, good = [], True
     for one in chosen:
         path = evaluation.run_path(one, out, several=len(chosen) > 1)
         folders.claim(path)
-        with terminal.progress(f"{one.agent.name} episodes of shard {shard}") as tell:
+        with terminal.progress(f"{telling(one.agent.name)} episodes of shard {shard}") as tell:
             beside = [path, *shards.found(path)]
             share = evaluation.play_shard(
                 one, shard.folder(path), shard, command=sys.argv, progress=tell, beside=beside
             )
-        shares.append((one.agent.name, share))
+        shares.append((telling(one.agent.name), share))
         good = good and share.failed <= one.eval.max_failed
     show_shares(shares, "agent", as_json)
     raise typer.Exit(int(not good))

@@ -164,6 +164,8 @@ def read_manifest(folder: str | Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         what = "preparing it did not finish" if path.parent.is_dir() else "there is no such folder"
+        if not path.is_absolute() and not path.parent.is_dir():
+            what += " where you stand, from where it is looked for"
         raise SourceError(f"{path} is missing: {what}; run {preparing(path.parent)}") from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None

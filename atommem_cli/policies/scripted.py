@@ -19,7 +19,7 @@ from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call, Episode
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind
+from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind, Task
 from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 
@@ -72,13 +72,20 @@ class Scripted:
     def describe(self) -> dict[str, str]:
         return {"name": f"scripted: {self.options.script}"}
 
+    def insist_known(self, task: Task) -> None:
+        """
+        Raises:
+            UsageError: the script does not know how such tasks are played.
+        """
+        script = self.options.script
+        if script in _OF_STREAM and not all(question.path for question in task.questions):
+            raise UsageError(f"policy.script: {script} knows tasks of `stream` alone, not {task.source}")
+
     def _reply(self, call: Call) -> Generation:
         if call.episode is None:
             return Generation("")
-        script = self.options.script
-        if script in _OF_STREAM and not all(question.path for question in call.episode.task.questions):
-            raise UsageError(f"policy.script: {script} knows tasks of `stream` alone, not {call.episode.task.source}")
-        text = _SCRIPTS[script](call.episode, call.observation, random.Random(call.seed))
+        self.insist_known(call.episode.task)
+        text = _SCRIPTS[self.options.script](call.episode, call.observation, random.Random(call.seed))
         spans = self.tokenizer.spans
         prompt = sum(len(spans(message.content)) for message in call.observation.messages)
         return Generation(text, prompt_tokens=prompt, new_tokens=len(spans(text)))

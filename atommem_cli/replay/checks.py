@@ -71,7 +71,10 @@ def identity(run: Run) -> Iterator[Finding]:
         **({"judge": llm_judge.prompt_digest()} if llm_judge.NAME in scorers else {}),
     }
     for path, was, now in differences({key: known.get(key) for key in expected}, expected):
-        yield Finding(RUN, f"is {_shown(was)}, and comes out as {_shown(now)} now", field=path)
+        what = f"is {_shown(was)}, and comes out as {_shown(now)} now"
+        if path.startswith(f"{SOURCES}."):
+            what += ": that file was edited since; undo the edit"
+        yield Finding(RUN, what, field=path)
 
 
 def cut(run: Run, task: Task, chunks: Sequence[Chunk], left_out: int) -> Iterator[Finding]:

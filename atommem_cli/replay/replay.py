@@ -177,13 +177,15 @@ def verify(run: Run, *, retrieve: bool = False, progress: Progress | None = None
         progress: called with episodes done, planned, and a remark.
 
     Raises:
+        UsageError: there is nothing to play.
         SourceError: a line is no JSON, or the prepared tasks are gone or damaged.
         MissingExtra: the embedder is not there, or the policy's tokenizer, and the run's own record of its chunks
             does not do without.
     """
+    run.insist_begun()
     found = list(checks.identity(run))
     if found:  # nothing below can come out the same
-        return Replayed(tuple(found), retrieve)
+        return Replayed(tuple(found), retrieve, planned=run.planned)
     recut = _can_cut(run)
     journal, checked, policy = Journal(run.path), Audit(run, blind=not retrieve), silent(run)
     parts = retrieving(run, policy) if retrieve else _showing(run, policy, Shown(checked.retrievals))

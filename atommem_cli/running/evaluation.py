@@ -158,6 +158,7 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
         parts = given or assemble(recipe, out)
     try:
         with blaming():
+            _insist_known(parts.policy, recipe)
             yield (
                 parts,
                 {
@@ -179,6 +180,12 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
     finally:
         if given is None:
             parts.close()
+
+
+def _insist_known(policy: object, recipe: Recipe) -> None:
+    """Insist that a policy that does not play every task plays the first one; nothing is written yet."""
+    if insist := getattr(policy, "insist_known", None):
+        insist(next(planned_tasks(recipe)))
 
 
 def _taken(out: Path, known: Mapping[str, Any], recipe: Recipe, given: Sequence[Path]) -> dict[str, list[Any]]:

@@ -16,14 +16,14 @@ def label(described: Mapping[str, str]) -> str:
 
 
 def telling(model: str) -> str:
-    """Of a folder the last part that tells it apart, because a table travels further than a machine: of
-    `results/NAME/model` the NAME."""
+    """Of a path the last part that tells it apart, because a table travels further than a machine: of
+    `results/NAME/model` the NAME, and so of a plug-in's file `./NAME.py`."""
     *before, last = model.rstrip("/").split("/")
     if last == "model" and before:
         last = before[-1]
     elif before[-1:] == ["checkpoints"] and len(before) > 1:
         last = f"{before[-2]} {last}"
-    return last
+    return last.removesuffix(".py")
 
 
 def scorer(name: str, judge: Mapping[str, Any] | None) -> str:

@@ -108,6 +108,20 @@ class Run:
         count: int = self.identity["episodes"]
         return count
 
+    def insist_begun(self, *, ended: bool = False) -> None:
+        """
+        Args:
+            ended: whether an episode must have come to its end; else it suffices that one has begun.
+
+        Raises:
+            UsageError: none has.
+        """
+        if (ended or not (self.path / STEPS).stat().st_size) and not self.episodes:
+            raise UsageError(
+                f"{self.path}: none of its {self.planned:,} episodes has {'ended' if ended else 'begun'} yet; the "
+                "command that began the run goes on with it"
+            )
+
     @property
     def complete(self) -> bool:
         """Whether every planned episode has a line; a failed one counts, as wrong."""

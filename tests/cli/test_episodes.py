@@ -63,6 +63,21 @@ def test_an_episode_is_shown_step_by_step(home: Path) -> None:
     assert "stream-validation-0000" in said
 
 
+def test_a_run_without_an_episode_says_so(home: Path) -> None:
+    shutil.copytree(home / "oracle", home / "begun", dirs_exist_ok=True)
+    (home / "begun" / "episodes.jsonl").write_text("")
+    told = complaint("why", "oracle", "begun", cwd=home)
+    assert "begun: none of its 12 episodes has ended yet; the command that began the run goes on with it" in told
+    assert "0 of 12 planned" in atommem("replay", "begun", cwd=home, status=1).stdout  # and its steps are played
+    (home / "begun" / "steps.jsonl").write_text("")
+    assert "begun: none of its 12 episodes has begun yet" in complaint("replay", "begun", cwd=home)
+
+
+def test_a_run_whose_tasks_are_named_from_elsewhere_says_from_where(home: Path, tmp_path: Path) -> None:
+    told = complaint("why", str(home / "append_only"), cwd=tmp_path)
+    assert "data/stream/validation/manifest.json is missing: there is no such folder where you stand" in told
+
+
 def test_a_long_episode_is_shown_without_its_middle_unless_all_of_it_is_asked_for(tmp_path: Path) -> None:
     atommem("prepare", "stream", "--split", "validation", "--limit", "1", "--docs", "40", cwd=tmp_path)
     each = ("--set", "chunk={tokens: 1, overlap: 0, by: documents, most: null}")

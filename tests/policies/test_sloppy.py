@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import builders
 import pytest
+import raw_records
 
+from atommem_cli.config import recipe as recipes
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Call, Episode, Limits
+from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Document, Event, MemoryOp, OpKind, Outcome, Question, Task, Trajectory
+from atommem_cli.data import preparation
 from atommem_cli.policies import scripted
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator, Rates
+from atommem_cli.running import evaluation
 from atommem_cli.tasks import stream
 
 LIMITS = Limits(reply=100, answer=20, reads=1)
@@ -172,3 +178,12 @@ def test_agents_that_do_not_ask_again_get_an_answer_at_once(name: str) -> None:
     policy = scripted.build(scripted.Options(script="careful"))
     (played,) = builders.rollout(where).play(policy, [episode])
     assert [answer.text for answer in played.answers] == ["unknown"]
+
+
+def test_tasks_that_it_does_not_know_are_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    raw_records.write(tmp_path / "raw/validation.jsonl", [raw_records.hotpot(number) for number in range(3)])
+    preparation.prepare("hotpotqa", source=str(tmp_path / "raw"), out=tmp_path / "tasks", options={"docs": 6})
+    changes = [f"task.folder={tmp_path / 'tasks'}", "policy={name: scripted, script: sloppy}"]
+    with pytest.raises(UsageError, match=r"policy\.script: sloppy knows tasks of `stream` alone, not hotpotqa"):
+        evaluation.evaluate(recipes.load("smoke", changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

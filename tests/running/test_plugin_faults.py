@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import complaint
+from commands import atommem, complaint
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.core.errors import PluginError
@@ -52,6 +52,20 @@ def test_what_finished_before_is_not_lost(batch: int, there: Path) -> None:
     lines = (there / "run/episodes.jsonl").read_text().splitlines()
     finished = ["stream-validation-00000#0", "stream-validation-00002#0"]
     assert [json.loads(line)["episode"] for line in lines] == finished[: 2 if batch == 64 else 1]
+
+
+def test_a_run_of_a_plug_in_that_was_edited_says_what_to_undo_and_how_long_it_is(there: Path) -> None:
+    sound = AGENT.replace("{}[", '{"when": Answer("x")}[').replace("import AgentOptions", "import Answer, AgentOptions")
+    (there / "mine.py").write_text(sound)
+    played = ("eval", "--agent", "./mine.py", "--policy", "scripted:mute")
+    assert "mine" in json.loads(atommem(*played, "--plan", "--json", cwd=there).stdout)["agent"]
+    atommem(*played, "--out", "run", cwd=there)
+    assert "3 of 3 planned" in atommem("replay", "run", cwd=there).stdout
+    (there / "mine.py").write_text(f"{sound}# edited\n")
+    told = atommem("replay", "run", cwd=there, status=1).stdout
+    assert "sources.agents/mine.py" in told
+    assert "that file was edited since; undo the edit" in told
+    assert "0 of 3 planned" in told
 
 
 def test_the_command_says_it_in_one_sentence(there: Path) -> None:
