@@ -99,6 +99,7 @@ def _housekeeping(share: float, rng: np.random.Generator) -> dict[str, float]:
         "batch/rows": 610 * wobble[12],
         "batch/padding": 0.18 * wobble[13],
         "batch/skipped": 0.12 * wobble[14],
+        "batch/shared": 1.6 * wobble[5],
         "time/generate": 19 * wobble[15],
         "time/environment": 2.2 * wobble[2],
         "time/train": 9.5 * wobble[3],
