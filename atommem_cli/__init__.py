@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from atommem_cli.config.schema import Section
     from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
     from atommem_cli.core.chunking import WordTokenizer
-    from atommem_cli.core.episode import Agent, Call, Episode, Policy, apply, ask, embed
+    from atommem_cli.core.context import Context
+    from atommem_cli.core.episode import Agent, Call, Episode, Policy, Request, apply, ask, embed
     from atommem_cli.core.errors import AtommemError, BackendError, UsageError
-    from atommem_cli.core.memory import Embedder, Text
+    from atommem_cli.core.memory import Embedder, Memory, Text
     from atommem_cli.core.store import Store
+    from atommem_cli.core.thoughts import split as split_thoughts
     from atommem_cli.core.types import (
         CONTEXT_OPS,
         MEMORY_OPS,
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
         MemoryEntry,
         MemoryOp,
         OpKind,
+        OpResult,
         Outcome,
         Question,
+        Shows,
         Support,
         Task,
         Trajectory,
@@ -50,22 +54,27 @@ __all__ = [
     "AtommemError",
     "BackendError",
     "Call",
+    "Context",
     "Document",
     "Embedder",
     "Episode",
     "Expects",
     "Finish",
     "Generation",
+    "Memory",
     "MemoryEntry",
     "MemoryOp",
     "Message",
     "Observation",
     "OpKind",
+    "OpResult",
     "Outcome",
     "Policy",
     "Question",
+    "Request",
     "Run",
     "Section",
+    "Shows",
     "SourcePlan",
     "SourceRequest",
     "Speaker",
@@ -83,6 +92,7 @@ __all__ = [
     "evaluate",
     "load_recipe",
     "prepare",
+    "split_thoughts",
 ]
 
 __version__ = "0.1.0"
@@ -91,9 +101,11 @@ _WHERE = {
     "AgentOptions": ("atommem_cli.agents", "Options"),
     "Speaker": ("atommem_cli.agents", "Speaker"),
     "Agent": ("atommem_cli.core.episode", "Agent"),
+    "Context": ("atommem_cli.core.context", "Context"),
     "Call": ("atommem_cli.core.episode", "Call"),
     "Episode": ("atommem_cli.core.episode", "Episode"),
     "Policy": ("atommem_cli.core.episode", "Policy"),
+    "Request": ("atommem_cli.core.episode", "Request"),
     "apply": ("atommem_cli.core.episode", "apply"),
     "ask": ("atommem_cli.core.episode", "ask"),
     "embed": ("atommem_cli.core.episode", "embed"),
@@ -104,6 +116,8 @@ _WHERE = {
     "compare_runs": ("atommem_cli.compare.comparison", "compare"),
     "Run": ("atommem_cli.runs.reader", "Run"),
     "Embedder": ("atommem_cli.core.memory", "Embedder"),
+    "Memory": ("atommem_cli.core.memory", "Memory"),
+    "split_thoughts": ("atommem_cli.core.thoughts", "split"),
     "Store": ("atommem_cli.core.store", "Store"),
     "Text": ("atommem_cli.core.memory", "Text"),
     "prepare": ("atommem_cli.data.preparation", "prepare"),
@@ -124,6 +138,8 @@ _WHERE = {
     "Message": ("atommem_cli.core.calls", "Message"),
     "Observation": ("atommem_cli.core.calls", "Observation"),
     "OpKind": ("atommem_cli.core.types", "OpKind"),
+    "OpResult": ("atommem_cli.core.types", "OpResult"),
+    "Shows": ("atommem_cli.core.types", "Shows"),
     "Outcome": ("atommem_cli.core.types", "Outcome"),
     "Question": ("atommem_cli.core.types", "Question"),
     "Support": ("atommem_cli.core.types", "Support"),
@@ -138,8 +154,11 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _WHERE[name]
-    globals()[name] = getattr(importlib.import_module(module), attribute)
-    return globals()[name]
+    found = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, type):
+        importlib.import_module("atommem_cli.core.field_docs").documented(found)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

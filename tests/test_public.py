@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import pkgutil
+import pydoc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +34,27 @@ def test_a_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert doc
     assert not doc.startswith(f"{name}("), "the one that dataclasses make up"
     assert name in dir(atommem_cli)
+
+
+@pytest.mark.parametrize("name", ["Observation", "Generation", "MemoryOp", "Document", "SourceRequest", "SourcePlan"])
+def test_help_tells_of_every_field_what_stands_below_it_in_the_code(name: str) -> None:
+    told = " ".join(inspect.getdoc(getattr(atommem_cli, name)).split())  # type: ignore[union-attr]
+    for field in dataclasses.fields(getattr(atommem_cli, name)):
+        assert f" {field.name}: " in told
+    if name == "Observation":
+        assert "chunk: Index of the chunk that is shown; None after the last one." in told
+
+
+def test_help_tells_of_what_an_agent_may_read() -> None:
+    for name, words in (
+        ("Episode", ("context", "limits", "marks", "memory", "tokenizer")),
+        ("Memory", ("entries", "present", "query", "scratchpad", "shown")),
+        ("Context", ("add", "entries", "hear", "messages", "next_id")),
+    ):
+        whole = pydoc.render_doc(getattr(atommem_cli, name), renderer=pydoc.plaintext)
+        for word in words:
+            assert re.search(rf"{word}(\(.*\))?(:|\n| ->)", whole), (name, word)
+        assert "Fields:" in whole or name == "Context"
 
 
 def test_type_checkers_are_told_of_the_same_names_from_the_same_places() -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import importlib
-import inspect
-import itertools
 import json
 import types
 import typing
@@ -22,6 +17,7 @@ from atommem_cli.config import plugins
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import Plugin
 from atommem_cli.core.errors import UsageError, did_you_mean
+from atommem_cli.core.field_docs import meanings
 
 RECIPE = "recipe"
 """What stands for a room where the recipe's own keys are meant."""
@@ -94,7 +90,7 @@ def about(room: str, name: str) -> str:
 
 def of_model(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
     """The keys of any model, those of its sections too; `prefix` stands before each name."""
-    said = _meanings(model)
+    said = meanings(model)
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel) and inner is not Plugin:
@@ -102,22 +98,6 @@ def of_model(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
             continue
         default = "" if field.is_required() else _yaml(field.get_default(call_default_factory=True))
         yield Key(f"{prefix}{name}", _spelled(field), default, said.get(name, field.description or ""))
-
-
-@functools.cache
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """The text below each field in the source of a model and of what it derives from."""
-    said: dict[str, str] = {}
-    for one in reversed(model.__mro__):
-        if one.__module__.partition(".")[0] in ("pydantic", "builtins", "typing"):
-            continue
-        tree = ast.parse(inspect.getsource(importlib.import_module(one.__module__)))
-        body = next((n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == one.__name__), [])
-        for field, below in itertools.pairwise(body):
-            match field, below:
-                case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text)))):
-                    said[name] = " ".join(text.split())
-    return said
 
 
 def _spelled(field: FieldInfo) -> str:

@@ -57,8 +57,11 @@ class Observation:
     """One model call as the agent wants it: the messages are all that the policy sees."""
 
     messages: tuple[Message, ...]
+    """The prompt, oldest message first."""
     max_new_tokens: int
+    """Most tokens of the reply: `episode.limits.reply`, or `episode.limits.answer` of a question."""
     expects: Expects
+    """What the reply is for; scripts and rewards go by it."""
     chunk: int | None = None
     """Index of the chunk that is shown; None after the last one."""
     question: int | None = None
@@ -76,9 +79,13 @@ class Generation:
     """What came back from one model call."""
 
     text: str
+    """The reply, thoughts included."""
     finish: Finish = Finish.STOP
+    """How it ended."""
     prompt_tokens: int = 0
+    """Tokens that were shown; budgets count them."""
     new_tokens: int = 0
+    """Tokens that were written; likewise."""
     prompt_ids: tuple[int, ...] = ()
     """Token ids of the prompt; only where a trainer asked for them."""
     token_ids: tuple[int, ...] = ()

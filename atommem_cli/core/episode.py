@@ -92,21 +92,30 @@ class Episode:
         marks: Marks = MARKS,
     ) -> None:
         self.id = memory.episode
+        """`TASK#SAMPLE`."""
         self.task = task
+        """What is read, and the questions; the answers are in it, too, so prompts take their texts alone."""
         self.chunks = chunks
+        """The stream in pieces, in order."""
         self.memory = memory
+        """A `Memory`: there to be read; `apply` changes it."""
         self.context = Context(memory.dropped)
-        """For agents whose prompts grow; empty where none is kept."""
+        """A `Context`, for agents whose prompts grow; empty where none is kept."""
         self.agent = agent
         self.tokenizer = tokenizer
+        """Counts the policy's tokens: `len(tokenizer.spans(text))`."""
         self.limits = limits
+        """Tokens of a reply (`reply`), of one to a question (`answer`); replies in a row that only read (`reads`)."""
         self.sample = sample
+        """Which repeat of the task, from 0."""
         self.seed = seed
         """Derived from the recipe's seed, the task and the sample; see `seeds.derive`."""
         self.truncated_tokens = truncated_tokens
+        """Of the task, never shown; an agent that cuts something itself adds to it."""
         self.marks = marks
         """Of the policy's thoughts, which are no part of what it says; see `thoughts.split`."""
         self.answers = [Answer("")] * len(task.questions)
+        """Those handed in so far, by question."""
 
     def give(self, question: int, answer: Answer) -> None:
         """Hand in the answer to question `question` (index); the last one counts."""

@@ -99,8 +99,9 @@ class Document:
     """One passage of the stream."""
 
     title: str
-    """May be empty."""
+    """May be empty. Title and text are all that prompts show of it: a date belongs in one of them."""
     text: str
+    """Of any length; chunks are cut from it."""
     event: Event | None = None
     """Set by `stream` alone, and by it only for statements (None: noise)."""
 
@@ -120,7 +121,9 @@ class Question:
     """One question with everything needed to score it and to explain a miss."""
 
     id: str
+    """Of its own, in all of the split."""
     text: str
+    """As prompts show it."""
     answers: tuple[str, ...]
     """Accepted answers, the primary one first, then aliases; at least one."""
     supporting: tuple[Support, ...] = ()
@@ -169,6 +172,7 @@ class MemoryOp:
     """One operation as a policy wrote it."""
 
     kind: OpKind
+    """What it does."""
     text: str = ""
     """New text (create, update, scratchpad) or the query (read)."""
     target: int | None = None
@@ -179,7 +183,8 @@ class MemoryOp:
     targets: tuple[int, ...] = ()
     """Summarize and Filter: ids of the messages of the context that go."""
     meta: Meta = ()
-    """Create and Update: metadata of the entry. Else: further arguments, as the policy wrote them."""
+    """Create and Update: metadata of the entry, which an Update without any keeps. Else: further arguments, as the
+    policy wrote them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,13 @@ class Request:
     limit: int | None
     """At most this many tasks; None is no limit."""
     seed: int
+    """Of `--seed`; what is drawn depends on it and on the task's name."""
     keep: Filter | None
+    """Says which questions to ask (`--closed-book-filter`); None is all."""
     validation: str | None
     """A file or folder of the questions that training must not see, besides those that the source has."""
     beside: Path | None
-    """A prepared folder of such questions."""
+    """The prepared validation split of the same source, where there is one: such questions, too."""
     scratch: Path
     """An empty folder for temporary files; it outlives the making of tasks."""
     progress: Callable[[int], None]
@@ -71,11 +73,13 @@ class Plan:
     """
 
     source: str
+    """The name of the source, which each `Task.source` repeats."""
     licence: str
     """Of the data, in words."""
     jobs: Sequence[Any]
     """One per task, in order; lazily made where that saves memory."""
     make: Callable[[Any], Task]
+    """From a job to its task."""
     read: int = 0
     """Questions read."""
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -89,7 +93,7 @@ class Plan:
     swapped: Mapping[str, int] = field(default_factory=dict)
     """Questions by how far their names are invented (`_swap.Extent`); empty where none are."""
     checked: Mapping[str, str] = field(default_factory=dict)
-    """See `Manifest.checked`."""
+    """Of train: files and folders of validation whose questions were left out -> their sha256."""
 
 
 class Spread(BaseModel):

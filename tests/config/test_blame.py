@@ -15,7 +15,7 @@ from atommem_cli.dialects import dialect
 
 PLUGIN = """
 from pydantic import BaseModel as Options
-from words import longest
+from blamed_words import longest
 
 
 def build(options):
@@ -39,9 +39,9 @@ def refuse(error):
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "words", raising=False)
+    monkeypatch.delitem(sys.modules, "blamed_words", raising=False)
     (tmp_path / "mine.py").write_text(PLUGIN)
-    (tmp_path / "words.py").write_text("def longest(words):\n    return max(words)\n")
+    (tmp_path / "blamed_words.py").write_text("def longest(words):\n    return max(words)\n")
     return plugins.load("agents", "./mine.py")
 
 
@@ -54,7 +54,7 @@ def test_the_sentence_names_file_line_and_what_was_done(plugin: object) -> None:
 
 
 def test_a_module_beside_it_and_what_it_calls_of_ours_are_told_too(plugin: object) -> None:
-    with pytest.raises(PluginError, match=r"^words\.py, line 2: the plug-in fails: ValueError: max"), blaming():
+    with pytest.raises(PluginError, match=r"^blamed_words\.py, line 2: the plug-in fails: ValueError: max"), blaming():
         plugin.embed([])  # type: ignore[attr-defined]
     told = r"^mine\.py, line 15: the plug-in fails: AttributeError: 'int' .* \(dialect\.py, line \d+\)$"
     with pytest.raises(PluginError, match=told), blaming():

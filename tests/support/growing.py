@@ -1,21 +1,35 @@
 """An agent whose prompt grows: a conversation that its policy edits itself, with tools as JSON.
 
-A plug-in as any other (`--agent tests/support/growing.py`): chunks come one message each, replies are arrays of calls,
-what became of them stands in the next message. Entries and messages are named by their ids.
+A plug-in as any other (`--agent tests/support/growing.py`), without the base `Speaker`: it says all that an agent has
+to say. Chunks come one message each, replies are arrays of calls, what became of them stands in the next message.
+Entries and messages are named by their ids.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from atommem_cli import CONTEXT_OPS, Answer, Expects, MemoryOp, Observation, OpKind, Outcome, Section, apply, ask
-from atommem_cli.core.episode import Episode, Play
-from atommem_cli.core.thoughts import MARKS, Marks, split
-from atommem_cli.core.types import Meta, OpResult, Shows
+from atommem_cli import (
+    CONTEXT_OPS,
+    Answer,
+    Episode,
+    Expects,
+    MemoryOp,
+    Observation,
+    OpKind,
+    OpResult,
+    Outcome,
+    Request,
+    Section,
+    Shows,
+    apply,
+    ask,
+    split_thoughts,
+)
 
 MANUAL = """You read a stream chunk by chunk and answer questions about it afterwards. Reply with a JSON array of calls:
 {"tool": "create", "text": ...} keeps a fact; {"tool": "update", "entry": 3, "text": ...} and
@@ -42,7 +56,7 @@ class Growing:
     embeds = False
     helpers = ()
 
-    def play(self, episode: Episode) -> Play:
+    def play(self, episode: Episode) -> Generator[Request, Any, None]:
         context, asked = episode.context, "\n".join(question.text for question in episode.task.questions)
         context.add("system", f"{MANUAL}\nThe questions will be:\n{asked}")
         happened = ""
@@ -59,7 +73,7 @@ class Growing:
             reply = yield from ask(self.observation(episode, Expects.ANSWER, question=number))
             context.hear(reply)
             happened = ""
-            said = split(reply.text, episode.marks).said
+            said = split_thoughts(reply.text, episode.marks).said
             answer = self.loaded(said)
             tagged = isinstance(answer, dict) and "answer" in answer
             episode.give(number, Answer(str(answer["answer"]) if tagged else said.strip(), said, tagged))
@@ -84,8 +98,8 @@ class Growing:
         except (ValueError, RecursionError):
             return None
 
-    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
-        said = split(reply, marks).said
+    def parse(self, expects: Expects, reply: str, *marks: Any) -> tuple[MemoryOp, ...]:
+        said = split_thoughts(reply, *marks).said
         calls = self.loaded(said)
         if not isinstance(calls, list):
             defective = expects is Expects.OPERATIONS and said.strip() and not isinstance(calls, dict)
@@ -110,8 +124,7 @@ class Growing:
         )
         if not sound:
             return MemoryOp(kind or OpKind.CREATE, json.dumps(call), defect=Outcome.MALFORMED)
-        pairs: Meta = tuple(meta.items())
-        return MemoryOp(kind, text, entry, targets=tuple(messages), meta=pairs)
+        return MemoryOp(kind, text, entry, targets=tuple(messages), meta=tuple(meta.items()))
 
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         if answer is not None:
