@@ -161,24 +161,30 @@ class RowScorer:
         return inputs, torch.from_numpy(np.concatenate(places)).to(ids.device)
 
     def _masked(self, trees: Sequence[Tree], device: Any) -> tuple[dict[str, Any], list[int]]:
-        """Trees side by side, each padded to the longest: (B, N), with a mask of (B, 1, N, N)."""
+        """Trees in sequences as long as the longest tree: (B, N), with a mask of (B, 1, N, N)."""
         most = max(tree.size for tree in trees)
-
-        def filled(values: list[list[int]], fill: Sequence[int]) -> Tensor:
-            return torch.tensor([[*each, *fill[len(each) :]] for each in values], device=device)
-
-        zeros, index = [0] * most, torch.arange(most, device=device)
-        ids = filled([tree.tokens for tree in trees], zeros)
-        depths = filled([tree.depths for tree in trees], zeros)
-        # Padding sees itself alone, so that no row of the mask is empty.
-        ends = filled([tree.ends for tree in trees], list(range(1, most + 1)))
-        mask = (index[None, None, :] <= index[None, :, None]) & (index[None, :, None] < ends[:, None, :])
-        masks = {"full_attention": mask[:, None]}
+        index = np.arange(most)
+        bins = _packed([tree.size for tree in trees], most)
+        ids, depths = np.zeros((2, len(bins), most), np.int64)
+        ends = np.tile(index + 1, (len(bins), 1))  # padding sees itself alone, so that no row of the mask is empty
+        offsets = [0] * len(trees)
+        for at, members in enumerate(bins):
+            start = 0
+            for number in members:
+                tree = trees[number]
+                here = slice(start, start + tree.size)
+                ids[at, here], depths[at, here] = tree.tokens, tree.depths
+                ends[at, here] = np.array(tree.ends) + start
+                offsets[number] = at * most + start
+                start += tree.size
+        far, places = torch.from_numpy(ends).to(device), torch.from_numpy(index).to(device)
+        mask = (places[None, None, :] <= places[None, :, None]) & (places[None, :, None] < far[:, None, :])
+        masks, depth = {"full_attention": mask[:, None]}, torch.from_numpy(depths).to(device)
         if "sliding_attention" in self._layers and self._window:
-            near = depths[:, :, None] - depths[:, None, :] < self._window
+            near = depth[:, :, None] - depth[:, None, :] < self._window
             masks["sliding_attention"] = (mask & near)[:, None]
-        inputs = {"input_ids": ids, "position_ids": depths, "attention_mask": self._mapping(masks)}
-        return inputs, [number * most for number in range(len(trees))]
+        given = torch.from_numpy(ids).to(device)
+        return {"input_ids": given, "position_ids": depth, "attention_mask": self._mapping(masks)}, offsets
 
     def _pieces(self, trees: Sequence[Tree], device: Any) -> tuple[dict[str, Any], list[int]]:
         """Trees one after another: (1, N), and how their pieces attend."""
@@ -215,6 +221,20 @@ class RowScorer:
             yield
         finally:
             hook.remove()
+
+
+def _packed(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Numbers of trees that fill sequences of this length, the largest first, each where there is room."""
+    bins: list[list[int]] = []
+    room: list[int] = []
+    for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
+        at = next((at for at, left in enumerate(room) if left >= sizes[number]), len(bins))
+        if at == len(bins):
+            bins.append([])
+            room.append(most)
+        bins[at].append(number)
+        room[at] -= sizes[number]
+    return bins
 
 
 def _piece(start: int, end: int, above: Tensor, depths: Tensor) -> Piece:
