@@ -116,7 +116,7 @@ class Run:
         Raises:
             UsageError: none has.
         """
-        if (ended or not (self.path / STEPS).stat().st_size) and not self.episodes:
+        if (ended or not (self.path / STEPS).stat().st_size) and not self._written:
             raise UsageError(
                 f"{self.path}: none of its {self.planned:,} episodes has {'ended' if ended else 'begun'} yet; the "
                 "command that began the run goes on with it"
