@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from atommem_cli.core.chunking import Tokenizer
@@ -42,10 +42,13 @@ def add(parts: Iterable[Mapping[str, float]]) -> Sums:
     return dict(total)
 
 
-def means(total: Mapping[str, float]) -> dict[str, float]:
-    """The metrics of one step: operations per model call, the rest per trajectory; without such, not there."""
-    tried = {name.split("/")[1] for name in total if name.startswith("ops/")}
-    kinds = [kind for kind in OpKind if kind in MEMORY_OPS or kind in tried]
+def means(total: Mapping[str, float], declared: Collection[OpKind] = ()) -> dict[str, float]:
+    """The metrics of one step: operations per model call, the rest per trajectory; without such, not there.
+
+    Args:
+        declared: operations that the agent may run: those on a context are told of agents that edit one alone.
+    """
+    kinds = [kind for kind in OpKind if kind in MEMORY_OPS or kind in declared]
     per_call = [f"ops/{kind}/{outcome}" for kind in kinds for outcome in Outcome]
     found = {name: (name, "calls") for name in per_call}
     found |= {name: (counted, "trajectories") for name, counted in _PER_TRAJECTORY.items()}

@@ -274,8 +274,8 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._playing += played.seconds
         for key in [key for key in self._metrics[mode] if key.startswith("completions/")]:
             del self._metrics[mode][key]  # TRL saw the last call of each episode only
-        local = rollout_metrics.sums(played.trajectories, self._policy.tokenizer)
-        for key, value in rollout_metrics.means(rollout_metrics.add(gather([local]))).items():
+        total = rollout_metrics.add(gather([rollout_metrics.sums(played.trajectories, self._policy.tokenizer)]))
+        for key, value in rollout_metrics.means(total, self._parts.agent.operations).items():
             self._add(key, value)
         self._add("time/generate", played.clock.model)
         self._add("time/environment", played.seconds - played.clock.model)

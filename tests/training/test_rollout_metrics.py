@@ -6,7 +6,7 @@ import builders
 import pytest
 
 from atommem_cli.core.chunking import WordTokenizer
-from atommem_cli.core.types import MEMORY_OPS, Outcome, Trajectory
+from atommem_cli.core.types import MEMORY_OPS, OpKind, Outcome, Trajectory
 from atommem_cli.training import rollout_metrics
 
 REPLIES = (
@@ -33,6 +33,8 @@ def test_operations_are_counted_per_model_call_and_the_rest_per_trajectory() -> 
     assert found["ops/delete/invalid_target"] == 1 / calls
     assert found["ops/update/ok"] == 0
     assert sum(key.startswith("ops/") for key in found) == len(MEMORY_OPS) * len(Outcome)
+    declared = rollout_metrics.means(rollout_metrics.sums(played, WordTokenizer()), (OpKind.READ, OpKind.FILTER))
+    assert {*declared} - {*found} == {f"ops/filter/{outcome}" for outcome in Outcome}
     assert (found["memory/entries"], found["memory/scratchpad_tokens"], found["memory/reads_again"]) == (1, 3, 1)
     assert (found["trajectory/rows"], found["trajectory/answered"]) == (calls, 1)
     assert (found["trajectory/prompt_tokens"], found["trajectory/new_tokens"]) == (10 * calls, 5 * calls)
