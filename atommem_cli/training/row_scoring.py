@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from atommem_cli.training.distributed import gather
-from atommem_cli.training.shared_forward import RowScorer, refusal
+from atommem_cli.training.shared_forward import ATTENTION, RowScorer
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 """Of the comparison with padded rows, in natural log-probabilities; for narrower types 0.2."""
@@ -56,3 +56,26 @@ class Scorers:
             return
         self.share = False
         self._say(f"rows do not share their tokens: log-probabilities differ by {apart:.2g} from those of padded rows")
+
+
+def refusal(model: Any) -> str | None:
+    """Why a model's rows cannot share their tokens exactly, as the end of a sentence; None where they can."""
+    config = model.config.get_text_config()
+    kinds = {*(getattr(config, "layer_types", None) or ["full_attention"])}
+    if strange := sorted(kinds - {"full_attention", "sliding_attention"}):
+        return f"it has layers of {strange[0].replace('_', ' ')}, which carry a state from token to token"
+    if config._attn_implementation not in ("sdpa", ATTENTION):
+        return f"its attention is {config._attn_implementation}, not sdpa"
+    if getattr(config, "sliding_window", None) and "sliding_attention" not in kinds and _slides(model):
+        return "its sliding window is not said layer by layer"
+    if dropping := [name for name, part in model.named_modules() if isinstance(part, torch.nn.Dropout) and part.p]:
+        return f"it drops out at random ({dropping[0]})"
+    if getattr(config, "attention_dropout", 0):
+        return "its attention drops out at random"
+    if getattr(config, "output_router_logits", False):
+        return "its router is balanced over tokens, and shared ones would count once"
+    return None
+
+
+def _slides(model: Any) -> bool:
+    return any(getattr(part, "sliding_window", None) for part in model.modules())

@@ -23,12 +23,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from trl.kernels import chunked_logprob
 
 from atommem_cli.models import prefix_trees
 from atommem_cli.models.prefix_trees import Tree
 
 ATTENTION = "atommem_trees"
 """Name of the attention that knows trees, among those of transformers; for everything else it is `sdpa`."""
+TILE = 512
+"""Tokens of one tile of TRL's head on the CPU, which has no option for it: its 4,096 hold the logits of as many tokens
+at once, several times over."""
 LONG = 24
 """Tokens of a piece on average from which on pieces attend without a mask."""
 
@@ -58,29 +62,6 @@ class Piece:
         return self.masks[window, dtype]
 
 
-def refusal(model: Any) -> str | None:
-    """Why a model's rows cannot share their tokens exactly, as the end of a sentence; None where they can."""
-    config = model.config.get_text_config()
-    kinds = {*(getattr(config, "layer_types", None) or ["full_attention"])}
-    if strange := sorted(kinds - {"full_attention", "sliding_attention"}):
-        return f"it has layers of {strange[0].replace('_', ' ')}, which carry a state from token to token"
-    if config._attn_implementation not in ("sdpa", ATTENTION):
-        return f"its attention is {config._attn_implementation}, not sdpa"
-    if getattr(config, "sliding_window", None) and "sliding_attention" not in kinds and _slides(model):
-        return "its sliding window is not said layer by layer"
-    if dropping := [name for name, part in model.named_modules() if isinstance(part, torch.nn.Dropout) and part.p]:
-        return f"it drops out at random ({dropping[0]})"
-    if getattr(config, "attention_dropout", 0):
-        return "its attention drops out at random"
-    if getattr(config, "output_router_logits", False):
-        return "its router is balanced over tokens, and shared ones would count once"
-    return None
-
-
-def _slides(model: Any) -> bool:
-    return any(getattr(part, "sliding_window", None) for part in model.modules())
-
-
 def knee(model: Any) -> float:
     """Nodes at which a dense mask makes attention cost as much as all else: parameters of a layer over
     2 x heads x size of a head."""
@@ -98,14 +79,17 @@ class RowScorer:
         """
         Args:
             model: a causal language model of `transformers`, with TRL's fused head, below any wrapper.
-            share: whether tokens that rows share are computed once; nothing of `refusal` may speak against it. The
+            share: whether tokens that rows share are computed once; see `row_scoring.refusal`. The
                 model's attention is `ATTENTION` then.
         """
         config = model.config.get_text_config()
         self.share = share
         """Whether it does; may be taken back."""
         self._backbone = model.base_model
-        self.dtype: torch.dtype = next(model.parameters()).dtype
+        first = next(model.parameters())
+        if first.device.type == "cpu":
+            chunked_logprob.TOKEN_CHUNK_SIZE = TILE
+        self.dtype: torch.dtype = first.dtype
         """Of its weights."""
         if share:
             _register()

@@ -70,7 +70,7 @@ def measured(shape: str, how: str) -> None:
     if how in ("apart", "together"):
         generated(model, how)
         return
-    scorer = RowScorer(model, share=how == "shared")
+    scorer = RowScorer(model, share=how == "shared") if how != "TRL" else None
     make, most = SHAPES[shape]
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     total = 0.0
@@ -81,7 +81,7 @@ def measured(shape: str, how: str) -> None:
         for at, (row, length) in enumerate(batch):
             where = slice(wide - len(row) + length, wide + length)
             ids[at, where], mask[at, where] = torch.tensor(row), 1
-        if how == "TRL":
+        if scorer is None:
             labels = ids.masked_fill(mask == 0, -100)
             labels[:, :-longest] = -100
             logps = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True).log_probs

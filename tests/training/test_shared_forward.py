@@ -12,10 +12,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from transformers.models.llama import modeling_llama
 from transformers.models.qwen3 import modeling_qwen3
+from trl.kernels import chunked_logprob
 
 from atommem_cli.training import shared_forward
-from atommem_cli.training.row_scoring import Scorers
-from atommem_cli.training.shared_forward import RowScorer, knee, refusal
+from atommem_cli.training.row_scoring import Scorers, refusal
+from atommem_cli.training.shared_forward import RowScorer, knee
 
 SMALL: dict[str, Any] = {
     "vocab_size": 50, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -141,6 +142,12 @@ def test_both_forms_of_attention_are_tried_above(monkeypatch: pytest.MonkeyPatch
     for long in (False, True):
         scorer(made, *padded(rows(long)))
     assert forms == ["_masked", "_pieces"]
+
+
+def test_the_head_works_in_small_tiles_on_the_cpu() -> None:
+    assert {chunked_logprob.TOKEN_CHUNK_SIZE} <= {4096, shared_forward.TILE}  # it is there, and is that of TRL or ours
+    RowScorer(model("qwen"), share=False)
+    assert chunked_logprob.TOKEN_CHUNK_SIZE == shared_forward.TILE
 
 
 def test_only_what_is_scored_goes_through_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
