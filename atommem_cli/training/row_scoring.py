@@ -31,14 +31,16 @@ class Scorers:
         self._made: dict[int, RowScorer] = {}
         why = refusal(model) if share else None
         if why is not None:
-            say(f"rows do not share their tokens, since of this model {why}")
+            say(f"the rows of this model do not share their tokens: {why}")
         self.share = share and why is None
         """Whether rows share their tokens."""
         self._tried = not self.share
 
     def score(self, model: Any, base: Any, ids: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
         """As `RowScorer`, with `model` around `base`; at the first use compared with padded rows, on every rank."""
-        scorer = self._made.setdefault(id(base), RowScorer(base, share=self.share))
+        if id(base) not in self._made:
+            self._made[id(base)] = RowScorer(base, share=self.share)
+        scorer = self._made[id(base)]
         if not self._tried:
             self._try(scorer, model, ids[:TRIED], mask[:TRIED], most)
         return scorer(model, ids, mask, most)
@@ -61,13 +63,13 @@ class Scorers:
 def refusal(model: Any) -> str | None:
     """Why a model's rows cannot share their tokens exactly, as the end of a sentence; None where they can."""
     config = model.config.get_text_config()
-    kinds = {*(getattr(config, "layer_types", None) or ["full_attention"])}
+    kinds = {*(getattr(config, "layer_types", None) or [])}
     if strange := sorted(kinds - {"full_attention", "sliding_attention"}):
         return f"it has layers of {strange[0].replace('_', ' ')}, which carry a state from token to token"
     if config._attn_implementation not in ("sdpa", ATTENTION):
         return f"its attention is {config._attn_implementation}, not sdpa"
-    if getattr(config, "sliding_window", None) and "sliding_attention" not in kinds and _slides(model):
-        return "its sliding window is not said layer by layer"
+    if getattr(config, "sliding_window", None) and not kinds:
+        return "its configuration does not say which layers have its sliding window"
     if dropping := [name for name, part in model.named_modules() if isinstance(part, torch.nn.Dropout) and part.p]:
         return f"it drops out at random ({dropping[0]})"
     if getattr(config, "attention_dropout", 0):
@@ -75,7 +77,3 @@ def refusal(model: Any) -> str | None:
     if getattr(config, "output_router_logits", False):
         return "its router is balanced over tokens, and shared ones would count once"
     return None
-
-
-def _slides(model: Any) -> bool:
-    return any(getattr(part, "sliding_window", None) for part in model.modules())

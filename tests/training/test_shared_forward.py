@@ -172,6 +172,9 @@ def test_models_for_which_it_is_not_exact_are_refused_in_words() -> None:
     dropping = model("qwen")
     dropping.add_module("adapter", torch.nn.Dropout(0.1))
     assert refusal(dropping) == "it drops out at random (adapter)"
+    sliding = model("llama")
+    sliding.config.sliding_window = 6
+    assert refusal(sliding) == "its configuration does not say which layers have its sliding window"
     balanced = MixtralForCausalLM(MixtralConfig(**SMALL, num_local_experts=2, output_router_logits=True))
     assert refusal(balanced) == "its router is balanced over tokens, and shared ones would count once"
 
