@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from builders import Says
+from raw_records import SHARED
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.core.calls import Expects, Finish, Generation
@@ -698,7 +699,7 @@ def test_short_cuts_change_nothing() -> None:
     assert min(seen.values()) > 500
 
 
-REAL = Path("/work/shared/data/hotpotqa/validation.jsonl")
+REAL = SHARED / "hotpotqa" / "validation.jsonl"
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real records are not here")
@@ -727,7 +728,7 @@ def test_other_sentences_of_real_records_seldom_carry_a_fact() -> None:
     assert hits[False][0] < 0.02 * hits[False][1]
 
 
-TRIPLES = Path("/work/shared/data/2wikimultihopqa/validation.jsonl")
+TRIPLES = SHARED / "2wikimultihopqa" / "validation.jsonl"
 
 
 @pytest.mark.skipif(not TRIPLES.exists(), reason="the real records are not here")

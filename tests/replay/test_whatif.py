@@ -23,9 +23,6 @@ from atommem_cli.replay.whatif import WhatIf
 from atommem_cli.running import costing, evaluation
 from atommem_cli.runs.reader import Run
 
-SEEDS = Path("/work/exp/seeds/1")
-"""A trained run, on the machine where it was made."""
-
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -356,14 +353,3 @@ def test_a_local_model_speaks_from_the_first_changed_prompt_on(tasks: Path, tmp_
     (tmp_path / "run" / "run.json").write_text(json.dumps(identity))
     with pytest.raises(RunMismatch, match=f"its policy is another one now: weights was {'f' * 64} and is"):
         whatif.price(Run(tmp_path / "run"), name, insert)
-
-
-@pytest.mark.skipif(not (SEEDS / "results" / "grpo-eval").is_dir(), reason="the trained run is on another machine")
-def test_a_trained_model_pays_for_what_it_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for part in ("data", "results/grpo/model", "results/grpo-eval"):
-        shutil.copytree(SEEDS / part, tmp_path / part)
-    monkeypatch.chdir(tmp_path)
-    run = Run(Path("results/grpo-eval"))
-    found = whatif.leave_one_out(run, "stream-validation-00001")
-    prices = [(str(one.operation.kind), em(one)) for one in found if one.operation]
-    assert prices == [("read", 0.0), ("create", 1.0)]
