@@ -3,50 +3,70 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
-from atommem_cli.core.calls import Generation
+from atommem_cli.core.calls import POLICY, Generation
 from atommem_cli.core.episode import Call, Policy, ServerPolicy
+from atommem_cli.core.errors import BackendError
 
 T = TypeVar("T")
 
+_KEYS = re.compile(r"\bpolicy\.(?=(url|model|system|extra)\b)")
+"""How a policy's sentences name its keys; those of other models have another place."""
 
-def answers(policy: Policy | ServerPolicy, calls: Sequence[Call]) -> Iterator[tuple[int, Generation]]:
+
+def section_of(name: str) -> str:
+    """The section of a recipe that names a model which agents or rewards ask by this name."""
+    return POLICY if name == POLICY else f"helpers.{name}"
+
+
+def answers(
+    policy: Policy | ServerPolicy, calls: Sequence[Call], section: str = POLICY
+) -> Iterator[tuple[int, Generation]]:
     """Ask all at once; the number of a call and its reply, as they come.
+
+    Args:
+        section: of the recipe, which names the model; what the model says of its keys names them there.
 
     Raises:
         BackendError: the model failed for good; what it had said before came first.
     """
     if not calls:
         return
-    if isinstance(policy, ServerPolicy):
-        server = policy
-        yield from followed(lambda: _each(server, calls))
-    else:
-        yield from enumerate(policy.generate(calls))
+    with _placed(section):
+        if isinstance(policy, ServerPolicy):
+            server = policy
+            came = followed(lambda: _each(server, calls))
+        else:
+            came = iter(enumerate(policy.generate(calls)))
+        for number, generation in came:
+            yield number, _told(generation, section)
 
 
-def replies(policy: Policy | ServerPolicy, calls: Sequence[Call]) -> list[Generation]:
-    """Ask all at once; one reply per call, in order.
-
-    Raises:
-        BackendError: the model failed for good.
-    """
-    came = dict(answers(policy, calls))
+def replies(policy: Policy | ServerPolicy, calls: Sequence[Call], section: str = POLICY) -> list[Generation]:
+    """As `answers`, one reply per call, in order."""
+    came = dict(answers(policy, calls, section))
     return [came[number] for number in range(len(calls))]
 
 
-async def reply(policy: Policy | ServerPolicy, call: Call) -> Generation:
+async def reply(policy: Policy | ServerPolicy, call: Call, section: str = POLICY) -> Generation:
     """One reply, while others wait for theirs; a model of this process works in a thread of its own.
+
+    Args:
+        section: as for `answers`.
 
     Raises:
         BackendError: the model failed for good.
     """
-    if isinstance(policy, ServerPolicy):
-        return await policy.reply(call)
-    (generation,) = await asyncio.to_thread(policy.generate, [call])
-    return generation
+    with _placed(section):
+        if isinstance(policy, ServerPolicy):
+            return _told(await policy.reply(call), section)
+        (generation,) = await asyncio.to_thread(policy.generate, [call])
+    return _told(generation, section)
 
 
 def slots_of(policy: Policy | ServerPolicy) -> asyncio.Semaphore:
@@ -69,6 +89,22 @@ def followed(start: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
                 yield each[0]
         finally:
             runner.run(stream.aclose())
+
+
+@contextmanager
+def _placed(section: str) -> Iterator[None]:
+    try:
+        yield
+    except BackendError as error:
+        if section == POLICY:
+            raise
+        raise BackendError(_KEYS.sub(f"{section}.", str(error))) from None
+
+
+def _told(generation: Generation, section: str) -> Generation:
+    if section == POLICY or not generation.error:
+        return generation
+    return replace(generation, error=_KEYS.sub(f"{section}.", generation.error))
 
 
 async def _each(server: ServerPolicy, calls: Sequence[Call]) -> AsyncGenerator[tuple[int, Generation], None]:

@@ -75,6 +75,6 @@ def asker(recipe: Recipe, models: Models) -> rewards.Ask:
         told = [[f"{message.role}:{message.content}" for message in one.messages] for one in observations]
         drawn = [seeds.derive(recipe.seed, "helper", name, *texts) for texts in told]
         calls = [Call(None, one, seed) for one, seed in zip(observations, drawn, strict=True)]
-        return asking.replies(models[name], calls)
+        return asking.replies(models[name], calls, asking.section_of(name))
 
     return ask

@@ -9,7 +9,6 @@ name. It never becomes a score.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,9 +31,6 @@ TRIES = 3
 """Askings per answer."""
 TOKENS = 512
 """New tokens of a verdict; some judges think first."""
-
-_KEYS = re.compile(r"\bpolicy\.(?=(url|model|system|extra)\b)")
-"""How a policy's sentences name its keys; the judge's have another place."""
 
 
 def judge(
@@ -160,9 +156,9 @@ def _ask_until_readable(
 
 def _replies(policy: Policy | ServerPolicy, calls: Sequence[Call]) -> Iterator[tuple[int, Generation]]:
     try:
-        yield from asking.answers(policy, calls)
+        yield from asking.answers(policy, calls, "eval.judge")
     except BackendError as error:
-        raise BackendError(f"the judge: {_said(str(error))}") from None
+        raise BackendError(f"the judge: {error}") from None
 
 
 def _verdict(reply: Generation, marks: Marks) -> float:
@@ -172,7 +168,7 @@ def _verdict(reply: Generation, marks: Marks) -> float:
         UnreadableVerdict: the reply holds none.
     """
     if reply.finish in UNANSWERED:
-        raise UnreadableVerdict(_said(reply.error) or "the judge's window is too small")
+        raise UnreadableVerdict(reply.error or "the judge's window is too small")
     try:
         return float(parse_verdict(reply.text, marks))
     except UnreadableVerdict as error:
@@ -182,8 +178,3 @@ def _verdict(reply: Generation, marks: Marks) -> float:
             f"{error}, which its limit cut off: {TOKENS} new tokens, unless eval.judge.extra says more, as in "
             "{max_tokens: 4096}"
         ) from None
-
-
-def _said(sentence: str) -> str:
-    """A sentence of the policy that judges, with the keys where they stand in a recipe."""
-    return _KEYS.sub("eval.judge.", sentence)

@@ -83,7 +83,7 @@ class Rollout:
                     return
                 models = {model: [p for p in waiting if p.to == model] for model in sorted({p.to for p in waiting})}
                 for model, asked in models.items():
-                    self._round(self._model(policy, model), asked)
+                    self._round(model, self._model(policy, model), asked)
         finally:
             with self.clock.of("store"):
                 self.store.end(names)
@@ -91,14 +91,14 @@ class Rollout:
     def _model(self, policy: Policy | ServerPolicy, name: str) -> Policy | ServerPolicy:
         return policy if name == POLICY else self.helpers[name]
 
-    def _round(self, model: Policy | ServerPolicy, players: Sequence[Player]) -> None:
+    def _round(self, name: str, model: Policy | ServerPolicy, players: Sequence[Player]) -> None:
         calls = [player.call for player in players]
         replies = [self._recorded(p, call) for p, call in zip(players, calls, strict=True)]
         start = time.perf_counter()
         if any(reply is None for reply in replies):
             # The whole batch again, with its old members, so that the missing replies come out the same.
             with self.clock.of("model"):
-                fresh = asking.replies(model, calls)
+                fresh = asking.replies(model, calls, asking.section_of(name))
             replies = [old or new for old, new in zip(replies, fresh, strict=True)]
         seconds = time.perf_counter() - start
         for player, call, reply in zip(players, calls, replies, strict=True):
@@ -210,7 +210,7 @@ class Rollout:
                 if reply is None:
                     async with slots[player.to]:
                         start = time.perf_counter()
-                        reply = await asking.reply(models[player.to], call)
+                        reply = await asking.reply(models[player.to], call, asking.section_of(player.to))
                 player.answer(call, reply, time.perf_counter() - start)
             return player.trajectory()
         finally:

@@ -181,4 +181,8 @@ def test_every_command_works_with_helpers(tmp_path: Path) -> None:
         assert "FINDING" not in run(*command.split(), *(notes if "--plan" in command else [])), command
     run("eval", "--agent", "rag", "--policy", "scripted:oracle", "--out", "s", *notes)
     run("compare", "r", "s")
+    dead = "helpers.notes={name: openai_server, url: 'http://127.0.0.1:9/v1', model: m, retries: 1}"
+    said = run(*playing[:-1], "dead", "--set", dead, status=3)
+    assert "no server answers at http://127.0.0.1:9/v1" in said
+    assert "correct helpers.notes.url" in said
     assert "'policy' cannot name a helper" in run(*playing, "--set", "helpers.policy={name: scripted}", status=2)
