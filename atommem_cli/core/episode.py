@@ -192,6 +192,24 @@ def shows_of(agent: Agent) -> Shows:
     return Shows(getattr(agent, "shows", Shows.CHUNKS))
 
 
+def addressing_of(agent: Agent) -> Addressing:
+    """What it declares as `addressing`; numbers of the view for one that does not."""
+    declared: Addressing = getattr(agent, "addressing", "shown")
+    return declared
+
+
+def embeds_of(agent: Agent) -> bool:
+    """What it declares as `embeds`; False for one that does not."""
+    declared: bool = getattr(agent, "embeds", False)
+    return declared
+
+
+def helpers_of(agent: Agent) -> tuple[str, ...]:
+    """What it declares as `helpers`; nobody for one that does not."""
+    declared: tuple[str, ...] = getattr(agent, "helpers", ())
+    return declared
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One model call of one episode."""

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 """Token ids or node numbers, shape (N,)."""
+Run = tuple[int, int, Ids]
+"""First node, one past the last, and the path that leads to the first."""
 
 
 @dataclass(slots=True)
@@ -59,8 +61,8 @@ class Tree:
         """No more rows come."""
         self.ends = [end or self.size for end in self.ends]
 
-    def runs(self) -> list[tuple[int, int, Ids]]:
-        """Maximal pieces without a branch: first node, one past the last, and the path that leads to the first."""
+    def runs(self) -> list[Run]:
+        """Maximal pieces without a branch, in order."""
         children = np.bincount(np.array(self.parents) + 1, minlength=self.size + 1)[1:]
         starts = [i for i, parent in enumerate(self.parents) if parent != i - 1 or parent < 0 or children[parent] > 1]
         found, above = [], np.zeros(0, np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from atommem_cli.core.episode import addressing_of
 from atommem_cli.core.errors import SourceError, UsageError, did_you_mean
 from atommem_cli.core.types import OpKind, Outcome, Question, Task
 from atommem_cli.runs.labels import scorer
@@ -116,7 +117,7 @@ class Book:
 
 def by_id(run: Run) -> bool:
     """Whether the agent of a run names entries by their ids; see `memory.Addressing`."""
-    return bool(getattr(run.agent, "addressing", "shown") == "seen")
+    return addressing_of(run.agent) == "seen"
 
 
 def find(run: Run, name: str) -> str:

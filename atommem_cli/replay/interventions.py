@@ -10,9 +10,22 @@ from typing import Any
 
 from atommem_cli.core import components
 from atommem_cli.core.calls import Expects, Generation, Observation
-from atommem_cli.core.episode import Agent, Apply, Ask, Call, Embed, Episode, Play, Policy, Request, shows_of
+from atommem_cli.core.episode import (
+    Agent,
+    Apply,
+    Ask,
+    Call,
+    Embed,
+    Episode,
+    Play,
+    Policy,
+    Request,
+    addressing_of,
+    embeds_of,
+    helpers_of,
+    shows_of,
+)
 from atommem_cli.core.errors import UsageError, did_you_mean
-from atommem_cli.core.memory import Addressing
 from atommem_cli.core.types import Chunk, MemoryOp, OpKind, OpResult, Task
 from atommem_cli.running.build import Parts
 from atommem_cli.running.stubs import StubPolicy
@@ -106,9 +119,9 @@ class Edited:
         self.operations = tuple(OpKind)
         """Any may be put there."""
         self.shows = shows_of(inner)
-        self.addressing: Addressing = getattr(inner, "addressing", "shown")
-        self.embeds = getattr(inner, "embeds", False)
-        self.helpers = getattr(inner, "helpers", ())
+        self.addressing = addressing_of(inner)
+        self.embeds = embeds_of(inner)
+        self.helpers = helpers_of(inner)
         self.components = components.of(inner)
         self._inner = inner
         self._edit = edit

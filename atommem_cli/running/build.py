@@ -13,7 +13,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core import seeds, thoughts
 from atommem_cli.core.clock import Clock
-from atommem_cli.core.episode import Agent, Episode, Limits, Policy, ServerPolicy
+from atommem_cli.core.episode import Agent, Episode, Limits, Policy, ServerPolicy, addressing_of, helpers_of
 from atommem_cli.core.memory import Memory
 from atommem_cli.core.store import Store
 from atommem_cli.core.types import Chunk, Task, Trajectory
@@ -106,7 +106,7 @@ class Parts:
             untold=frozenset(recipe.memory.untold),
             max_entries=recipe.budget.entries,
             max_reads=recipe.budget.reads,
-            addressing=getattr(self.agent, "addressing", "shown"),
+            addressing=addressing_of(self.agent),
         )
         limits = Limits(recipe.limits.reply, recipe.limits.answer, recipe.limits.reads, self.policy.window)
         return Episode(
@@ -178,7 +178,7 @@ def assemble(
 
 def asked_by(agent: Agent) -> dict[str, str]:
     """The further models that an agent asks, and who that is."""
-    return dict.fromkeys(getattr(agent, "helpers", ()), f"the agent {agent.describe()['name']}")
+    return dict.fromkeys(helpers_of(agent), f"the agent {agent.describe()['name']}")
 
 
 def _helpers(recipe: Recipe, agent: Agent, further: Mapping[str, str], lent: Parts | None) -> Models:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from atommem_cli.config.blame import blaming
 from atommem_cli.core import seeds
 from atommem_cli.core.calls import POLICY, Finish, Generation, Message, Observation
-from atommem_cli.core.episode import Apply, Ask, Call, Embed, Episode, Request
+from atommem_cli.core.episode import Apply, Ask, Call, Embed, Episode, Request, embeds_of, helpers_of
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Text
 from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, Outcome, StopReason, Trajectory, Transition, Usage
@@ -160,7 +160,7 @@ class Player:
         import numpy as np
 
         assert isinstance(self.request, Embed)
-        if not getattr(self.episode.agent, "embeds", False):
+        if not embeds_of(self.episode.agent):
             self._refuse("asks for vectors", "it must declare `embeds = True`, as replays need it")
         self._advance(np.stack([vectors[text] for text in self.request.texts]))
 
@@ -200,7 +200,7 @@ class Player:
                 self._end(exhausted)
 
     def _insist_known(self, model: str) -> None:
-        if model != POLICY and model not in getattr(self.episode.agent, "helpers", ()):
+        if model != POLICY and model not in helpers_of(self.episode.agent):
             self._refuse(f"asks the model {model}", f"it must declare it, as `helpers = ({model!r},)`")
 
     def _refuse(self, done: str, mend: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Tokenizer
-from atommem_cli.core.episode import Agent, Call
+from atommem_cli.core.episode import Agent, Call, embeds_of
 from atommem_cli.core.store import Change
 from atommem_cli.core.types import MemoryEntry
 from atommem_cli.models.embedding_cache import CachedEmbedder
@@ -92,4 +92,4 @@ def vectors_for(recipe: Recipe, agent: Agent) -> CachedEmbedder:
     Raises:
         MissingExtra, BackendError: the recipe's embedder cannot be built.
     """
-    return CachedEmbedder(recipe.build("embedder")) if getattr(agent, "embeds", False) else blind()
+    return CachedEmbedder(recipe.build("embedder")) if embeds_of(agent) else blind()

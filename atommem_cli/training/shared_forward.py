@@ -26,7 +26,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from trl.kernels import chunked_logprob
 
 from atommem_cli.models import prefix_trees
-from atommem_cli.models.prefix_trees import Tree
+from atommem_cli.models.prefix_trees import Run, Tree
 
 ATTENTION = "atommem_trees"
 """Name of the attention that knows trees, among those of transformers; for everything else it is `sdpa`."""
@@ -132,9 +132,10 @@ class RowScorer:
             return list(prefix_trees.grow(((number, rows[number]) for number in order), knee))
 
         whole = grown(float("inf"))  # nothing is gained by cutting where there is no mask
-        long = sum(tree.size for tree in whole) >= LONG * sum(len(tree.runs()) for tree in whole)
+        runs = [tree.runs() for tree in whole]
+        long = sum(tree.size for tree in whole) >= LONG * sum(map(len, runs))
         trees = whole if long else grown(self._knee)
-        inputs, offsets = self._pieces(trees, ids.device) if long else self._masked(trees, ids.device)
+        inputs, offsets = self._pieces(trees, runs, ids.device) if long else self._masked(trees, ids.device)
         paths = {
             number: path + offset
             for tree, offset in zip(trees, offsets, strict=True)
@@ -170,14 +171,16 @@ class RowScorer:
         given = torch.from_numpy(ids).to(device)
         return {"input_ids": given, "position_ids": depth, "attention_mask": self._mapping(masks)}, offsets
 
-    def _pieces(self, trees: Sequence[Tree], device: Any) -> tuple[dict[str, Any], list[int]]:
+    def _pieces(
+        self, trees: Sequence[Tree], runs: Sequence[Sequence[Run]], device: Any
+    ) -> tuple[dict[str, Any], list[int]]:
         """Trees one after another: (1, N), and how their pieces attend."""
         offsets = np.cumsum([0, *(tree.size for tree in trees)]).tolist()
         depths = torch.tensor([depth for tree in trees for depth in tree.depths], device=device)
         pieces = tuple(
             _piece(start + offset, end + offset, torch.from_numpy(above + offset).to(device), depths)
-            for tree, offset in zip(trees, offsets, strict=False)
-            for start, end, above in tree.runs()
+            for found, offset in zip(runs, offsets, strict=False)
+            for start, end, above in found
         )
         nothing = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)  # of four axes: transformers makes no mask
         return {
