@@ -50,12 +50,14 @@ def filled(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
     import torch
     from transformers import DynamicCache
 
+    longest = max(map(len, prompts))
+    if longest <= LEAST or len(prompts) < 2:
+        return None
     kinds = {*(getattr(model.config.get_text_config(), "layer_types", None) or [])}
     together = groups(prompts)
     cached = {number: length for length, members in together for number in members}
     rest = max(len(prompt) - cached[number] for number, prompt in enumerate(prompts))
     once = sum(length for length, _ in together) + rest * len(prompts)
-    longest = max(map(len, prompts))
     stateful = getattr(model, "_is_stateful", False) or not kinds <= {"full_attention", "sliding_attention"}
     if stateful or 4 * once > 3 * longest * len(prompts):
         return None

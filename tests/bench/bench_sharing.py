@@ -88,7 +88,7 @@ def measured(shape: str, how: str) -> None:
         else:
             logps, _ = scorer(model, ids, mask, longest)
         logps.sum().backward()
-        total += float(logps.sum())
+        total += float(logps.detach().sum())
     spent = time.process_time() - started
     most_used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     norm = float(torch.stack([part.grad.norm() for part in model.parameters() if part.grad is not None]).norm())
