@@ -1,4 +1,4 @@
-"""Inside of runs: judge, why, replay, what-if."""
+"""Inside of runs: judge, why, replay, what-if, credit."""
 
 from __future__ import annotations
 
@@ -149,3 +149,22 @@ def what_if(
     change = interventions.intervention(drop_op, replace, insert, forbid)
     one = whatif.price(Run(run), episode, change)
     show([whatif_tables.comparison(one)], [asdict(one)], as_json)
+
+
+@command("credit", "atommem credit RUN", "atommem credit RUN --scorer f1 --json")
+def credit(
+    run: RunFolder,
+    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: the run's leading one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was every operation of a run worth?
+
+    Each one is left out of the memory in turn, and the questions that are then shown something else are asked again.
+    """
+    from atommem_cli.replay import credit as credits
+    from atommem_cli.runs.reader import Run
+
+    with terminal.progress("episodes") as tell:
+        found = credits.credit(Run(run), scorer, tell)
+    terminal.say(f"{run}: priced; every operation in its credit.jsonl")
+    show([credits.table(found)], [asdict(found)], as_json)

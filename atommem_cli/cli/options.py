@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from atommem_cli.runs import tables
 
 ORDER = (
-    "check", "options", "prepare", "eval", "judge", "runs", "why", "compare", "replay", "what-if", "report", "ablate",
-    "sft", "grpo",
+    "check", "options", "prepare", "eval", "judge", "runs", "why", "compare", "replay", "what-if", "credit", "report",
+    "ablate", "sft", "grpo",
 )  # fmt: skip
 """As a newcomer needs them; a command that is not named here comes last."""
 

@@ -17,7 +17,7 @@ from atommem_cli.core.components import Components
 from atommem_cli.core.context import Context
 from atommem_cli.core.memory import Addressing, Memory, Text
 from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import CONTEXT_OPS, Answer, Chunk, MemoryOp, OpKind, OpResult, Shows, Task
+from atommem_cli.core.types import CONTEXT_OPS, Answer, Chunk, MemoryOp, OpKind, OpResult, Shows, Task, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,6 +116,8 @@ class Episode:
         """Of the policy's thoughts, which are no part of what it says; see `thoughts.split`."""
         self.answers = [Answer("")] * len(task.questions)
         """Those handed in so far, by question."""
+        self.used = Usage()
+        """Of its budget, before this play of it began."""
 
     def give(self, question: int, answer: Answer) -> None:
         """Hand in the answer to question `question` (index); the last one counts."""

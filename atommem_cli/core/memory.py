@@ -9,7 +9,7 @@ the view it was shown: the second operation of one reply on the same entry is st
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from atommem_cli.core.effects import EFFECTS, Done, Edit, State
@@ -194,6 +194,18 @@ class Memory:
                 after = self.digest
             results.append(OpResult(op, outcome, entry, before, after))
         return tuple(results)
+
+    def restore(self, done: Iterable[OpResult], vectors: Mapping[Text, Vector]) -> None:
+        """Carry out what took effect elsewhere, by the ids of its entries; what changes an entry that is not there does
+        nothing.
+
+        Args:
+            vectors: of the `texts` of these operations.
+        """
+        for result in done:
+            for edit in EFFECTS[result.op.kind](Done(result.op.text.strip(), result.entry, meta=result.op.meta)):
+                if edit.verb in ("add", "set") or edit.id in self._state.entries:
+                    self._edit(edit, vectors)
 
     def take_pending(self) -> list[Change]:
         """The store's share of what was applied and not taken yet."""

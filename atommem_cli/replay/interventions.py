@@ -8,7 +8,6 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atommem_cli.core import components
 from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.episode import (
     Agent,
@@ -20,13 +19,10 @@ from atommem_cli.core.episode import (
     Play,
     Policy,
     Request,
-    addressing_of,
-    embeds_of,
-    helpers_of,
-    shows_of,
 )
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.types import Chunk, MemoryOp, OpKind, OpResult, Task
+from atommem_cli.replay.wrapped import Wrapped
 from atommem_cli.running.build import Parts
 from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
@@ -108,32 +104,16 @@ def edit(agent: Agent, change: Intervention, steps: Sequence[Line]) -> Edit:
     return Edit(change, ops, alone=not here["ops"])
 
 
-class Edited:
+class Edited(Wrapped):
     """An agent under an intervention, for one play."""
 
     def __init__(self, inner: Agent, edit: Edit) -> None:
+        super().__init__(inner)
         self.written: list[OpResult] = []
         """What became of the operations that were put there."""
-        self.calls_per_chunk = inner.calls_per_chunk
-        self.reads_again = inner.reads_again
         self.operations = tuple(OpKind)
         """Any may be put there."""
-        self.shows = shows_of(inner)
-        self.addressing = addressing_of(inner)
-        self.embeds = embeds_of(inner)
-        self.helpers = helpers_of(inner)
-        self.components = components.of(inner)
-        self._inner = inner
         self._edit = edit
-
-    def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
-        return self._inner.write(expects, ops, answer)
-
-    def parse(self, expects: Expects, reply: str) -> tuple[MemoryOp, ...]:
-        return self._inner.parse(expects, reply)
-
-    def describe(self) -> dict[str, str]:
-        return self._inner.describe()
 
     def play(self, episode: Episode) -> Play:
         play = self._inner.play(episode)

@@ -145,7 +145,7 @@ def _play(
     edits = [edit(run.agent, change, steps) for change in changes]
     mute = silent(run)
     with closing(retrieving(run, mute)) as parts:
-        _insist(run, "embedder", parts.vectors.describe())
+        insist_same(run, "embedder", parts.vectors.describe())
         task = run.task(line["task"])
         start = Start(task, line["sample"], *run.cut(task))
         before = _as_it_was(run, name, start.episode(parts), parts)
@@ -190,11 +190,11 @@ def _as_it_was(run: Run, name: str, episode: Episode, parts: Parts) -> tuple[Epi
 def _heard(run: Run, replies: Recorded) -> Policy | ServerPolicy:
     """The policy of the run, weights loaded, for what has no recorded reply."""
     policy: Policy | ServerPolicy = run.recipe.build("policy")
-    _insist(run, "policy", policy.describe())
+    insist_same(run, "policy", policy.describe())
     return policy if isinstance(policy, ServerPolicy) else asked_only(policy, replies.open)
 
 
-def _insist(run: Run, what: str, described: Mapping[str, str]) -> None:
+def insist_same(run: Run, what: str, described: Mapping[str, str]) -> None:
     """Insist that a part is the one of the run; the device may be another.
 
     Raises:

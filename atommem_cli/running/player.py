@@ -12,7 +12,7 @@ from atommem_cli.core.calls import POLICY, Finish, Generation, Message, Observat
 from atommem_cli.core.episode import Apply, Ask, Call, Embed, Episode, Request, embeds_of, helpers_of
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Text
-from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, Outcome, StopReason, Trajectory, Transition, Usage
+from atommem_cli.core.types import MemoryEntry, MemoryOp, OpResult, Outcome, StopReason, Trajectory, Transition
 
 if TYPE_CHECKING:
     from atommem_cli.core.store import Vector
@@ -77,7 +77,7 @@ class Player:
         self._opening: list[OpResult] = []
         self._opened = False
         self._transitions: list[Transition] = []
-        self._usage = Usage()
+        self._usage = episode.used
         self._stop = StopReason.ANSWERED
         self._error = ""
         self._advance(None)

@@ -1,4 +1,4 @@
-"""`atommem why`, `replay`, `what-if` and `eval --ladder` as a user types them."""
+"""`atommem why`, `replay`, `what-if`, `credit` and `eval --ladder` as a user types them."""
 
 from __future__ import annotations
 
@@ -110,6 +110,15 @@ def test_what_if_prices_an_operation(home: Path) -> None:
     said = complaint("what-if", "oracle", "--episode", name, "--leave-one-out", "--drop-op", "1", cwd=home)
     assert "--leave-one-out goes without" in said
     assert "no such operation" in complaint("what-if", "oracle", "--episode", name, "--forbid", "creat", cwd=home)
+
+
+def test_credit_prices_the_operations_of_a_run(home: Path) -> None:
+    found = json.loads(atommem("credit", "append_only", "--json", cwd=home).stdout)
+    assert found["episodes"] == 12
+    assert 1.0 in found["prices"]["create"]
+    assert None in found["prices"]["create"]
+    assert "helped / nothing / harmed" in atommem("credit", "append_only", "--scorer", "f1", cwd=home).stdout
+    assert "no scorer of that name" in complaint("credit", "append_only", "--scorer", "judge", cwd=home)
 
 
 def test_the_ladder_follows_an_evaluation(home: Path) -> None:

@@ -93,6 +93,7 @@ NEEDED = {
     "why": ["RUN"],
     "replay": ["RUN"],
     "what-if": ["RUN", "--episode", "ID"],
+    "credit": ["RUN"],
     "report": ["RUN"],
 }
 """What a command asks for before its options are looked at."""

@@ -21,7 +21,7 @@ PAGE = page("run-folder.md")
 GROWING = Path(__file__).parents[1] / "support" / "growing.py"
 FILES = {
     "played": "run.json steps.jsonl episodes.jsonl chunks.jsonl sessions.jsonl summary.json judge.json verdicts.jsonl "
-    "ladder.jsonl ladder.json",
+    "ladder.jsonl ladder.json credit.jsonl",
     "grown": "steps.jsonl episodes.jsonl",
     "compared": "table.json",
 }
@@ -87,6 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "eval --policy scripted:append_only --out other",
             f"eval --policy scripted:random --agent {GROWING} --set task.limit=3 --out grown",
             "judge played --judge ./yes.py",
+            "credit played",
             "compare played other --out compared --scorer em",
         ):
             done = CliRunner().invoke(app, command.split())
