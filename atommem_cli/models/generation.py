@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atommem_cli.core.calls import Finish, Generation
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import Diverged
 from atommem_cli.models.batching import PromptRow, prompt_batches
+from atommem_cli.models.decoding import decodable, decode
 from atommem_cli.models.sampling import Finite, GumbelSampler, OwnLimits
-from atommem_cli.models.shared_prefill import filled
 from atommem_cli.models.words import Words
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,31 @@ def complete(
 
 
 def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling) -> list[list[int]]:
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    finite, sampler = Finite(model.device), None
+    if sampling.temperature > 0:
+        seeds = [row.seed for row in rows]
+        sampler = GumbelSampler(seeds, sampling.temperature, sampling.top_p, model.device)
+    if decodable(bare):
+
+        def pick(logits: Tensor, which: Sequence[int]) -> Tensor:
+            finite.look(logits)
+            return (sampler.noisy(logits, which) if sampler else logits).argmax(-1)
+
+        prompts, limits = [row.prompt for row in rows], [row.most for row in rows]
+        new = decode(model, prompts, limits, turns.ends, turns.pad, pick)
+    else:
+        new = _generate(model, rows, turns, [finite, sampler] if sampler else [finite])
+    if not finite:
+        raise Diverged(
+            f"the logits of {model.name_or_path or 'the model'} are not finite: its weights have diverged, "
+            "or policy.dtype is too narrow for them (try float32)"
+        )
+    return new
+
+
+def _generate(model: Any, rows: Sequence[PromptRow], turns: Turns, processors: Sequence[Any]) -> list[list[int]]:
+    """By transformers itself, which knows every model, and takes every row on until the last one has ended."""
     import torch
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
@@ -105,31 +133,20 @@ def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling
     ids = torch.tensor([[turns.pad] * (width - len(row.prompt)) + row.prompt for row in rows])  # (R, P)
     mask = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in rows])  # (R, P)
     limits = torch.tensor([row.most for row in rows], device=device)  # (R,)
-    finite = Finite(device)
-    processors = LogitsProcessorList([finite])
-    if sampling.temperature > 0:
-        seeds = [row.seed for row in rows]
-        processors.append(GumbelSampler(seeds, sampling.temperature, sampling.top_p, device))
     own = model.generation_config
     # `generate` fills unset fields from here: the model's own sampling settings must not get in.
     model.generation_config = GenerationConfig()
     try:
-        written: torch.Tensor = model.generate(  # (R, P + C)
+        written: Tensor = model.generate(  # (R, P + C)
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             generation_config=GenerationConfig(
                 max_new_tokens=most, do_sample=False, eos_token_id=list(turns.ends) or None, pad_token_id=turns.pad
             ),
-            logits_processor=processors,
+            logits_processor=LogitsProcessorList(processors),
             stopping_criteria=StoppingCriteriaList([OwnLimits(limits, width)]),
-            past_key_values=filled(model, [row.prompt for row in rows]),
         )
     finally:
         model.generation_config = own
-    if not finite:
-        raise Diverged(
-            f"the logits of {model.name_or_path or 'the model'} are not finite: its weights have diverged, "
-            "or policy.dtype is too narrow for them (try float32)"
-        )
     new: list[list[int]] = written[:, width:].tolist()
     return new

@@ -35,6 +35,10 @@ class GumbelSampler:
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Args: scores, shape (R, V), float32. Returns: the same shape, in float64."""
+        return self.noisy(scores, range(len(self._generators)))
+
+    def noisy(self, scores: Tensor, rows: Sequence[int]) -> Tensor:
+        """As `__call__`, where only some rows, by number, are still written: scores (rows, V), in their order."""
         import torch
 
         # float32 noise has too few values near its edge to pick rare tokens as often as they deserve.
@@ -42,8 +46,8 @@ class GumbelSampler:
         if self._top_p < 1:
             scores = scores.masked_fill(~_nucleus(scores, self._top_p), -torch.inf)
         uniform = torch.empty_like(scores)
-        for row, generator in zip(uniform, self._generators, strict=True):
-            row.uniform_(generator=generator)
+        for noise, row in zip(uniform.unbind(), rows, strict=True):
+            noise.uniform_(generator=self._generators[row])
         return scores - uniform.log_().neg_().log_()
 
 
@@ -57,8 +61,12 @@ class Finite:
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Args: scores, shape (R, V). Returns: the same."""
-        self._sound &= scores.amax(dim=-1).isfinite().all()  # NaN where one of the row is
+        self.look(scores)
         return scores
+
+    def look(self, scores: Tensor) -> None:
+        """Args: scores, shape (R, V)."""
+        self._sound &= scores.amax(dim=-1).isfinite().all()  # NaN where one of the row is
 
     def __bool__(self) -> bool:
         return bool(self._sound)

@@ -61,22 +61,20 @@ def filled(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
     stateful = getattr(model, "_is_stateful", False) or not kinds <= {"full_attention", "sliding_attention"}
     if stateful or 4 * once > 3 * longest * len(prompts):
         return None
+    from atommem_cli.models.key_cache import RoomyCache, RoomyLayer
+
     kept = longest - rest  # places of every row's cache
-    whole: list[tuple[Any, Any]] = []
-    with torch.no_grad():
-        for length, members in (group for group in together if group[0]):
-            cache = DynamicCache()
-            ids = torch.tensor([list(prompts[members[0]][:length])], device=model.device)
-            model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            for at, layer in enumerate(cache.layers):
-                if at == len(whole):
-                    shape = (len(prompts), layer.keys.shape[1], kept, layer.keys.shape[3])
-                    whole.append((layer.keys.new_zeros(shape), layer.values.new_zeros(shape)))
-                for number in members:
-                    some = max(0, len(prompts[number]) - rest)
-                    whole[at][0][number, :, kept - some :] = layer.keys[0, :, :some]
-                    whole[at][1][number, :, kept - some :] = layer.values[0, :, :some]
-    dealt = DynamicCache()
-    for at, (keys, values) in enumerate(whole):
-        dealt.update(keys, values, at)
+    dealt = RoomyCache()
+    for length, members in (group for group in together if group[0]):
+        cache = DynamicCache()
+        ids = torch.tensor([list(prompts[members[0]][:length])], device=model.device)
+        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        for at, layer in enumerate(cache.layers):
+            if at == len(dealt.layers):
+                dealt.layers.append(RoomyLayer())
+                dealt.layers[at].open(layer.keys, layer.values, len(prompts), kept)
+            for number in members:
+                some = max(0, len(prompts[number]) - rest)
+                dealt.layers[at].keys[number, :, kept - some :] = layer.keys[0, :, :some]
+                dealt.layers[at].values[number, :, kept - some :] = layer.values[0, :, :some]
     return dealt

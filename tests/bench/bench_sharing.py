@@ -96,7 +96,7 @@ def measured(shape: str, how: str) -> None:
 
 
 def generated(model: Any, how: str) -> None:
-    """Greedy replies, with the beginning read for each prompt or once for all."""
+    """Greedy replies: by `generate` of transformers, or with a shared beginning read once."""
     from types import SimpleNamespace
 
     from atommem_cli.models import generation
@@ -105,7 +105,7 @@ def generated(model: Any, how: str) -> None:
     words: Any = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), chat=None, ends=(), window=None)
     rows = [PromptRow(at, row[:-length], 50, at) for at, (row, length) in enumerate(atommem())]
     if how == "apart":
-        generation.filled = lambda *_: None
+        generation.decodable = lambda _: False  # by transformers itself
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     said = generation.complete(model.eval(), rows, generation.Turns(words), generation.Sampling(0.0), 10**6)
     spent = time.process_time() - started

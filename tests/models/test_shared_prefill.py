@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from atommem_cli.models import generation, shared_prefill
+from atommem_cli.models import decoding, shared_prefill
 from atommem_cli.models.batching import PromptRow
 from atommem_cli.models.generation import Sampling, Turns, complete
 from atommem_cli.models.shared_prefill import filled, groups
@@ -65,7 +65,7 @@ def test_replies_are_those_without_sharing(kind: str, temperature: float, monkey
     read, turns = Read(made), Turns(words)
     together = complete(made, rows(), turns, Sampling(temperature), 10**6)
     spent, read.tokens = read.tokens, 0
-    monkeypatch.setattr(generation, "filled", lambda *_: None)
+    monkeypatch.setattr(decoding, "filled", lambda *_: None)
     assert complete(made, rows(), turns, Sampling(temperature), 10**6) == together
     assert spent < 0.5 * read.tokens
 
