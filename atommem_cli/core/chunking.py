@@ -8,7 +8,7 @@ AtomMem tokenises the whole context once with the policy's tokenizer; chunk t sh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from atommem_cli.core.headings import quoted_document
@@ -74,7 +74,7 @@ def chunk_documents(
         size: tokens per chunk, without the overlap; at least 1.
         overlap: tokens shown again on each side; 0 or more (used by `tokens` only).
         by: "tokens" (the paper's windows) or "documents" (whole documents are packed up to `size`
-            tokens; a longer one stands alone).
+            tokens; a longer one stands alone). Either way no chunk holds distractors and other documents.
         most: at most this many chunks; what lies beyond is cut out of the *middle* of the stream, as
             the paper's code does.
 
@@ -85,7 +85,11 @@ def chunk_documents(
     tokens = tokenizer.spans(text)
     if not tokens:
         return (), 0
-    windows = _windows(len(tokens), size, overlap) if by == "tokens" else _packs(tokens, spans, size)
+    windows: list[Span] = []
+    for first, last, inside in _parts(documents, tokens, spans):
+        windows += (
+            _windows(first, last, size, overlap) if by == "tokens" else _packs(tokens[:last], first, inside, size)
+        )
     cut = 0
     if most is not None and len(windows) > most:
         head = most - most // 2
@@ -120,14 +124,26 @@ def cut_middle(text: str, tokenizer: Tokenizer, most: int) -> tuple[str, int]:
     return kept, len(tokens) - most
 
 
-def _windows(count: int, size: int, overlap: int) -> list[Span]:
-    return [(max(0, at - overlap), min(count, at + size + overlap)) for at in range(0, count, size)]
+def _parts(
+    documents: Sequence[Document], tokens: Sequence[Span], spans: Sequence[Span]
+) -> Iterator[tuple[int, int, Sequence[Span]]]:
+    """The stream before its distractors, and these, where there are some: first token, end, spans of the documents."""
+    border = next((i for i, document in enumerate(documents) if document.distractor), len(documents))
+    begins = spans[border][0] if border < len(documents) else tokens[-1][1]
+    apart = next((i for i, (_, end) in enumerate(tokens) if end > begins), len(tokens))
+    for first, last, inside in ((0, apart, spans[:border]), (apart, len(tokens), spans[border:])):
+        if first < last:
+            yield first, last, inside
 
 
-def _packs(tokens: Sequence[Span], documents: Sequence[Span], size: int) -> list[Span]:
-    """Token ranges that each hold whole documents."""
+def _windows(first: int, last: int, size: int, overlap: int) -> list[Span]:
+    return [(max(first, at - overlap), min(last, at + size + overlap)) for at in range(first, last, size)]
+
+
+def _packs(tokens: Sequence[Span], first: int, documents: Sequence[Span], size: int) -> list[Span]:
+    """Token ranges that each hold whole documents, from a first token on."""
     packs: list[Span] = []
-    at = 0
+    at = first
     for _, end in documents:
         last = at
         while last < len(tokens) and tokens[last][0] < end:

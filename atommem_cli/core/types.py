@@ -1,7 +1,6 @@
 """The nouns of atommem. Standard library only; everything here is immutable.
 
-Units: lengths of text are in *tokens* of the tokenizer that the recipe names unless a docstring says
-*characters*; times are in seconds; indices count from 0 unless a docstring says otherwise.
+Unless a docstring says otherwise: lengths of text are in *tokens* of the policy, times in seconds, indices from 0.
 """
 
 from __future__ import annotations
@@ -81,9 +80,6 @@ class Shows(StrEnum):
     """None of them."""
 
 
-# --- tasks -----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """The fact behind a `stream` document: from here on, `relation` of `subject` is `value`."""
@@ -104,6 +100,8 @@ class Document:
     """Of any length; chunks are cut from it."""
     event: Event | None = None
     """Set by `stream` alone, and by it only for statements (None: noise)."""
+    distractor: bool = False
+    """It has nothing to do with any question; such documents are read after all others (`prepare --distractors`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
 from atommem_cli.config.command_line import preparing
 from atommem_cli.core.errors import SourceError
-from atommem_cli.core.types import Question, Task
+from atommem_cli.core.types import Document, Question, Task
 
 TASKS = "tasks.jsonl"
 MANIFEST = "manifest.json"
@@ -67,10 +68,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a source returns: which tasks there will be, and how to make one.
-
-    `make` runs in other processes, so it and the jobs must be small and picklable.
-    """
+    """What a source returns: which tasks there will be, and how to make one. `make` and `bank` run in other processes,
+    so they and the jobs must be small and picklable."""
 
     source: str
     """The name of the source, which each `Task.source` repeats."""
@@ -94,6 +93,8 @@ class Plan:
     """Questions by how far their names are invented (`_swap.Extent`); empty where none are."""
     checked: Mapping[str, str] = field(default_factory=dict)
     """Of train: files and folders of validation whose questions were left out -> their sha256."""
+    bank: Callable[[Any, Random], Iterable[Document]] | None = None
+    """For `--distractors`: from a job to passages of other questions, as the dice draw them; None: there are none."""
 
 
 class Spread(BaseModel):
@@ -137,8 +138,7 @@ class Manifest(BaseModel):
     pool: int
     """Different documents of the split; 0 for generated tasks."""
     swapped: dict[str, int] = {}
-    """Used questions by how far their names are invented (answer, question, documents, nothing); not written where
-    none are."""
+    """Used questions by how far their names are invented; see `Plan.swapped`. Not written where none are."""
     checked: dict[str, str] = {}
     """Of `train`: the files and prepared tasks of validation whose questions were left out -> their sha256 ("hub" for
     the hub's, and for generated tasks why there can be none). Empty: nothing was at hand to compare with."""

@@ -20,6 +20,7 @@ from atommem_cli.config.blame import blaming
 from atommem_cli.core import folders
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.errors import BackendError, Interrupted, UsageError, did_you_mean
+from atommem_cli.data import distractors as distracting
 from atommem_cli.data import sources, split_guard, task_rules
 from atommem_cli.data.files import (
     MANIFEST,
@@ -49,6 +50,8 @@ __all__ = [
 
 SEED = 42
 """AtomMem's (papers.md 1.4)."""
+DISTRACTORS = "distractor_documents"
+"""The number of them, in a manifest; `stream` has an option `distractors` of its own."""
 SCRATCH = ".scratch"
 MARKS = (MANIFEST, f"{SCRATCH}/{MANIFEST}")
 """With one of them a folder is ours; the second is there while the first is replaced."""
@@ -83,6 +86,7 @@ def prepare(
     workers: int = 1,
     tokenizer: Tokenizer | None = None,
     keep: Filter | None = None,
+    distractors: int = 0,
     force: bool = False,
     progress: CountProgress | None = None,
 ) -> Manifest:
@@ -102,6 +106,7 @@ def prepare(
         workers: processes that make tasks; 1 is this one. The result is the same.
         tokenizer: counts tokens for the manifest; None is words and marks.
         keep: which questions to use; None is all.
+        distractors: documents that each task gets in the end; see there.
         force: prepare again, whatever is there.
 
     Raises:
@@ -111,9 +116,9 @@ def prepare(
         BackendError: the disk did not take the files, or a worker died.
     """
     name, (module, chosen), split = canonical(name), source_of(name, options or {}), _split(split)
-    for label, number in (("limit", limit), ("workers", workers)):
-        if number is not None and number < 1:
-            raise UsageError(f"{label} is {number}; it must be at least 1")
+    for label, number, least in (("limit", limit, 1), ("workers", workers, 1), ("distractors", distractors, 0)):
+        if number is not None and number < least:
+            raise UsageError(f"{label} is {number}; it must be at least {least}")
     counter = tokenizer or WordTokenizer()
     folder = Path(out) / split
     folders.claim(folder, MARKS)
@@ -126,6 +131,7 @@ def prepare(
         "keep": keep.describe() if keep else None,
         "tokenizer": counter.name,
         "local": source is not None,
+        **({DISTRACTORS: distractors} if distractors else {}),
     }
     inputs = _inputs(module, name, source, split, validation)
     with _alone(folder):
@@ -145,7 +151,7 @@ def prepare(
                 split, source, limit, seed, keep, validation, beside, scratch, lambda n: tell("read", n, None)
             )
             with blaming("its plan"):
-                plan = module.build(chosen, request)
+                plan = distracting.add(module.build(chosen, request), distractors, seed, name)
             checked = _check(name, source)
             task_rules.insist(task_rules.plan_fault(plan), checked)
             facts = write(scratch / TASKS, plan, counter, workers, tell, check=checked)

@@ -67,6 +67,9 @@ def task_fault(task: object, source: str) -> str:
         return f"{task.id} has the documents {shown(task.documents)}: a tuple of `Document` is wanted"
     if not all(isinstance(one.text, str) and isinstance(one.title, str) for one in task.documents):
         return f"{task.id} has a document whose text or title is no text: give '' where there is none"
+    last = next((i for i, document in enumerate(task.documents) if document.distractor), len(task.documents))
+    if not all(document.distractor for document in task.documents[last:]):
+        return f"{task.id} has a document after distractors that is none: they come after all others"
     if not any(document.text.strip() for document in task.documents):
         return f"{task.id} has no document with a text: there is nothing to read"
     if not _all(task.questions, Question):
@@ -100,6 +103,8 @@ def gold_fault(task: Task) -> str:
                     f"{len(task.documents)}: they count from 0, in the order of the task"
                 )
             document = task.documents[support.document].text
+            if task.documents[support.document].distractor:
+                return f"{task.id}: a gold fact of {shown(question.text)} is in a distractor, which has none"
             if not isinstance(support.text, str) or not support.text or support.text not in document:
                 return (
                     f"{task.id}: the gold fact {shown(support.text)} does not stand in document {support.document}: "

@@ -90,6 +90,15 @@ class Maker:
         asked = _asked(self.shelf, entries)
         return swap(made, names(asked), asked, Random(derive(self.seed, task, "swap")))
 
+    def others(self, job: Job, rng: Random) -> Iterator[Document]:
+        """Passages of other questions in random order, none of them with a title of this task's own questions."""
+        seen = _blocked(self.shelf, [at for number in job[1] for at in self.questions[number].documents])
+        while len(seen) < len(self.shelf):
+            number = rng.randrange(len(self.shelf))
+            if number not in seen:
+                seen.add(number)
+                yield self.shelf[number]
+
 
 def build(layout: Layout, options: Options, request: Request) -> Plan:
     """Read the records of a split and plan its tasks.
@@ -139,8 +148,9 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
         raise UsageError(f"{prefix}: there is no usable question, so there is no task ({_reasons(skipped)})")
     maker = Maker(shelf, questions, options.docs, request.seed, prefix, layout.name, options.swap)
     return Plan(
-        layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin, dict(swapped), checked
-    )
+        layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin, dict(swapped), checked,
+        maker.others,
+    )  # fmt: skip
 
 
 def _reasons(skipped: Mapping[str, int]) -> str:

@@ -12,7 +12,7 @@ answers every `delete` question wrongly and all others rightly; `create` facts a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
@@ -27,7 +27,7 @@ from atommem_cli.core.stream_facts import UNKNOWN, Key, State, answer, final_sta
 from atommem_cli.core.stream_words import PERSONAL, RELATIONS
 from atommem_cli.core.types import Document, OpKind, Question, Support, Task
 from atommem_cli.data.files import Plan, Request
-from atommem_cli.tasks import _closed, _rich
+from atommem_cli.tasks import _closed, _rich, _worlds
 from atommem_cli.tasks._history import Budget, Rates, World, event
 from atommem_cli.tasks._style import Replacement, Style
 
@@ -112,7 +112,8 @@ def build(options: Options, request: Request) -> Plan:
         raise UsageError("stream cannot be filtered by a closed-book policy: its facts are invented")
     count = DEFAULT_LIMIT[request.split] if request.limit is None else request.limit
     checked = {NAME: APART} if request.split == "train" else {}
-    return Plan(NAME, LICENCE, range(count), _Maker(options, request.seed, request.split), checked=checked)
+    make = _Maker(options, request.seed, request.split)
+    return Plan(NAME, LICENCE, range(count), make, checked=checked, bank=make.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,10 @@ class _Maker:
 
     def __call__(self, index: int) -> Task:
         return generate(self.options, self.seed, self.split, index)
+
+    def others(self, _: int, rng: Random) -> Iterator[Document]:
+        """Statements of worlds that are no task of any split."""
+        return _worlds.statements(lambda number: generate(self.options, self.seed, "elsewhere", number), rng)
 
 
 def generate(options: Options, seed: int, split: str, index: int) -> Task:
