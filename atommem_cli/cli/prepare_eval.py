@@ -64,8 +64,8 @@ def prepare(
         str | None, typer.Option(metavar="N", help="Questions per task: a number, or mix (1-10).")
     ] = None,
     distractors: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Documents in the end that have nothing to do with the questions.")
-    ] = 0,
+        int | None, typer.Option(min=1, metavar="N", help="Documents in the end that no question is about (0).")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Most tasks per split.")] = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="A task's content depends on it and on the task's id alone.")
@@ -100,7 +100,7 @@ def prepare(
         with terminal.progress(f"{name} {one}") as tell:
             manifest = preparation.prepare(
                 name, out=folder, split=one, source=source, validation=validation, options=options, limit=limit,
-                seed=seed, workers=workers, keep=keep, distractors=distractors, force=force,
+                seed=seed, workers=workers, keep=keep, distractors=distractors or 0, force=force,
                 progress=lambda stage, count, total: tell(count, total, "records" if stage == "read" else "tasks"),
             )  # fmt: skip
         done.append(manifest)
