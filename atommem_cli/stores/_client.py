@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import shutil
 import sqlite3
@@ -23,17 +24,23 @@ _FULL = 16 * 2**20
 """Bytes; a disk with less free space than this counts as full."""
 
 
+def insist_installed() -> None:
+    """
+    Raises:
+        MissingExtra: chromadb is not installed.
+    """
+    if importlib.util.find_spec("chromadb") is None:
+        raise MissingExtra("chromadb is not installed: pip install 'chromadb>=1.5.9,<1.6'")
+
+
 def connect(path: str, url: str) -> Any:
     """A client of the folder or the server; with neither, of this process's memory.
 
     Raises:
-        MissingExtra: chromadb is not installed.
         Exception: whatever chromadb raises; see `sentence`.
     """
-    try:
-        import chromadb
-    except ImportError:
-        raise MissingExtra("chromadb is not installed: pip install 'chromadb>=1.5.9,<1.6'") from None
+    import chromadb
+
     settings = chromadb.Settings(anonymized_telemetry=False)
     if path:
         return chromadb.PersistentClient(Path(path).expanduser(), settings)
