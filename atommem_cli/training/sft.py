@@ -42,6 +42,9 @@ RECALL = "recall"
 _BASE = {"max_length": None, "ddp_find_unused_parameters": False}
 """Where TRL's own defaults are not ours: it would cut rows, and look in vain for weights without a gradient."""
 
+_LARGE = 4096
+"""Words of a vocabulary from which on a model's head is dear."""
+
 
 def plan(recipe: Recipe, processes: int | None = None, *, sharded: bool = False) -> SftPlan:
     """Count what a training will learn from. Loads tokenizers, no weights.
@@ -191,6 +194,7 @@ def _trainer(
     """
     from trl.trainer.sft_trainer import SFTTrainer
 
+    _score_completions_alone(model)
     try:
         trainer = SFTTrainer(
             model,
@@ -204,6 +208,15 @@ def _trainer(
         raise RecipeError(f"sft.trainer: {' '.join(str(error).split())}") from None
     loop.quiet(trainer)
     return trainer
+
+
+def _score_completions_alone(model: Any) -> None:
+    """Spare the head what is not scored: TRL's takes every position of a row where there is no Triton, for the sake of
+    compilers, of which the CPU has none. It costs as much as all layers of a small model with a large vocabulary."""
+    from trl.trainer import utils
+
+    if model.device.type == "cpu" and model.get_output_embeddings().weight.size(0) >= _LARGE:
+        utils._use_triton = lambda _: True  # there it says no more than which positions are taken
 
 
 def _fit(trainer: Any, recipe: Recipe, out: Path, key: str, progress: Progress | None, say: loop.Say) -> None:

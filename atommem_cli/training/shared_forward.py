@@ -1,9 +1,9 @@
 """Log-probabilities of rows that begin alike, every shared token computed once, exactly.
 
 Rows become prefix trees (`prefix_trees`); a tree is one sequence for the model, in which the position of a token is its
-depth and it attends to its ancestors alone. Long pieces attend piece by piece, without a mask; many short ones under a
-mask of (N, N). Autograd adds up what the rows that share a token ask of it. Models for which this is not exact have
-their rows padded, as ever.
+depth and it attends to its ancestors alone (`tree_attention`): long pieces piece by piece, without a mask, many short
+ones under a mask of (N, N), large trees on a GPU under a mask of blocks. Autograd adds up what the rows that share a
+token ask of it. Models for which this is not exact have their rows padded, as ever.
 
 Only what is scored goes through the model's head: a token's distribution is that of the one before it. TRL's own head
 takes every position of a row where there is no Triton.
@@ -13,53 +13,29 @@ Axes: R rows, P prompt tokens (padded on the left), C completion tokens (padded 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 from trl.kernels import chunked_logprob
 
 from atommem_cli.models import prefix_trees
 from atommem_cli.models.prefix_trees import Run, Tree
+from atommem_cli.training.tree_attention import ATTENTION, block_mask, piece, register
 
-ATTENTION = "atommem_trees"
-"""Name of the attention that knows trees, among those of transformers; for everything else it is `sdpa`."""
 TILE = 512
 """Tokens of one tile of TRL's head on the CPU, which has no option for it: its 4,096 hold the logits of as many tokens
 at once, several times over."""
 LONG = 24
 """Tokens of a piece on average from which on pieces attend without a mask."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of nodes without a branch."""
-
-    start: int
-    end: int
-    """One past the last."""
-    seen: Tensor | slice
-    """Nodes on the path to the last one, in order."""
-    far: Tensor
-    """How many places before each node each of the seen ones is: (nodes, seen), negative after it."""
-    masks: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
-    """What its nodes see, to be added to the scores; one for all layers of a window."""
-
-    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
-        """None where it is plainly causal."""
-        if isinstance(self.seen, slice) and not window:
-            return None
-        if (window, dtype) not in self.masks:
-            there = (self.far >= 0) & (self.far < window) if window else self.far >= 0
-            made = torch.zeros(there.shape, dtype=dtype, device=there.device)
-            self.masks[window, dtype] = made.masked_fill(there.logical_not(), float("-inf"))
-        return self.masks[window, dtype]
+BLOCKS = 4096
+"""Nodes from which on trees attend under a mask of blocks, where a device can (findings.md 10)."""
+BLOCKS_ON = "cuda"
+"""Kind of device that can: FlexAttention has no backward pass on the CPU."""
 
 
 def knee(model: Any) -> float:
@@ -91,8 +67,10 @@ class RowScorer:
             chunked_logprob.TOKEN_CHUNK_SIZE = TILE
         self.dtype: torch.dtype = first.dtype
         """Of its weights."""
+        self.blocks = BLOCKS if first.device.type == BLOCKS_ON else None
+        """Nodes from which on trees attend under a mask of blocks; None where they never do."""
         if share:
-            _register()
+            register()
             for each in {id(model.config): model.config, id(config): config}.values():
                 each._attn_implementation = ATTENTION
             self._knee = knee(model)
@@ -133,9 +111,16 @@ class RowScorer:
 
         whole = grown(float("inf"))  # nothing is gained by cutting where there is no mask
         runs = [tree.runs() for tree in whole]
-        long = sum(tree.size for tree in whole) >= LONG * sum(map(len, runs))
-        trees = whole if long else grown(self._knee)
-        inputs, offsets = self._pieces(trees, runs, ids.device) if long else self._masked(trees, ids.device)
+        size = sum(tree.size for tree in whole)
+        if self.blocks is not None and size >= self.blocks:
+            trees = whole
+            inputs, offsets = self._blocked(trees, ids.device)
+        elif size >= LONG * sum(map(len, runs)):
+            trees = whole
+            inputs, offsets = self._pieces(trees, runs, ids.device)
+        else:
+            trees = grown(self._knee)
+            inputs, offsets = self._masked(trees, ids.device)
         paths = {
             number: path + offset
             for tree, offset in zip(trees, offsets, strict=True)
@@ -171,26 +156,34 @@ class RowScorer:
         given = torch.from_numpy(ids).to(device)
         return {"input_ids": given, "position_ids": depth, "attention_mask": self._mapping(masks)}, offsets
 
+    def _blocked(self, trees: Sequence[Tree], device: Any) -> tuple[dict[str, Any], list[int]]:
+        """Trees one after another: (1, N), with a mask of blocks for each kind of layer."""
+        offsets = _offsets(trees)
+        inputs = _one_after_another(trees, device)
+        ends = [end + offset for tree, offset in zip(trees, offsets, strict=True) for end in tree.ends]
+        far, depths = torch.tensor(ends, device=device), inputs["position_ids"][0]
+        masks = {"full_attention": block_mask(far, depths, None)}
+        if "sliding_attention" in self._layers and self._window:
+            masks["sliding_attention"] = block_mask(far, depths, self._window)
+        return {**inputs, "attention_mask": self._mapping(masks)}, offsets
+
     def _pieces(
         self, trees: Sequence[Tree], runs: Sequence[Sequence[Run]], device: Any
     ) -> tuple[dict[str, Any], list[int]]:
         """Trees one after another: (1, N), and how their pieces attend."""
-        offsets = np.cumsum([0, *(tree.size for tree in trees)]).tolist()
-        depths = torch.tensor([depth for tree in trees for depth in tree.depths], device=device)
+        offsets = _offsets(trees)
+        inputs = _one_after_another(trees, device)
+        depths = inputs["position_ids"][0]
         pieces = tuple(
-            _piece(start + offset, end + offset, torch.from_numpy(above + offset).to(device), depths)
-            for found, offset in zip(runs, offsets, strict=False)
+            piece(start + offset, end + offset, torch.from_numpy(above + offset).to(device), depths)
+            for found, offset in zip(runs, offsets, strict=True)
             for start, end, above in found
         )
         nothing = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)  # of four axes: transformers makes no mask
-        return {
-            "input_ids": torch.tensor([[token for tree in trees for token in tree.tokens]], device=device),
-            "position_ids": depths[None],
-            "attention_mask": self._mapping({"full_attention": nothing, "sliding_attention": nothing}),
-            "pieces": pieces,
-        }, offsets[:-1]
+        masks = self._mapping({"full_attention": nothing, "sliding_attention": nothing})
+        return {**inputs, "attention_mask": masks, "pieces": pieces}, offsets
 
-    def _mapping(self, masks: Mapping[str, Tensor]) -> Any:
+    def _mapping(self, masks: Mapping[str, Any]) -> Any:
         """The masks as the model takes them: one for all layers, or one for each kind."""
         return dict(masks) if self._mapped else masks["full_attention"]
 
@@ -224,63 +217,21 @@ def _packed(sizes: Sequence[int], most: int) -> list[list[int]]:
     return bins
 
 
-def _piece(start: int, end: int, above: Tensor, depths: Tensor) -> Piece:
-    own = torch.arange(start, end, device=above.device)
-    path = torch.cat([above, own])
-    far = depths[own][:, None] - depths[path][None, :]  # on one path, depth is order
-    return Piece(start, end, path if len(above) else slice(start, end), far)
+def _offsets(trees: Sequence[Tree]) -> list[int]:
+    """Where each begins when they stand one after another."""
+    return list(accumulate((tree.size for tree in trees[:-1]), initial=0))
+
+
+def _one_after_another(trees: Sequence[Tree], device: Any) -> dict[str, Tensor]:
+    """Tokens and depths, (1, N)."""
+    tokens = [token for tree in trees for token in tree.tokens]
+    depths = [depth for tree in trees for depth in tree.depths]
+    return {
+        "input_ids": torch.tensor([tokens], device=device),
+        "position_ids": torch.tensor([depths], device=device),
+    }
 
 
 def _spread(values: Tensor, scored: Tensor) -> Tensor:
     """(1, K) values at the K places of a mask (R, C), 0 elsewhere."""
     return values.new_zeros(scored.shape).masked_scatter(scored, values[0])
-
-
-@functools.cache
-def _register() -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(ATTENTION, _attend)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-
-
-def _attend(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Any,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    pieces: tuple[Piece, ...] | None = None,
-    **rest: Any,
-) -> tuple[Tensor, None]:
-    """Attention as `sdpa`, or piece by piece: queries (1, H, N, D), keys and values of as many heads or fewer.
-
-    Returns:
-        Shape (1, N, H, D).
-    """
-    if pieces is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        plain: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, **rest
-        )
-        return plain
-    grouped = query.size(1) != key.size(1)
-    found = []
-    for piece in pieces:
-        mask = piece.mask(sliding_window, query.dtype)
-        found.append(
-            scaled_dot_product_attention(
-                query[:, :, piece.start : piece.end],
-                key[:, :, piece.seen],
-                value[:, :, piece.seen],
-                attn_mask=mask,
-                is_causal=mask is None,
-                scale=scaling,
-                enable_gqa=grouped,
-            )
-        )
-    return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None

@@ -14,7 +14,7 @@ from transformers.models.llama import modeling_llama
 from transformers.models.qwen3 import modeling_qwen3
 from trl.kernels import chunked_logprob
 
-from atommem_cli.training import shared_forward
+from atommem_cli.training import shared_forward, tree_attention
 from atommem_cli.training.row_scoring import Scorers, refusal
 from atommem_cli.training.shared_forward import RowScorer, knee
 
@@ -144,6 +144,21 @@ def test_both_forms_of_attention_are_tried_above(monkeypatch: pytest.MonkeyPatch
     assert forms == ["_masked", "_pieces"]
 
 
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize("kind", ["llama", "sliding"])
+def test_large_trees_may_attend_under_a_mask_of_blocks(kind: str, long: bool) -> None:
+    """Forward alone, and not compiled: there is no more of FlexAttention on the CPU."""
+    given, made = rows(long), model(kind)
+    expected = list(alone(made, given))
+    scorer = RowScorer(headed(made), share=True)
+    assert scorer.blocks is None
+    scorer.blocks = 0
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        found, _ = scorer(made, *padded(given))
+    for at, ((values, _), (_, length)) in enumerate(zip(expected, given, strict=True)):
+        assert torch.allclose(found[at, :length], values, atol=1e-12)
+
+
 def test_the_head_works_in_small_tiles_on_the_cpu() -> None:
     assert {chunked_logprob.TOKEN_CHUNK_SIZE} <= {4096, shared_forward.TILE}  # it is there, and is that of TRL or ours
     RowScorer(model("qwen"), share=False)
@@ -196,6 +211,30 @@ def test_the_first_use_is_compared_with_padded_rows_and_what_differs_is_not_shar
     assert torch.allclose(found, right, atol=1e-5)
     refused = Scorers(made, share=False, say=said.append)
     assert (refused.share, len(said)) == (False, 1)
+
+
+def test_a_mask_of_blocks_is_tried_before_large_trees_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, said = padded(rows(False)), []
+    made = headed(model("qwen"))
+    monkeypatch.setattr(shared_forward, "BLOCKS_ON", "cpu")
+    with torch.compiler.set_stance("force_eager"):
+        good = Scorers(made, share=True, say=said.append)
+        with torch.no_grad():
+            right, _ = good.score(made, made, *given)
+        assert (good.share, good._made[id(made)].blocks, said) == (True, shared_forward.BLOCKS, [])
+        monkeypatch.setattr(
+            shared_forward, "block_mask", lambda ends, depths, _: tree_attention.block_mask(ends, depths, 1)
+        )
+        blind = Scorers(made, share=True, say=said.append)
+        found, _ = blind.score(made, made, *given)
+        assert (blind.share, blind._made[id(made)].blocks) == (True, None)
+    assert said[0].startswith(
+        "large trees attend under a dense mask or piece by piece, not in blocks: log-probabilities"
+    )
+    assert torch.allclose(found, right)
+    monkeypatch.setattr(shared_forward, "block_mask", lambda *_: 1 / 0)
+    Scorers(made, share=True, say=said.append).score(made, made, *given)
+    assert said[1].endswith("not in blocks: division by zero")
 
 
 def test_the_knee_is_that_of_the_shapes() -> None:
