@@ -1,9 +1,10 @@
 """Replies token by token, from a batch that shrinks: a row whose reply has ended takes no further part.
 
-The tokens are those of `generate` of transformers for the same prompts. Each prompt is read once, however many rows
-have it; keys and values stand in room that is made for several tokens at once; a step is one call of the model.
+The tokens are those of `generate` of transformers for the same prompts. What several
+prompts begin with is read once (`shared_prefill`); keys and values stand in room that is made for several tokens at
+once; a step is one call of the model.
 
-Axes: R rows, P prompt tokens (padded on the left), S places of the cache, V tokens of the vocabulary.
+Axes: R rows, S places of the cache, V tokens of the vocabulary.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
-
-from atommem_cli.models.shared_prefill import filled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +42,7 @@ def decodable(model: Any) -> bool:
         config._attn_implementation in ("sdpa", "atommem_trees")
         and kinds <= {"full_attention", "sliding_attention"}
         and (bool(kinds) or not getattr(config, "sliding_window", None))
+        and model._supports_attention_backend
         and not getattr(model, "_is_stateful", False)
         and not getattr(config, "num_kv_shared_layers", 0)
         and type(model).prepare_inputs_for_generation is GenerationMixin.prepare_inputs_for_generation
@@ -52,42 +52,27 @@ def decodable(model: Any) -> bool:
 
 
 def decode(
-    model: Any, prompts: Sequence[list[int]], limits: Sequence[int], ends: Sequence[int], pad: int, pick: Pick
+    model: Any, below: Any, prompts: Sequence[list[int]], limits: Sequence[int], ends: Sequence[int], pick: Pick
 ) -> list[list[int]]:
     """The new tokens of each row: up to an end token, or to its own limit.
 
     Args:
-        model: see `decodable`; or what is wrapped around it.
+        model: what is called: a causal language model, or what is wrapped around it.
+        below: the model without wrappers; see `decodable`.
         limits: most new tokens of each row, at least 1.
         pick: draws or chooses.
     """
     import torch
 
-    from atommem_cli.models.key_cache import RoomyCache
+    from atommem_cli.models.shared_prefill import read
 
-    device = model.device
-    number = {tuple(prompt): None for prompt in prompts}
-    distinct = [list(prompt) for prompt in number]
-    of = {prompt: at for at, prompt in enumerate(number)}
-    places = [of[tuple(prompt)] for prompt in prompts]
-    width = max(map(len, distinct))
     with torch.no_grad():
-        cache = filled(model, distinct) or RoomyCache()
-        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in distinct], device=device)  # (R, P)
-        pads = torch.tensor([width - len(prompt) for prompt in distinct], device=device)  # (R,)
-        mask = torch.arange(width, device=device) >= pads[:, None]  # (R, P)
-        known = cache.get_seq_length()
-        depth = (mask.cumsum(-1) - 1).clamp(min=0)
-        output = model(
-            input_ids=ids[:, known:], attention_mask=mask.long(), position_ids=depth[:, known:], past_key_values=cache,
-            use_cache=True, logits_to_keep=1,
-        )  # fmt: skip
+        cache, logits = read(model, below, prompts)
+        width = max(map(len, prompts))
+        pads = torch.tensor([width - len(prompt) for prompt in prompts], device=model.device)  # (R,)
         rows = list(range(len(prompts)))
-        logits = output.logits[:, -1]
-        if len(distinct) < len(prompts):
-            logits, pads = _keep(cache, places, logits, pads)
         written: list[list[int]] = [[] for _ in prompts]
-        seen = _Seen(model)
+        seen = _Seen(below)
         while True:
             tokens = pick(logits.float(), rows)
             going = []

@@ -100,19 +100,19 @@ def complete(
 
 
 def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling) -> list[list[int]]:
-    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    below = model.get_base_model() if hasattr(model, "get_base_model") else model
     finite, sampler = Finite(model.device), None
     if sampling.temperature > 0:
         seeds = [row.seed for row in rows]
         sampler = GumbelSampler(seeds, sampling.temperature, sampling.top_p, model.device)
-    if decodable(bare):
+    if decodable(below):
 
         def pick(logits: Tensor, which: Sequence[int]) -> Tensor:
             finite.look(logits)
             return (sampler.noisy(logits, which) if sampler else logits).argmax(-1)
 
         prompts, limits = [row.prompt for row in rows], [row.most for row in rows]
-        new = decode(model, prompts, limits, turns.ends, turns.pad, pick)
+        new = decode(model, below, prompts, limits, turns.ends, pick)
     else:
         new = _generate(model, rows, turns, [finite, sampler] if sampler else [finite])
     if not finite:

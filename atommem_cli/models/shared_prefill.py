@@ -1,8 +1,9 @@
-"""Prompts that begin alike are read once, and their cache is dealt to each of them.
+"""Prompts are read as trees: what several of them begin with, once. Then each has a cache of its own.
 
-The prompts of one batch are padded on the left, so all their caches must have one length: each row gets as many tokens
-of its shared beginning as leave the same number to be read for every row. It stands at the right end of its cache, as
-it would without sharing: a sliding window counts places of the cache, and may not see a hole.
+Caches of one batch have one length. A shorter prompt stands at the right end of its own, as it would be with padding on
+the left: a sliding window counts places of the cache, and may not see a hole.
+
+Axes: R rows, P prompt tokens (padded on the left), S places, V tokens of the vocabulary.
 """
 
 from __future__ import annotations
@@ -11,70 +12,32 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
 
-from atommem_cli.models.prefix_trees import in_order, shared
-
-LEAST = 64
-"""Tokens of a beginning that are worth a pass of their own."""
-
-
-def groups(prompts: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
-    """Prompts that share a beginning of at least `LEAST` tokens and half their length.
-
-    Returns:
-        Tokens of the beginning, and the numbers of its prompts; 0 for one that shares none. Every prompt is in one.
-    """
-    rows = [np.asarray(prompt, np.int64) for prompt in prompts]
-    found: list[tuple[int, list[int]]] = []
-    for number in in_order(prompts):
-        row = rows[number]
-        if found:
-            length, members = found[-1]
-            first = rows[members[0]]
-            common = min(shared(first, row), len(first) - 1, len(row) - 1)  # a last token is left to be read
-            common = common if len(members) == 1 else min(length, common)
-            if common >= LEAST and 2 * common >= max(len(row), *(len(rows[each]) for each in members)):
-                found[-1] = common, [*members, number]
-                continue
-        found.append((0, [number]))
-    return found
+from atommem_cli.models.key_cache import RoomyCache
+from atommem_cli.models.tree_reading import Reader, picked
 
 
-def filled(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
-    """A cache of the prompts' shared beginnings, as `generate` takes it; None where too little is shared.
+def read(model: Any, below: Any, prompts: Sequence[Sequence[int]]) -> tuple[RoomyCache, Tensor]:
+    """Read prompts, of one token at least each.
 
     Args:
-        model: a causal language model of `transformers`, on its device, whose layers keep keys and values.
-        prompts: of one batch, which is padded on the left to the longest.
+        model: what is called: a causal language model, or what is wrapped around it.
+        below: the model without wrappers (see `Reader`).
+
+    Returns:
+        Keys and values of (R, P), and what comes after each prompt: logits (R, V).
     """
-    import torch
-    from transformers import DynamicCache
-
-    longest = max(map(len, prompts))
-    if longest <= LEAST or len(prompts) < 2:
-        return None
-    kinds = {*(getattr(model.config.get_text_config(), "layer_types", None) or [])}
-    together = groups(prompts)
-    cached = {number: length for length, members in together for number in members}
-    rest = max(len(prompt) - cached[number] for number, prompt in enumerate(prompts))
-    once = sum(length for length, _ in together) + rest * len(prompts)
-    stateful = getattr(model, "_is_stateful", False) or not kinds <= {"full_attention", "sliding_attention"}
-    if stateful or 4 * once > 3 * longest * len(prompts):
-        return None
-    from atommem_cli.models.key_cache import RoomyCache, RoomyLayer
-
-    kept = longest - rest  # places of every row's cache
-    dealt = RoomyCache()
-    for length, members in (group for group in together if group[0]):
-        cache = DynamicCache()
-        ids = torch.tensor([list(prompts[members[0]][:length])], device=model.device)
-        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        for at, layer in enumerate(cache.layers):
-            if at == len(dealt.layers):
-                dealt.layers.append(RoomyLayer())
-                dealt.layers[at].open(layer.keys, layer.values, len(prompts), kept)
-            for number in members:
-                some = max(0, len(prompts[number]) - rest)
-                dealt.layers[at].keys[number, :, kept - some :] = layer.keys[0, :, :some]
-                dealt.layers[at].values[number, :, kept - some :] = layer.values[0, :, :some]
-    return dealt
+    width = max(map(len, prompts))
+    inputs, paths = Reader(below).laid_out(prompts, model.device)
+    last = torch.tensor([int(path[-1]) for path in paths], device=model.device)
+    once = DynamicCache()
+    with picked(below, last):
+        logits = model(**inputs, past_key_values=once, use_cache=True).logits[0]
+    # What stands in for padding is never seen.
+    nodes = np.zeros((len(prompts), width), np.int64)  # (R, P)
+    for row, path in zip(nodes, paths, strict=True):
+        row[width - len(path) :] = path
+    return RoomyCache(once, torch.from_numpy(nodes).to(model.device)), logits

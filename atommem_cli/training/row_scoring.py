@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atommem_cli.models.tree_attention import ATTENTION
 from atommem_cli.training.distributed import gather
 from atommem_cli.training.shared_forward import RowScorer
-from atommem_cli.training.tree_attention import ATTENTION
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 """Of the comparison with padded rows, in natural log-probabilities; for narrower types 0.2."""

@@ -50,14 +50,14 @@ def rows() -> list[PromptRow]:
 
 
 class Steps:
-    """Rows of each call of a model."""
+    """Tokens of each call of a model."""
 
     def __init__(self, made: Any) -> None:
-        self.rows: list[int] = []
+        self.tokens: list[int] = []
         made.register_forward_pre_hook(self, with_kwargs=True)
 
     def __call__(self, _: Any, given: Any, named: Any) -> None:
-        self.rows.append(len(named["input_ids"]))
+        self.tokens.append(named["input_ids"].numel())
 
 
 @pytest.mark.parametrize("known", [turns(), turns(*range(0, 40, 9))], ids=["no end", "ends"])
@@ -84,7 +84,7 @@ def test_who_has_ended_takes_no_further_part_and_the_same_prompt_is_read_once() 
     asked = [PromptRow(i, prompts[i % 2], [2, 2, 2, 6][i % 4], i) for i in range(8)]
     written = complete(made, asked, turns(), Sampling(1.0), 10**6)
     assert [len(written[i]) for i in range(8)] == [2, 2, 2, 6, 2, 2, 2, 6]
-    assert steps.rows == [2, 8, 2, 2, 2, 2]
+    assert steps.tokens == [5 + 1, 8, 2, 2, 2, 2]  # two sequences of three
 
 
 def test_adapters_are_part_of_the_model() -> None:
@@ -93,7 +93,7 @@ def test_adapters_are_part_of_the_model() -> None:
     steps = Steps(made.base_model.model)
     asked = [PromptRow(i, [i, 5, 6], 5, i) for i in range(4)]
     adapted = complete(made, asked, turns(), Sampling(0.0), 10**6)
-    assert steps.rows == [4] * 5
+    assert steps.tokens == [4 * 3] + [4] * 4
     with made.disable_adapter():
         assert complete(made, asked, turns(), Sampling(0.0), 10**6) != adapted
     assert complete(made.merge_and_unload(), asked, turns(), Sampling(0.0), 10**6) == adapted

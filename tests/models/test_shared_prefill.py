@@ -1,4 +1,4 @@
-"""Prompts that begin alike are read once; every reply is the one that it was."""
+"""What prompts begin with in common is read once; every reply is the one that it was."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from atommem_cli.models import decoding, shared_prefill
+from atommem_cli.models import generation, shared_prefill
 from atommem_cli.models.batching import PromptRow
 from atommem_cli.models.generation import Sampling, Turns, complete
-from atommem_cli.models.shared_prefill import filled, groups
 
 SMALL: dict[str, Any] = {
     "vocab_size": 500, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -65,42 +64,25 @@ def test_replies_are_those_without_sharing(kind: str, temperature: float, monkey
     read, turns = Read(made), Turns(words)
     together = complete(made, rows(), turns, Sampling(temperature), 10**6)
     spent, read.tokens = read.tokens, 0
-    monkeypatch.setattr(decoding, "filled", lambda *_: None)
+    monkeypatch.setattr(generation, "decodable", lambda _: False)
     assert complete(made, rows(), turns, Sampling(temperature), 10**6) == together
-    assert spent < 0.5 * read.tokens
+    assert spent < 0.35 * read.tokens
 
 
-def test_beginnings_are_found_whatever_the_order() -> None:
-    prompts = [row.prompt for row in rows()]
-    found = groups(prompts)
-    assert sorted(number for _, members in found for number in members) == list(range(13))
-    assert sorted((length, sorted(members)) for length, members in found) == [
-        (0, [12]), (150, [2, 5, 8, 11]), (200, [1, 4, 7, 10]), (300, [0, 3, 6, 9]),
-    ]  # fmt: skip
-
-
-def test_the_same_prompt_twice_leaves_its_last_token_to_be_read() -> None:
-    prompt = list(range(100))
-    assert groups([prompt, prompt]) == [(99, [0, 1])]
-
-
-def test_too_little_in_common_is_left_alone() -> None:
-    made = model("qwen")
-    apart = [[n] * 100 for n in range(4)]
-    assert groups(apart) == [(0, [0]), (0, [1]), (0, [2]), (0, [3])]
-    assert filled(made, apart) is None
-    short = [[1] * (shared_prefill.LEAST - 1) + [n] for n in range(4)]
-    assert filled(made, short) is None
-    one_long = [*([1] * 70 + [n] for n in range(4)), [9] * 400]
-    assert filled(made, one_long) is None  # every row would be read at its length
-
-
-def test_models_that_keep_no_keys_are_left_alone() -> None:
-    made = model("qwen")
-    alike = [[1] * 100 + [n] for n in range(4)]
-    assert filled(made, alike) is not None
-    made.config.layer_types = ["linear_attention", *made.config.layer_types[1:]]
-    assert filled(made, alike) is None
-    made = model("qwen")
-    made._is_stateful = True
-    assert filled(made, alike) is None
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize("kind", ["qwen", "llama", "sliding"])
+def test_caches_and_logits_are_those_of_each_prompt_alone(kind: str, long: bool) -> None:
+    made = model(kind)
+    prompts = [row.prompt if long else row.prompt[140:170] or row.prompt[:5] for row in rows()]
+    prompts.append(list(prompts[0]))  # the same again
+    prompts.append(prompts[1][:9])  # the beginning of another one
+    with torch.no_grad():
+        cache, logits = shared_prefill.read(made, made, prompts)
+        assert cache.get_seq_length() == max(map(len, prompts))
+        for at, prompt in enumerate(prompts):
+            alone = DynamicCache()
+            expected = made(torch.tensor([prompt]), past_key_values=alone).logits[0, -1]
+            assert torch.allclose(logits[at], expected, atol=1e-5)
+            for mine, theirs in zip(cache.layers, alone.layers, strict=True):
+                assert torch.allclose(mine.keys[at, :, -len(prompt) :], theirs.keys[0], atol=1e-5)
+                assert torch.allclose(mine.values[at, :, -len(prompt) :], theirs.values[0], atol=1e-5)

@@ -14,9 +14,11 @@ from transformers.models.llama import modeling_llama
 from transformers.models.qwen3 import modeling_qwen3
 from trl.kernels import chunked_logprob
 
-from atommem_cli.training import shared_forward, tree_attention
+from atommem_cli.models import tree_attention, tree_reading
+from atommem_cli.models.tree_reading import Reader, knee
+from atommem_cli.training import shared_forward
 from atommem_cli.training.row_scoring import Scorers, refusal
-from atommem_cli.training.shared_forward import RowScorer, knee
+from atommem_cli.training.shared_forward import RowScorer
 
 SMALL: dict[str, Any] = {
     "vocab_size": 50, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -137,8 +139,8 @@ def test_both_forms_of_attention_are_tried_above(monkeypatch: pytest.MonkeyPatch
     made, forms = headed(model("qwen")), []
     scorer = RowScorer(made, share=True)
     for form in ("_masked", "_pieces"):
-        plain = getattr(scorer, form)
-        monkeypatch.setattr(scorer, form, lambda *a, form=form, plain=plain: forms.append(form) or plain(*a))
+        plain = getattr(Reader, form)
+        monkeypatch.setattr(Reader, form, lambda *a, form=form, plain=plain: forms.append(form) or plain(*a))
     for long in (False, True):
         scorer(made, *padded(rows(long)))
     assert forms == ["_masked", "_pieces"]
@@ -202,7 +204,7 @@ def test_the_first_use_is_compared_with_padded_rows_and_what_differs_is_not_shar
     good = Scorers(made, share=True, say=said.append)
     right, _ = good.score(made, made, *given)
     assert (good.share, said) == (True, [])
-    monkeypatch.setattr(shared_forward.RowScorer, "_mapping", lambda _, masks: masks["full_attention"].logical_not())
+    monkeypatch.setattr(Reader, "_mapping", lambda _, masks: masks["full_attention"].logical_not())
     wrong = Scorers(made, share=True, say=said.append)
     found, _ = wrong.score(made, made, *given)
     assert not wrong.share
@@ -221,9 +223,9 @@ def test_a_mask_of_blocks_is_tried_before_large_trees_have_one(monkeypatch: pyte
         good = Scorers(made, share=True, say=said.append)
         with torch.no_grad():
             right, _ = good.score(made, made, *given)
-        assert (good.share, good._made[id(made)].blocks, said) == (True, shared_forward.BLOCKS, [])
+        assert (good.share, good._made[id(made)].blocks, said) == (True, tree_reading.LARGE, [])
         monkeypatch.setattr(
-            shared_forward, "block_mask", lambda ends, depths, _: tree_attention.block_mask(ends, depths, 1)
+            tree_reading, "block_mask", lambda ends, depths, _: tree_attention.block_mask(ends, depths, 1)
         )
         blind = Scorers(made, share=True, say=said.append)
         found, _ = blind.score(made, made, *given)
@@ -232,7 +234,7 @@ def test_a_mask_of_blocks_is_tried_before_large_trees_have_one(monkeypatch: pyte
         "large trees attend under a dense mask or piece by piece, not in blocks: log-probabilities"
     )
     assert torch.allclose(found, right)
-    monkeypatch.setattr(shared_forward, "block_mask", lambda *_: 1 / 0)
+    monkeypatch.setattr(tree_reading, "block_mask", lambda *_: 1 / 0)
     Scorers(made, share=True, say=said.append).score(made, made, *given)
     assert said[1].endswith("not in blocks: division by zero")
 
