@@ -8,6 +8,7 @@ AtomMem tokenises the whole context once with the policy's tokenizer; chunk t sh
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -106,8 +107,9 @@ def chunks_at(documents: Sequence[Document], bounds: Iterable[tuple[int, int, in
 
 
 def _between(text: str, spans: Sequence[Span], bounds: Iterable[tuple[int, int, int]]) -> tuple[Chunk, ...]:
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
     return tuple(
-        Chunk(index, text[a:b], a, tokens, tuple(i for i, (x, y) in enumerate(spans) if x < b and y > a))
+        Chunk(index, text[a:b], a, tokens, tuple(range(bisect_right(ends, a), bisect_left(starts, b))))
         for index, (a, b, tokens) in enumerate(bounds)
     )
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from atommem_cli.core.errors import BackendError, SourceError
 
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class Lines:
     """A file of JSON lines that only grows. A torn last line is cut off when it is opened."""
@@ -59,7 +61,7 @@ class Lines:
         Raises:
             BackendError: the disk is full or gone; the file is as it was before.
         """
-        data = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode("utf-8", "backslashreplace")
+        data = (_as_json(line) + "\n").encode("utf-8", "backslashreplace")
         offset, left = self._size, memoryview(data)
         try:
             while left:

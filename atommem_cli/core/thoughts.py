@@ -134,10 +134,16 @@ def _loosely(mark: str) -> str:
     return rf"{re.escape(mark[:-1])}\s*>" if mark.endswith(">") else re.escape(mark)
 
 
+@functools.cache
+def _worded(marks: Marks) -> Marks:
+    """Those of plain words."""
+    return tuple(filter(_plain, marks))
+
+
 def _words(reply: str, marks: Marks) -> int:
     """Where what is said begins, in a reply that begins with a mark of plain words; else 0."""
     begun = len(reply) - len(reply.lstrip())
-    for opens, closes in filter(_plain, marks):
+    for opens, closes in _worded(marks):
         if not reply.startswith(opens, begun):
             continue
         end = reply.rfind(closes)

@@ -45,6 +45,8 @@ class Dialect:
         self.numbered = wording.numbered
         self.boxed = wording.boxed
         self._wording = wording
+        self._systems: dict[frozenset[OpKind], str] = {}
+        """System messages by dropped operations."""
         self._tags = {OpKind(kind): tag for kind, tag in wording.tags.items() if kind != "answer"}
         self._kinds = {tag.lower(): kind for kind, tag in self._tags.items()}
         self._tag = tags.pattern(list(self._tags.values()))
@@ -52,7 +54,7 @@ class Dialect:
         self._known = {f"{bracket}{tag.lower()}>" for tag in wording.tags.values() for bracket in ("<", "</")}
         answer = re.escape(wording.tags["answer"])
         self._answer = re.compile(rf"<{answer}\s*>(.*?)(?:</{answer}\s*>|\Z)", re.DOTALL | re.IGNORECASE)
-        entry = pieces(wording.memory)
+        self._entry = entry = pieces(wording.memory)
         self._targets = tags.Targets(entry)
         texts = [*wording.reading.values(), *wording.notes.values(), *wording.reader.values()]
         starts = [pieces(text)[0] for text in (*texts, *wording.closed_book.values())]
@@ -79,26 +81,27 @@ class Dialect:
         parts = []
         sections: dict[str, str] = getattr(self._wording, section)
         for name, text in sections.items():
-            template = _template(text)
             hidden = _HIDES.get(name) in dropped
-            if not hidden and all(field in fields for field in template.get_identifiers()):
-                parts.append(template.substitute(self._filled(text, fields)).rstrip("\n"))
+            if not hidden and all(field in fields for field in pieces(text)[1::2]):
+                parts.append(self._filled(text, fields).rstrip("\n"))
         messages = [Message("user", ("\n" if self._wording.spaced else "\n\n").join(parts))]
         told = section in self._wording.told and (operating or section == "reading")
         if told and self._wording.system:
-            messages.insert(0, Message("system", self._system(dropped)))
+            if dropped not in self._systems:
+                self._systems[dropped] = self._system(dropped)
+            messages.insert(0, Message("system", self._systems[dropped]))
         return tuple(messages)
 
-    def _filled(self, template: str, fields: Mapping[str, str]) -> dict[str, str]:
-        """The fields of one section, foreign text without headings of its own."""
-        filled = {}
+    def _filled(self, template: str, fields: Mapping[str, str]) -> str:
+        """One section with its fields, foreign text without headings of its own."""
         before, *rest = pieces(template)
+        filled = [before]
         for key, after in zip(rest[::2], rest[1::2], strict=True):
             text = fields[key] or self._wording.placeholders.get(key, self._wording.nothing)
             inline = not (before == "" or before.endswith("\n"))
-            filled[key] = text if key in _COMPOSED else self._headings.quoted(text, inline=inline)
+            filled += (text if key in _COMPOSED else self._headings.quoted(text, inline=inline), after)
             before = after
-        return filled
+        return "".join(filled)
 
     def memories(self, shown: Sequence[MemoryEntry]) -> str:
         """Retrieved entries as the prompt shows them."""
@@ -108,7 +111,9 @@ class Dialect:
         )
 
     def _numbered(self, number: int, text: str) -> str:
-        return _template(self._wording.memory).substitute(number=number, text=text)
+        before, first, between, _, after = self._entry
+        values = (str(number), text) if first == "number" else (text, str(number))
+        return before + values[0] + between + values[1] + after
 
     def _system(self, dropped: frozenset[OpKind]) -> str:
         kept = [kind for kind in self._wording.manual if kind not in dropped]

@@ -215,9 +215,10 @@ def _template(text: str) -> Template:
     return Template(text)
 
 
-def pieces(text: str) -> list[Any]:
-    """A template as fixed text and fields in turn: `[text, field, text, ..., text]`."""
-    found: list[Any] = [""]
+@functools.cache
+def pieces(text: str) -> tuple[str, ...]:
+    """A template as fixed text and fields in turn: `(text, field, text, ..., text)`."""
+    found = [""]
     at = 0
     for match in Template.pattern.finditer(text):
         name = match["named"] or match["braced"]
@@ -226,4 +227,4 @@ def pieces(text: str) -> list[Any]:
         if name:
             found += [name, ""]
     found[-1] += text[at:]
-    return found
+    return tuple(found)

@@ -157,8 +157,12 @@ VERDICT: tuple[Key[Verdict], ...] = (
 
 def line_of(shape: Iterable[Key[Thing]], thing: Thing) -> Line:
     """A line, or a part of one."""
-    values = ((key, key.of(thing)) for key in shape)
-    return {key.name: value for key, value in values if not (key.optional and value is None)}
+    line = {}
+    for key in shape:
+        value = key.of(thing)
+        if value is not None or not key.optional:
+            line[key.name] = value
+    return line
 
 
 def step_line(episode: str, step: int, prompt: str, transition: Transition) -> Line:
@@ -240,14 +244,31 @@ def prompt_hash(observation: Observation) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def steps_digest(steps: Iterable[Mapping[str, Any]]) -> str:
+class StepsDigest:
     """What the line of an episode says of its calls, in their order: 16 hexadecimal digits, without times."""
-    sha = hashlib.sha256()
-    for step in steps:
+
+    def __init__(self) -> None:
+        self.calls = 0
+        """How many there were."""
+        self._sha = hashlib.sha256()
+
+    def add(self, step: Mapping[str, Any]) -> None:
+        """The line of the next call."""
         line = {**step, "episode": "", "step": 0}
         del line["seconds"]
-        sha.update(json.dumps(line).encode())
-    return sha.hexdigest()[:16]
+        self._sha.update(json.dumps(line).encode())
+        self.calls += 1
+
+    def __str__(self) -> str:
+        return self._sha.hexdigest()[:16]
+
+
+def steps_digest(steps: Iterable[Mapping[str, Any]]) -> str:
+    """The `StepsDigest` of these lines."""
+    digest = StepsDigest()
+    for step in steps:
+        digest.add(step)
+    return str(digest)
 
 
 def chunks_digest(chunks: Iterable[Chunk]) -> str:

@@ -42,12 +42,12 @@ from atommem_cli.runs.layout import (
     SESSIONS,
     STEPS,
     Line,
+    StepsDigest,
     episode_line,
     opening_line,
     prompt_hash,
     recorded_reply,
     step_line,
-    steps_digest,
 )
 
 
@@ -143,6 +143,8 @@ class RunFolder(Folder):
             self.lost = self._mend(lines)
             """Episodes whose lines were taken away."""
             self._finished = {line["episode"] for line in lines if line["stop"] != StopReason.ERROR} - self.lost
+            self._open_steps: dict[str, StepsDigest] = {}
+            """Of episodes that are in play."""
         except BaseException:
             super().__exit__()
             raise
@@ -185,9 +187,12 @@ class RunFolder(Folder):
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """Append one step, unless an earlier session did."""
-        prompt = prompt_hash(transition.observation)
+        line = step_line(episode, step, prompt_hash(transition.observation), transition)
+        if step == 0:
+            self._open_steps[episode] = StepsDigest()
+        self._open_steps[episode].add(line)
         if self.recorded(episode, step, transition.observation) is None:
-            self.steps.append(step_line(episode, step, prompt, transition))
+            self.steps.append(line)
 
     # --- episodes and the rest
 
@@ -199,7 +204,8 @@ class RunFolder(Folder):
             self._chunks.append(cut_line(trajectory.task, trajectory.chunks, trajectory.left_out))
             self._cut.add(trajectory.task)
         self.steps.sync()  # a power cut must not keep the line and lose what it sums up
-        self.episodes.append(episode_line(trajectory, scores, _digest_of(trajectory)))
+        digest = self._open_steps.pop(trajectory.episode, StepsDigest())
+        self.episodes.append(episode_line(trajectory, scores, str(digest)))
         if trajectory.stop is not StopReason.ERROR:
             self._finished.add(trajectory.episode)
 
@@ -227,7 +233,3 @@ def digest(episodes: Iterable[dict[str, Any]]) -> str:
     """One hash over all episodes, in whatever order they were written. Holds no time."""
     lines = [json.dumps(line, sort_keys=True) for line in latest(episodes)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _digest_of(trajectory: Trajectory) -> str:
-    return steps_digest(step_line("", 0, prompt_hash(t.observation), t) for t in trajectory.transitions)

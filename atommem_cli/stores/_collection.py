@@ -151,8 +151,6 @@ class Collection:
     @contextlib.contextmanager
     def _served(self, new: Sequence[Change] = ()) -> Iterator[None]:
         """What Chroma raises becomes one sentence; of a server that was lost, the same one at once."""
-        import httpx
-
         if self._lost:
             raise BackendError(self._lost)
         try:
@@ -160,6 +158,8 @@ class Collection:
         except (AtommemError, MemoryError):
             raise
         except Exception as error:  # chromadb raises whatever its parts raise
+            import httpx
+
             sentence = self._misfit(error, new) or _client.sentence(error, self._path, self._url)
             if isinstance(error, httpx.TransportError | ConnectionError):
                 self._lost = sentence

@@ -72,8 +72,8 @@ def test_a_file_that_is_no_dialect(tmp_path: Path) -> None:
 
 
 def test_a_template_in_pieces() -> None:
-    assert pieces("a ${b} c $d$$") == ["a ", "b", " c ", "d", "$"]
-    assert pieces("plain") == ["plain"]
+    assert pieces("a ${b} c $d$$") == ("a ", "b", " c ", "d", "$")
+    assert pieces("plain") == ("plain",)
 
 
 def test_a_dialect_like_another_one_says_only_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
