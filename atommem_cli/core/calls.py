@@ -31,7 +31,7 @@ class Expects(StrEnum):
     OPERATIONS = "operations"
     """Memory operations on the chunk that is shown."""
     NOTES = "notes"
-    """The whole new scratchpad, which replaces the old one (MemAgent)."""
+    """The whole new scratchpad, which replaces the old one (MemAgent); or what sums up messages of a context."""
     ANSWER = "answer"
     """The answer to the one question that is shown."""
 
@@ -72,6 +72,9 @@ class Observation:
     """The reply becomes part of later prompts: its token ids come back with it and are journaled."""
     trained: bool = True
     """Whether the policy learns from its reply."""
+    room: int | None = None
+    """Tokens by which the context may still grow, where the agent sets it a limit; below 0 nothing is asked any more,
+    and the episode ends with `context_overflow`."""
 
 
 @dataclass(frozen=True, slots=True)

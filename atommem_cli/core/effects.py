@@ -59,6 +59,7 @@ EFFECTS: Mapping[OpKind, Effect] = {
     OpKind.SCRATCHPAD: lambda op: (Edit("set", "scratchpad", None, op.text),),
     OpKind.SUMMARIZE: lambda op: (*_gone(op), Edit("add", "context", op.entry, op.text)),
     OpKind.FILTER: _gone,
+    OpKind.CLEAR: _gone,
 }
 
 

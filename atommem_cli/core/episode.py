@@ -147,7 +147,8 @@ class Agent(Protocol):
 
     @property
     def reads_again(self) -> bool:
-        """Whether a reply that only reads is asked again, at most `Limits.reads` times in a row."""
+        """Whether a reply that only reads, or edits its context, is asked again, at most `Limits.reads` times in a
+        row."""
 
     @property
     def operations(self) -> tuple[OpKind, ...]:

@@ -27,9 +27,11 @@ class OpKind(StrEnum):
     """A message in place of several of the context."""
     FILTER = "filter"
     """Messages of the context go."""
+    CLEAR = "clear"
+    """Likewise, by the agent itself between two stages: no policy writes it."""
 
 
-CONTEXT_OPS = (OpKind.SUMMARIZE, OpKind.FILTER)
+CONTEXT_OPS = (OpKind.SUMMARIZE, OpKind.FILTER, OpKind.CLEAR)
 MEMORY_OPS = tuple(kind for kind in OpKind if kind not in CONTEXT_OPS)
 
 

@@ -6,7 +6,8 @@ them broke is the cause**:
 
     never shown          no prompt showed all of it: it was cut out of the middle, or the episode stopped (or
                          its call failed) before the chunk that completes it
-    shown, not written   neither an entry nor the scratchpad ever held it
+    shown, not written   neither an entry nor the scratchpad ever held it; a conversation that had it was cleared by the
+                         agent itself, between two stages
     in the context, then filtered, in the context, then summarised away
                          of agents that keep a conversation: no prompt of the question had it in its conversation,
                          and the memory did not hold it; an operation took out the message that had it, or put a
@@ -210,6 +211,8 @@ def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
         cause = final if stopped else Cause.NOT_RETRIEVED
     elif then.ever or trail.written is not None:  # even if only the reply to the question wrote it
         cause = Cause.LOST if then.last is None else OF_CONTEXT.get(then.last, Cause.LOST)
+        if then.last is OpKind.CLEAR and trail.written is None:
+            cause = Cause.NOT_WRITTEN
     else:
         cause = Cause.NOT_SHOWN if trail.shown is None else Cause.NOT_WRITTEN
     support = trail.support

@@ -3,7 +3,8 @@
 While reading it wants the store to hold one entry per fact (`stream`: the current statement of each
 subject and relation; question sets: per question, the supporting sentences each chunk shows), compares
 that with what the store holds, and writes the difference: missing facts are created at once; outdated ones
-are updated or deleted when they are shown, and read first when they are not. It answers only what the
+are updated or deleted when they are shown, and read first when they are not. A context with a limit it keeps
+clear of distractors, and sums up when half of it is used. It answers only what the
 prompt before it proves, so its score is the ceiling of agent, chunking and retrieval, not a given.
 """
 
@@ -14,8 +15,8 @@ from collections.abc import Iterator, Sequence
 
 from atommem_cli.core import stream_facts
 from atommem_cli.core.calls import Expects, Observation
-from atommem_cli.core.episode import Episode
-from atommem_cli.core.types import Document, Event, MemoryEntry, MemoryOp, OpKind, Question
+from atommem_cli.core.episode import Episode, addressing_of
+from atommem_cli.core.types import CONTEXT_OPS, Document, Event, MemoryEntry, MemoryOp, OpKind, Question
 
 _Key = tuple[str, str]
 
@@ -38,11 +39,13 @@ class Oracle:
             notes = "\n".join(self._wanted(observation.chunk).values())
             return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, notes)])
         if observation.question is None:
-            return write(Expects.OPERATIONS, self._tidy(self._wanted(observation.chunk)))
+            wanted = self._wanted(observation.chunk)
+            return write(Expects.OPERATIONS, [*self._tidy(wanted), *self._cleared(wanted)])
         question = self._task.questions[observation.question]
         ops = self._before_answering(question) if observation.reads_left else []
         if ops:
-            return write(Expects.ANSWER, ops)
+            first = observation.reads_left == self._episode.limits.reads
+            return write(Expects.ANSWER, [*(self._cleared(self._wanted(None)) if first else ()), *ops])
         return write(Expects.ANSWER, [], visible_answer(question, self._prompt(), self._task.documents))
 
     # --- reading
@@ -111,6 +114,27 @@ class Oracle:
             return reads  # and nothing else, so that this chunk is shown again
         return creates + changes + reads
 
+    def _cleared(self, wanted: dict[_Key, str]) -> list[MemoryOp]:
+        """Edits of a context that has a limit: distractors go at once, and all else when half of the room is used."""
+        observation, episode = self._observation, self._episode
+        can = {*CONTEXT_OPS} & {*episode.agent.operations} - self._memory.dropped
+        if observation.room is None or not can:
+            return []
+        *before, last = [entry.id for entry in episode.context.entries if entry.message.role != "system"]
+        gone = []
+        if observation.chunk is not None and OpKind.FILTER in can:
+            there = episode.chunks[observation.chunk].documents
+            gone = [last] if all(self._task.documents[i].distractor for i in there) else []
+        edits = [MemoryOp(OpKind.FILTER, targets=tuple(gone))] if gone else []
+        used = sum(len(episode.tokenizer.spans(message.content)) for message in observation.messages)
+        if before and observation.room < used:
+            summary = "\n".join(wanted.values())
+            if OpKind.SUMMARIZE in can and (summary or OpKind.FILTER not in can):
+                edits.append(MemoryOp(OpKind.SUMMARIZE, summary or "none", targets=tuple(before)))
+            else:
+                edits.append(MemoryOp(OpKind.FILTER, targets=tuple(before)))
+        return edits
+
     def _key(self, entry: MemoryEntry, wanted: dict[_Key, str]) -> _Key:
         event: Event | None = self._events.get(entry.text)
         if event is not None:
@@ -134,10 +158,11 @@ class Oracle:
         if not holders:
             return []
         query = " ".join(holders)
-        if query == self._memory.query:
-            query = holders[0]
-        if query == self._memory.query:
-            return []
+        if addressing_of(self._episode.agent) == "shown":  # what the last query finds is in view already
+            if query == self._memory.query:
+                query = holders[0]
+            if query == self._memory.query:
+                return []
         seen = [fact for fact in self._needed(question) if fact not in missing]
         notes = [fact for fact in seen if fact not in self._memory.scratchpad]
         ops = [MemoryOp(OpKind.READ, query)]

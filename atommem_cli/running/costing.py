@@ -19,7 +19,7 @@ from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Span, Tokenizer
 from atommem_cli.core.episode import Agent, Call
-from atommem_cli.core.types import Chunk, OpKind, Progress, Task
+from atommem_cli.core.types import CONTEXT_OPS, Chunk, OpKind, Progress, Task
 from atommem_cli.data.files import verify
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import check_scorers, planned_tasks
@@ -197,7 +197,8 @@ def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> 
     """Bound the calls and new tokens of one episode of a task with so many chunks and questions."""
     limits, budget = recipe.limits, recipe.budget
     read_calls = chunks * agent.calls_per_chunk
-    again = agent.reads_again and OpKind.READ not in recipe.memory.drop  # a Read that is refused is not asked again
+    looks = {OpKind.READ, *CONTEXT_OPS} & {*agent.operations}  # what a reply is asked again after, unless it is refused
+    again = agent.reads_again and not looks <= {*recipe.memory.drop}
     tries = 1 + limits.reads * again
     low = read_calls + questions
     most = low + getattr(agent, "spare_calls", 0)

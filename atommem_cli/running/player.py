@@ -197,7 +197,8 @@ class Player:
             self._close_step()
             exhausted = self._exhausted(self.request.observation)
             if exhausted is not None:
-                self._end(exhausted)
+                over = exhausted is StopReason.CONTEXT_OVERFLOW
+                self._end(exhausted, "the context has grown beyond the agent's own limit" if over else "")
 
     def _insist_known(self, model: str) -> None:
         if model != POLICY and model not in helpers_of(self.episode.agent):
@@ -212,6 +213,8 @@ class Player:
 
     def _exhausted(self, observation: Observation) -> StopReason | None:
         budget, usage = self._budget, self._usage
+        if observation.room is not None and observation.room < 0:
+            return StopReason.CONTEXT_OVERFLOW
         if budget.calls is not None and usage.calls >= budget.calls:
             return StopReason.STEP_LIMIT
         if budget.new_tokens is not None and usage.new_tokens >= budget.new_tokens:

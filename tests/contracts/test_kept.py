@@ -29,6 +29,8 @@ RECORDS = ("--set", "docs=6", "--set", "questions=2")
 ATOMMEM: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("agents", "atommem"): [(), *(("--set", f"agent.dialect={name}") for name in ("paper", "released")),
                             ("--set", "agent.advance=write")],
+    ("agents", "agemem"): [(), ("--set", "agent.dialect=paper", "--set", "agent.retrieval=always",
+                                "--set", "agent.results=tool", "--set", "agent.question_known=true")],
     ("policies", "hf"): [("--set", "policy.device=cpu", "--set", "policy.temperature=1")],
     ("policies", "openai_server"): [SERVER, (*SERVER, "--set", "policy.system=merge")],
     ("policies", "scripted"): [

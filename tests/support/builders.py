@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from atommem_cli.config import plugins
 from atommem_cli.core.calls import Generation
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer, chunk_documents
-from atommem_cli.core.episode import Agent, Call, Episode, Limits
+from atommem_cli.core.episode import Agent, Call, Episode, Limits, addressing_of
 from atommem_cli.core.memory import Memory
 from atommem_cli.core.seeds import derive
 from atommem_cli.core.store import Store
@@ -64,7 +64,15 @@ def episode(
     return Episode(
         about,
         chunks,
-        Memory(f"{about.id}#{sample}", where, k=k, dropped=dropped, untold=dropped, **memory),
+        Memory(
+            f"{about.id}#{sample}",
+            where,
+            k=k,
+            dropped=dropped,
+            untold=dropped,
+            addressing=addressing_of(by) if by else "shown",
+            **memory,
+        ),
         by or agent(),
         WordTokenizer(),
         limits or Limits(reply=100, answer=20, reads=3),

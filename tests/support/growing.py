@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 from atommem_cli import (
-    CONTEXT_OPS,
     Answer,
     Episode,
     Expects,
@@ -37,7 +36,7 @@ MANUAL = """You read a stream chunk by chunk and answer questions about it after
 [2, 3]} takes messages out of this conversation; {"tool": "summarize", "messages": [2, 3], "text": ...} puts a text in
 their place. A question is answered with {"answer": ...} instead."""
 
-KINDS = (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, *CONTEXT_OPS)
+KINDS = (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, OpKind.SUMMARIZE, OpKind.FILTER)
 
 
 class Options(Section):

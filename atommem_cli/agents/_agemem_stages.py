@@ -1,0 +1,268 @@
+"""One episode of AgeMem: its messages, its tools, its three stages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from atommem_cli.agents._agemem_json import SPAN, TOP_K, WHERE
+from atommem_cli.agents._agemem_rounds import editable, spanned
+from atommem_cli.agents._agemem_words import FAULT, Words
+from atommem_cli.core.calls import POLICY, Expects, Generation, Message, Observation
+from atommem_cli.core.context import ContextMessage
+from atommem_cli.core.episode import Episode, Play, Request, apply, ask, embed
+from atommem_cli.core.memory import Text
+from atommem_cli.core.thoughts import Marks
+from atommem_cli.core.types import Answer, Chunk, MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
+
+if TYPE_CHECKING:
+    from atommem_cli.agents.agemem import Options
+
+Doing = Generator[Request, Any, tuple[OpResult, ...]]
+AUTOMATIC = (("automatic", "true"),)
+"""Metadata of a Retrieve that no policy wrote."""
+_AIMED = (OpKind.SUMMARIZE, OpKind.FILTER)
+_FOUND = (Outcome.OK, Outcome.NOOP)
+"""Of a Retrieve that shows entries: a query that is the one before shows what is there now."""
+_OBJECT = re.compile(r"\{[^{}]*\}")
+
+
+class Stages:
+    """One play of one task."""
+
+    def __init__(
+        self,
+        options: Options,
+        words: Words,
+        parse: Callable[[Expects, str, Marks], tuple[MemoryOp, ...]],
+        answer: Callable[[str, Marks], Answer],
+        episode: Episode,
+    ) -> None:
+        self._options, self._words, self._episode = options, words, episode
+        self._parse, self._answer = parse, answer
+        self._context, self._memory = episode.context, episode.memory
+        self._told: list[str] = []
+        """What became of calls, as far as no message has it yet."""
+        self._found: dict[int, None] = {}
+        """Entries that the next message shows, by id."""
+        self._further = options.further_calls
+        """Calls that tools may still make."""
+        self._sizes: dict[int, int] = {}
+        """Tokens of each message, by its id."""
+
+    def play(self) -> Play:
+        """All of it."""
+        episode, known = self._episode, self._options.question_known
+        questions = [question.text for question in episode.task.questions]
+        system = self._words.system(self._memory.untold, questions if known else ())
+        if system:
+            self._context.add("system", system)
+        late = {i for i, document in enumerate(episode.task.documents) if document.distractor}
+        first = [chunk for chunk in episode.chunks if not late.intersection(chunk.documents)]
+        yield from self._read("first", first)
+        yield from self._clear()
+        yield from self._read("second", episode.chunks[len(first) :])
+        for number in range(len(questions)):
+            yield from self._ask_question(number)
+
+    # --- stages
+
+    def _read(self, stage: str, chunks: Sequence[Chunk]) -> Play:
+        """Chunks, one message each, until an answer ends the stage."""
+        most = self._episode.limits.reads
+        automatic = self._options.retrieval == "always" or (self._options.retrieval == "first" and stage == "first")
+        for chunk in chunks:
+            memories = (yield from self._retrieved(chunk.text)) if automatic else {}
+            self._say(stage, {"chunk": chunk.text, **memories})
+            for left in range(most, -1, -1):
+                reply = yield from self._asked(Expects.OPERATIONS, left, chunk=chunk.index)
+                results = yield from self._carried_out(reply)
+                if self._answer(reply.text, self._episode.marks).tagged:
+                    return
+                looked = any(r.op.kind is OpKind.READ and r.outcome is Outcome.OK for r in results)
+                if not left or not looked or any(r.op.kind is not OpKind.READ for r in results):
+                    break
+                self._say("again", _left(left - 1))
+
+    def _clear(self) -> Play:
+        """The context is emptied of all but instructions; the store stays."""
+        ids = tuple(entry.id for entry in self._context.entries if entry.message.role != "system")
+        yield from apply([MemoryOp(OpKind.CLEAR, targets=ids)] if ids else [])
+        self._told.clear()
+        self._found.clear()
+
+    def _ask_question(self, number: int) -> Play:
+        episode, most = self._episode, self._episode.limits.reads
+        asked = {"question": episode.task.questions[number].text}
+        memories = (yield from self._retrieved(asked["question"])) if self._options.retrieval == "always" else {}
+        place = self._say("third", {**asked, **memories, **_left(most)})
+        for left in range(most, -1, -1):
+            reply = yield from self._asked(Expects.ANSWER, left, question=number)
+            yield from self._carried_out(reply)
+            answer = self._answer(reply.text, episode.marks)
+            if answer.tagged or not self._parse(Expects.ANSWER, reply.text, episode.marks):
+                episode.give(number, answer)
+                return
+            episode.give(number, Answer("", answer.reply))
+            if left:
+                there = any(entry.id == place for entry in self._context.entries)
+                said = self._say("again", {**({} if there else asked), **_left(left - 1)})
+                place = place if there else said
+
+    # --- messages
+
+    def _say(self, section: str, fields: Mapping[str, str]) -> int:
+        """Put the next message into the context; its id, or that of the last one where there is nothing to say."""
+        results = "\n".join(filter(None, self._told))
+        told = {"results": results} if results else {}
+        self._told.clear()
+        if told and self._options.results == "tool":
+            self._context.add("tool", results)
+            told = {}
+        there = {entry.id for entry in self._memory.entries}
+        self._memory.present([entry for entry in self._found if entry in there])
+        self._found.clear()
+        text = self._words.message(section, {**told, **fields})
+        return self._context.add("user", text) if text else self._context.next_id - 1
+
+    def _asked(
+        self, expects: Expects, left: int, *, chunk: int | None = None, question: int | None = None
+    ) -> Generator[Request, Any, Generation]:
+        """The policy's reply to the whole context."""
+        limits = self._episode.limits
+        most = limits.answer if expects is Expects.ANSWER else limits.reply
+        reply = yield from ask(
+            Observation(
+                self._context.messages,
+                most,
+                expects,
+                chunk=chunk,
+                question=question,
+                reads_left=left,
+                keep_tokens=True,
+                room=self._options.context_tokens - sum(map(self._size, self._context.entries)),
+            )
+        )
+        return reply
+
+    def _size(self, entry: ContextMessage) -> int:
+        if entry.id not in self._sizes:
+            self._sizes[entry.id] = len(self._episode.tokenizer.spans(entry.message.content))
+        return self._sizes[entry.id]
+
+    # --- tools
+
+    def _retrieved(self, query: str) -> Generator[Request, Any, dict[str, str]]:
+        """What the agent retrieves by itself, as the part of a message."""
+        if OpKind.READ in self._memory.dropped:
+            return {}
+        results = yield from apply([MemoryOp(OpKind.READ, query, meta=AUTOMATIC)])
+        found = self._shown() if any(r.op.kind is OpKind.READ and r.outcome in _FOUND for r in results) else ()
+        return {"memories": self._words.memories(found)} if found else {}
+
+    def _shown(self, op: MemoryOp | None = None) -> tuple[MemoryEntry, ...]:
+        """The entries that the last query finds, as a Retrieve wants them."""
+        meta = dict(op.meta) if op else {}
+        most = min(int(meta.get(TOP_K, self._memory.k)), max(1, len(self._memory.entries)))
+        where = {key.removeprefix(WHERE): value for key, value in meta.items() if key.startswith(WHERE)}
+        found = self._memory.show(max(1, len(self._memory.entries)) if where else most)
+        chosen = [entry for entry in found if where.items() <= dict(entry.meta).items()][:most]
+        if where:
+            self._memory.present([entry.id for entry in chosen])
+        self._found |= dict.fromkeys(entry.id for entry in chosen)
+        return tuple(chosen)
+
+    def _carried_out(self, reply: Generation) -> Doing:
+        """The operations of a reply, in order; what became of them is told in the next message."""
+        mine = self._context.hear(reply)
+        results: tuple[OpResult, ...] = ()
+        waiting: list[MemoryOp] = []
+        seen: set[MemoryOp] = set()
+        for op in self._parse(Expects.OPERATIONS, reply.text, self._episode.marks):
+            aimed = _once(op) if op in seen else op
+            seen.add(op)
+            if op.kind in _AIMED and aimed.defect is None and not op.targets and op.kind not in self._memory.dropped:
+                results += yield from self._applied(waiting)
+                waiting = []
+                aimed = yield from (self._filter(op, mine) if op.kind is OpKind.FILTER else self._sum_up(op, mine))
+            waiting.append(aimed)
+            if op.kind is OpKind.READ:
+                results += yield from self._applied(waiting)
+                waiting = []
+        return results + (yield from self._applied(waiting))
+
+    def _applied(self, ops: Sequence[MemoryOp]) -> Doing:
+        results = yield from apply(ops)
+        for result in results:
+            looked = result.op.kind is OpKind.READ and result.op.defect is None and result.outcome in _FOUND
+            self._told.append(self._words.result(result, self._shown(result.op) if looked else None))
+        return results
+
+    def _filter(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
+        """A Filter with the messages that are near to its criteria."""
+        entries = [entry for entry in editable(self._context.entries, reply) if entry.message.content.strip()]
+        if not op.text.strip() or not entries:
+            return op
+        if self._options.filter == "helper":
+            if not self._further:
+                return replace(op, defect=Outcome.OVER_BUDGET)
+            near = yield from self._judged(op.text, entries)
+        else:
+            texts = [Text(op.text, True), *(Text(entry.message.content, False) for entry in entries)]
+            vectors = yield from embed(texts)
+            cosines = (vectors[1:] @ vectors[0]).tolist()
+            near = dict(zip((entry.id for entry in entries), cosines, strict=True))
+        gone = tuple(entry.id for entry in entries if near.get(entry.id, 0.0) >= self._options.filter_threshold)
+        return replace(op, targets=gone)
+
+    def _judged(self, criteria: str, entries: Sequence[ContextMessage]) -> Generator[Request, Any, Mapping[int, float]]:
+        """How near each message is to the criteria, as a model says; nothing about those that it leaves out."""
+        told = {"criteria": criteria, "messages": self._words.conversation(entries, numbered=True)}
+        self._further -= 1
+        prompt = Message("user", self._words.message("filter", told))
+        reply = yield from ask(Observation((prompt,), self._episode.limits.reply, Expects.NOTES), to="filter")
+        for found in _OBJECT.findall(reply.text)[-1:]:
+            try:
+                said = json.loads(found)
+            except ValueError:
+                return {}
+            return {int(key): float(value) for key, value in said.items() if key.isdecimal() and _is_share(value)}
+        return {}
+
+    def _sum_up(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
+        """A Summary with its messages and its text; it asks for the text where the call does not bring one along."""
+        entries = editable(self._context.entries, reply)
+        targets = spanned(dict(op.meta).get(SPAN, "all"), entries)
+        if targets is None:
+            return replace(op, defect=Outcome.MALFORMED, meta=(*op.meta, (FAULT, "there is no such span")))
+        aimed = replace(op, targets=targets)
+        if op.text.strip() or not targets:
+            return aimed
+        if not self._further:
+            return replace(aimed, defect=Outcome.OVER_BUDGET)
+        self._further -= 1
+        messages = self._words.conversation([entry for entry in entries if entry.id in targets])
+        prompt = Message("user", self._words.message("summary", {"messages": messages}))
+        own = self._options.summary == "policy"
+        trained = own and self._options.train_summary
+        observation = Observation((prompt,), self._episode.limits.reply, Expects.NOTES, trained=trained)
+        written = yield from ask(observation, to=POLICY if own else "summary")
+        notes = self._parse(Expects.NOTES, written.text, self._episode.marks)
+        return replace(aimed, text=notes[-1].text if notes else "")
+
+
+def _once(op: MemoryOp) -> MemoryOp:
+    """A call that the same reply has made already."""
+    return op if op.defect else replace(op, defect=Outcome.NOOP, meta=(*op.meta, (FAULT, "the same call twice")))
+
+
+def _left(replies: int) -> dict[str, str]:
+    """How many further replies may hold calls, as the part of a message; nothing where none may."""
+    return {"reads_left": str(replies)} if replies else {}
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

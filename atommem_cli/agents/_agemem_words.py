@@ -1,0 +1,191 @@
+"""What AgeMem is told and may say: the file of its wording, and the messages that are made of it.
+
+`agent.dialect` names it, as the dialects of other agents; AgeMem's has other prompts and a grammar of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from atommem_cli.core.context import ContextMessage
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.headings import Headings
+from atommem_cli.core.types import MemoryEntry, OpKind, OpResult, Outcome
+from atommem_cli.core.yaml_file import read_yaml
+from atommem_cli.dialects.wording import pieces
+
+SHIPPED = ("paper", "tiny")
+FAULT = "fault"
+"""Key in the metadata of an operation: what is wrong with the call."""
+_COMPOSED = frozenset({"results", "memories", "reads_left", "messages"})
+"""Fields of our own making; all others hold foreign text."""
+
+Parts = dict[str, str]
+
+
+class Wording(BaseModel):
+    """A file of wording, checked. Parts of a message stand in the order of the file; one whose field is not given is
+    left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grammar: Literal["json", "tags"]
+    tags: dict[str, str]
+    """json: `calls` and `answer`; tags: one for each operation, and `answer`."""
+    names: dict[OpKind, str] = {}
+    """json: what the tools are called."""
+    spaced: bool = False
+    """Whether parts stand on single lines, and tags apart from what is in them (closed vocabularies)."""
+    memory: str
+    """One shown entry; fields number (its id) and text."""
+    nothing: str
+    system: str
+    """Fields known and tools; empty for none."""
+    known: str
+    """Where the questions are known beforehand; field questions."""
+    tools: dict[OpKind, str]
+    """The manual, a part for each tool; field name."""
+    first: Parts
+    """A message of stage 1; fields results, memories, chunk; likewise below."""
+    second: Parts
+    third: Parts
+    """A question, in stage 3; question in place of chunk, and reads_left: further replies that may hold calls."""
+    again: Parts
+    """After calls of which the policy sees the results before anything else comes."""
+    results: dict[str, str]
+    """What became of a call, by its outcome, and `created` and `found`; fields name, number, text, memories, fault."""
+    summary: Parts
+    """The call that writes a summary; field messages."""
+    filter: Parts
+    """The call of a model that is asked which messages to remove; fields messages and criteria."""
+
+
+class Words:
+    """One wording, ready to make messages."""
+
+    def __init__(self, name: str, wording: Wording, digest: str, coded: bool) -> None:
+        """
+        Args:
+            digest: sha256 of the file, 16 hexadecimal digits.
+            coded: whether Filter is called Clear_context, as in the authors' code.
+        """
+        self.name, self.digest = name, digest
+        self.wording = wording
+        self.names = {**wording.names, **({OpKind.FILTER: "Clear_context"} if coded and wording.names else {})}
+        texts = (wording.first, wording.second, wording.third, wording.again)
+        entry = pieces(wording.memory)
+        self._headings = Headings([pieces(text)[0] for parts in texts for text in parts.values()], (entry[0], entry[2]))
+
+    def system(self, dropped: frozenset[OpKind], questions: Sequence[str]) -> str:
+        """The instructions; empty where there are none.
+
+        Args:
+            dropped: tools that are left out.
+            questions: those that are known beforehand.
+        """
+        tools = "".join(
+            _template(text).substitute(name=self.names.get(kind, "")).rstrip("\n") + "\n"
+            for kind, text in self.wording.tools.items()
+            if kind not in dropped
+        )
+        asked = "\n".join(self._quoted(" ".join(text.splitlines())) for text in questions)
+        known = _template(self.wording.known).substitute(questions=asked).rstrip("\n") if questions else ""
+        made = _template(self.wording.system).substitute(known=known, tools=tools)
+        return "\n".join(line for line in made.splitlines() if line.strip())
+
+    def message(self, section: str, fields: Mapping[str, str]) -> str:
+        """A message of one section of the file; parts whose field is not given are left out."""
+        parts: Parts = getattr(self.wording, section)
+        made = []
+        for text in parts.values():
+            template = _template(text)
+            if all(field in fields for field in template.get_identifiers()):
+                filled = {key: self._filled(key, fields[key]) for key in template.get_identifiers()}
+                made.append(template.substitute(filled).rstrip("\n"))
+        return ("\n" if self.wording.spaced else "\n\n").join(made)
+
+    def _filled(self, key: str, text: str) -> str:
+        return (text if key in _COMPOSED else self._quoted(text)) or self.wording.nothing
+
+    def _quoted(self, text: str) -> str:
+        return self._headings.quoted(text, inline=False)
+
+    def memories(self, entries: Sequence[MemoryEntry]) -> str:
+        """Entries as they are shown, with their ids."""
+        return "\n".join(self.entry(entry.id, self._headings.quoted(entry.text, inline=True)) for entry in entries)
+
+    def entry(self, number: int, text: str) -> str:
+        """One of them."""
+        return _template(self.wording.memory).substitute(number=number, text=text)
+
+    def conversation(self, messages: Sequence[ContextMessage], *, numbered: bool = False) -> str:
+        """Messages as the text of one."""
+        told = (f"{f'{said.id}. ' if numbered else ''}{said.message.role}: {said.message.content}" for said in messages)
+        return "\n".join(map(self._quoted, told))
+
+    def result(self, result: OpResult, found: Sequence[MemoryEntry] | None) -> str:
+        """What became of a call, or nothing where nothing is to be told.
+
+        Args:
+            found: what a Retrieve has found.
+        """
+        op = result.op
+        key = "created" if (op.kind, result.outcome) == (OpKind.CREATE, Outcome.OK) else result.outcome.value
+        text = self.wording.results.get("found" if found is not None else key)
+        if text is None:
+            return ""
+        fault = dict(op.meta).get(FAULT, "")
+        memories = self.memories(found or ()) or self.wording.nothing
+        fields = {"name": self.names.get(op.kind, op.kind.value), "number": result.entry, "memories": memories}
+        said = self._headings.quoted(op.text.strip(), inline=True)
+        made = _template(text).safe_substitute(fields, text=said, fault=f"({fault})" if fault else "")
+        return made.rstrip()
+
+
+def load(name: str, *, coded: bool = False) -> Words:
+    """The wording of that name, or in the file of that path.
+
+    Raises:
+        UsageError: there is none, or the file is no wording; names the file and the key.
+    """
+    if not name.endswith((".yaml", ".yml")) and name not in SHIPPED:
+        raise UsageError(
+            f"agent.dialect: agemem speaks {' and '.join(SHIPPED)}, or what a file of one's own says (given: {name})"
+        )
+    return Words(name, *_read(name), coded)
+
+
+@functools.cache
+def _read(name: str) -> tuple[Wording, str]:
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else Path(str(resources.files("atommem_cli") / "agents" / f"_agemem_{name}.yaml"))
+    content = read_yaml(path, name)
+    try:
+        wording = Wording.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UsageError(f"{name}: {where}: {first['msg']}; `_agemem_paper.yaml` beside the agent is one") from None
+    for kind in _missing(wording):
+        raise UsageError(f"{name}: nothing says how {kind} is written (tags, or names of a grammar in JSON)")
+    return wording, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _missing(wording: Wording) -> list[str]:
+    tools = (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, OpKind.SUMMARIZE, OpKind.FILTER)
+    there: Mapping[Any, str] = wording.names if wording.grammar == "json" else wording.tags
+    wanted = ["calls", "answer"] if wording.grammar == "json" else ["answer"]
+    return [kind.value for kind in tools if kind not in there] + [tag for tag in wanted if tag not in wording.tags]
+
+
+@functools.cache
+def _template(text: str) -> Template:
+    return Template(text)
