@@ -9,6 +9,8 @@ What persists, in bytes per trained parameter (ZeRO, arXiv 1910.02054, section 3
 
 Sharded training divides this by the number of processes, and gathers two layers at a time and the output head.
 
+Of GRPO a token that rows share counts once (`grpo.share_prefixes`), and only what is scored goes through the head.
+
 What comes and goes: with gradient checkpointing every layer keeps its input, and one layer at a time is
 computed again (Chen et al., arXiv 1604.06174); `_LAYER` says what that one takes. TRL 1.16 never holds the
 logits of all tokens: it projects 4,096 tokens x 32,768 words at a time (`trl.kernels.chunked_logprob`), but
@@ -55,12 +57,19 @@ _WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def estimate(
-    recipe: Recipe, command: Command, *, tokens: int, processes: int = 1, sharded: bool = False
+    recipe: Recipe,
+    command: Command,
+    *,
+    tokens: int,
+    scored: int | None = None,
+    processes: int = 1,
+    sharded: bool = False,
 ) -> DeviceMemory:
     """Memory per device.
 
     Args:
-        tokens: of one forward and backward pass, padding included.
+        tokens: of one forward and backward pass: padding included, or each that rows share once.
+        scored: those of them that go through the head; None is all.
         sharded: weights, gradients and optimiser states are shared out (FSDP2, ZeRO-3).
 
     Raises:
@@ -71,10 +80,13 @@ def estimate(
     options = recipe.policy.model_extra or {}
     section = recipe.sft if command == "sft" else recipe.grpo
     given, lora = section.trainer, section.lora
-    model = _outline(recipe)
+    model = _bare(recipe)
     config = model.config.get_text_config()
     parameters = _count(model)
-    trained = parameters if lora is None else _adapters(model, learners.adapters(lora, f"{command}.lora"))
+    trained = parameters
+    if lora is not None:
+        adapted = _adapted(model, learners.adapters(lora, f"{command}.lora"))
+        trained = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
     stored = _stored(options["dtype"], model)
     bf16 = bool(given.get("bf16", options["device"] != "cpu" and not given.get("use_cpu")) or given.get("fp16"))
     learned = 4 if bf16 and (sharded or lora is not None) else _WIDTH[stored]
@@ -90,7 +102,7 @@ def estimate(
         Part("optimiser states (AdamW)", 2 * learned * trained / shares, "always"),
         Part("gradients", learned * trained / shares, "update"),
         Part("activations", tokens * _activations(config, regime, recomputed=recomputed), "update"),
-        Part("output head", _head(config, tokens, width, trained=lora is None), "update"),
+        Part("output head", _head(config, tokens if scored is None else scored, width, trained=lora is None), "update"),
     ]
     if sharded:
         parts.append(Part("gathered layers", 2 * width * _largest_layer(model) + 4 * head, "update"))
@@ -107,17 +119,25 @@ def estimate(
     return DeviceMemory(parameters, trained, tuple(parts), vllm, bool(given.get("vllm_enable_sleep_mode")))
 
 
-def attempt(
-    recipe: Recipe, command: Command, *, tokens: int, processes: int, sharded: bool
-) -> tuple[DeviceMemory | None, str]:
+def attempt(recipe: Recipe, command: Command, **given: Any) -> tuple[DeviceMemory | None, str]:
     """As `estimate`, or why that cannot be."""
     try:
-        return estimate(recipe, command, tokens=tokens, processes=processes, sharded=sharded), ""
+        return estimate(recipe, command, **given), ""
     except MissingExtra as error:
         return None, f"memory is not estimated, the model's configuration is needed: {error}"
 
 
-def _outline(recipe: Recipe) -> Any:
+def outline(recipe: Recipe, command: Command) -> Any:
+    """The model that would be trained, with its adapters, without its weights.
+
+    Raises:
+        MissingExtra, RecipeError: as `estimate`.
+    """
+    lora = (recipe.sft if command == "sft" else recipe.grpo).lora
+    return _bare(recipe) if lora is None else _adapted(_bare(recipe), learners.adapters(lora, f"{command}.lora"))
+
+
+def _bare(recipe: Recipe) -> Any:
     """The policy's model without its weights."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -133,14 +153,12 @@ def _count(model: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _adapters(model: Any, config: Any) -> int:
-    """Parameters that LoRA adds and trains."""
+def _adapted(model: Any, config: Any) -> Any:
     import torch
     from peft import get_peft_model
 
     with torch.device("meta"):
-        adapted = get_peft_model(model, config)
-    return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
+        return get_peft_model(model, config)
 
 
 def _stored(asked: str, model: Any) -> str:

@@ -3,7 +3,7 @@
 Tokens are counted on a sample of the training tasks. The low figures come from episodes that are really
 played, by a policy that says nothing: one call per chunk and question, in the prompts as they are rendered,
 with an empty memory. The high figures use up every read and every token of a reply, and add two whole
-replies to each prompt: one for the scratchpad, one for what is retrieved.
+replies to each prompt: one for the scratchpad, one for what is retrieved. `plan_sharing` says what rows share.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from atommem_cli.core.types import Chunk, Task
 from atommem_cli.data.files import read_tasks, verify
 from atommem_cli.running import helpers
 from atommem_cli.running.costing import EpisodeBound, bound_episode, prompts
-from atommem_cli.training import learners, memory_estimate, trl_config
+from atommem_cli.training import learners, memory_estimate, plan_sharing, trl_config
+from atommem_cli.training.plan_sharing import Sharing
 from atommem_cli.training.plan_tables import Bound, GrpoPlan
 
 SAMPLE = 64
@@ -50,11 +51,18 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
     there = verify(folder).tasks
     tasks = min(section.limit or there, there)
     rollouts, trajectories, per_generation = batches(trainer, processes)
-    rows, prompt, new = _episodes(recipe, folder, min(tasks, SAMPLE))
+    apart = plan_sharing.refused(recipe)
+    rows, prompt, new, shared = _episodes(recipe, folder, min(tasks, SAMPLE), share=not apart)
     tokens = Bound(trajectories * rows.low * prompt.low, trajectories * (rows.high * prompt.high + new))
-    share = processes * section.micro_batch_tokens
+    nodes = shared.nodes(trajectories // rollouts, rollouts, prompt, rows, new) if shared else None
+    computed, most = nodes or tokens, section.micro_batch_tokens
     memory, missing = memory_estimate.attempt(
-        recipe, "grpo", tokens=section.micro_batch_tokens, processes=processes, sharded=sharded
+        recipe,
+        "grpo",
+        tokens=most,
+        scored=math.ceil(most * trajectories * new / computed.high),
+        processes=processes,
+        sharded=sharded,
     )
     return GrpoPlan(
         tasks=tasks,
@@ -69,7 +77,10 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         prompt=prompt,
         tokens=tokens,
         replies=trajectories * new,
-        micro_batches=Bound(math.ceil(tokens.low / share), math.ceil(tokens.high / share)),
+        beginning=shared.beginning if shared else None,
+        nodes=nodes,
+        apart=apart,
+        micro_batches=Bound(*(math.ceil(size / (processes * most)) for size in (computed.low, computed.high))),
         memory=memory,
         missing=missing,
     )
@@ -101,8 +112,8 @@ def _given(trainer: Mapping[str, Any], name: str) -> Any:
     return trainer[name] if name in trainer else _defaults()[name]
 
 
-def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound, float]:
-    """Rows per trajectory, prompt tokens per row, and the most new tokens of a trajectory."""
+def _episodes(recipe: Recipe, folder: Path, sampled: int, *, share: bool) -> tuple[Bound, Bound, float, Sharing | None]:
+    """Rows per trajectory, prompt tokens per row, the most new tokens of a trajectory, and what rollouts share."""
     tokenizer = recipe.tokenizer()
     agent: Agent = recipe.build("agent")
     bounds: list[EpisodeBound] = []
@@ -115,4 +126,5 @@ def _episodes(recipe: Recipe, folder: Path, sampled: int) -> tuple[Bound, Bound,
     measured = prompts(recipe, tokenizer, first)
     rows = Bound(fmean(b.calls_low for b in bounds), fmean(b.calls_high for b in bounds))
     prompt = Bound(measured.shown, measured.shown + measured.remembered)
-    return rows, prompt, fmean(b.new_tokens_high for b in bounds)
+    shared = plan_sharing.sharing(recipe, tokenizer, first) if share else None
+    return rows, prompt, fmean(b.new_tokens_high for b in bounds), shared

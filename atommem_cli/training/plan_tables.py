@@ -83,6 +83,12 @@ class GrpoPlan:
     """Prompt and reply tokens of one generation."""
     replies: float
     """Those of replies among `tokens.high`; of `tokens.low` there is none."""
+    beginning: float | None
+    """Of the prompt tokens of a row those before the first one that a rollout's writing decides."""
+    nodes: Bound | None
+    """Of `tokens`, what is computed: a token that rows share once (`plan_sharing`). None where none is shared."""
+    apart: str
+    """Why none is shared, as the end of a sentence."""
     micro_batches: Bound
     """Per process and generation, if no token is padding."""
     memory: DeviceMemory | None
@@ -101,18 +107,36 @@ def tables(plan: GrpoPlan, rates: Rates | None = None) -> list[Table]:
         ("rows per trajectory", _range(plan.rows)),
         ("prompt tokens per row", _range(plan.prompt)),
         ("tokens per generation", _range(plan.tokens)),
+        *_shared(plan),
         ("micro-batches per process and generation", _range(plan.micro_batches)),
-        *([("hours of playing, without updates", _hours(plan, rates))] if rates and rates.speed else []),
+        *(_hours(plan, rates) if rates and rates.speed else []),
         *([("memory", plan.missing)] if plan.missing else []),
     )
     title = f"What it would take; means over {plan.sampled} tasks, {plan.processes} process(es)"
     return [Table(title, ("what", "value"), rows), *([memory_table(plan.memory)] if plan.memory else [])]
 
 
-def _hours(plan: GrpoPlan, rates: Rates) -> str:
+def _shared(plan: GrpoPlan) -> list[tuple[str, str]]:
+    if plan.nodes is None:
+        return [("tokens per generation that are computed", f"all: {plan.apart}")]
+    most, least = plan.tokens.low / plan.nodes.low, plan.tokens.high / plan.nodes.high
+    return [
+        ("prompt tokens per row that rollouts share, whatever they write", f"{plan.beginning:,.0f}"),
+        ("tokens per generation that are computed: what rows share once", _range(plan.nodes)),
+        ("tokens for one that is computed", f"{least:,.1f} to {most:,.1f}"),
+    ]
+
+
+def _hours(plan: GrpoPlan, rates: Rates) -> list[tuple[str, str]]:
+    """Of playing: if every prompt is read, and if what prompts share is read once."""
     generations = plan.updates / plan.updates_per_generation
-    high = rates.hours(plan.tokens.high - plan.replies, plan.replies)
-    return f"{generations * rates.hours(plan.tokens.low, 0):,.2f} to {generations * high:,.2f}"
+
+    def line(what: str, read: Bound) -> tuple[str, str]:
+        low, high = rates.hours(read.low, 0), rates.hours(read.high - plan.replies, plan.replies)
+        return what, f"{generations * low:,.2f} to {generations * high:,.2f}"
+
+    whole = line("hours of playing, without updates", plan.tokens)
+    return [whole] if plan.nodes is None else [whole, line("likewise, what prompts share read once", plan.nodes)]
 
 
 class Plan(Protocol):
