@@ -25,7 +25,7 @@ from atommem_cli.models.tree_attention import ATTENTION, block_mask, piece, regi
 LONG = 24
 """Tokens of a piece on average from which on pieces attend without a mask."""
 LARGE = 4096
-"""Nodes from which on trees attend under a mask of blocks, where a device can (findings.md 10), and are cut where it
+"""Nodes from which on trees attend under a mask of blocks, where a device can, and are cut where it
 cannot: a dense mask has their square."""
 
 
