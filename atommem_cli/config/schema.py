@@ -167,6 +167,20 @@ class SftSection(Section):
     """Keywords of TRL's SFTConfig."""
 
 
+class CreditSection(Section):
+    """What the tokens of an operation are credited with, beside the advantage of their trajectory."""
+
+    name: Literal["trajectory", "operation"] = "trajectory"
+    """trajectory: nothing. operation: what the operation was worth at the end of its episode: it is left out, all
+    others stand, and only the questions that are then shown something else are asked again."""
+    weight: float = Field(1.0, ge=0)
+    """Of the price of an operation, less the mean of its kind over the rollouts of the task. A price is in units of
+    reward, or of log-likelihood, and never divided by a standard deviation."""
+    price: Literal["reward", "likelihood"] = "reward"
+    """reward: with the operation minus without it. likelihood: the same of the gold answers' mean log-likelihood per
+    token, which takes no further replies."""
+
+
 class GrpoSection(Section):
     """Group-relative policy optimisation on the task's own reward."""
 
@@ -176,6 +190,8 @@ class GrpoSection(Section):
     """First training tasks only; null is all."""
     rewards: Rewards = {"em": 1.0}
     """Weights of what is learned from."""
+    credit: CreditSection = Field(CreditSection(), exclude_if=lambda value: value == CreditSection())
+    """Which tokens are credited with what."""
     unit: Literal["token", "step", "trajectory"] = "token"
     """What weighs the same in the loss: every token (DAPO, papers.md 1.7 `token-mean`), every model call, or
     every trajectory."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Finish(StrEnum):
@@ -97,3 +99,17 @@ class Generation:
     """Natural log-probability of each reply token under the sampling distribution; only where a trainer asked."""
     error: str = ""
     """One sentence, where `finish` is in `UNANSWERED` or OTHER, or where the reply was longer than its limit."""
+
+
+class GoldReply(NamedTuple):
+    """A gold answer as the reply to a prompt; it is not sampled, but asked how likely it is."""
+
+    observation: Observation
+    reply: str
+    start: int
+    end: int
+    """Where the answer itself stands in the reply, in characters."""
+
+
+Likelihoods = Callable[[Sequence[GoldReply]], list[float]]
+"""Mean natural log-probability of the answer's own tokens in each reply; -inf where a prompt does not fit."""

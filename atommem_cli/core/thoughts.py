@@ -57,11 +57,24 @@ class Reply(NamedTuple):
     thought: str
     """Without its marks; empty where there is none."""
     said: str
+    where: tuple[Span, ...] = ()
+    """The stretches of the reply that `said` is made of, in order."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing is said, whatever was thought."""
         return not self.said or self.said.isspace()
+
+    def place(self, start: int, end: int) -> Span:
+        """Where a stretch of `said` that is not empty stands in the reply, thoughts in it included."""
+        first, last = start, end - 1
+        for a, b in self.where:
+            if 0 <= first < b - a:
+                begin = a + first
+            if last < b - a:
+                return begin, a + last + 1
+            first, last = first - (b - a), last - (b - a)
+        raise ValueError(f"{start, end} is not within what is said")
 
 
 def split(reply: str, marks: Marks = MARKS, quoted: Sequence[Span] = ()) -> Reply:
@@ -71,7 +84,7 @@ def split(reply: str, marks: Marks = MARKS, quoted: Sequence[Span] = ()) -> Repl
         quoted: stretches of the reply, in order, in which marks are text; not inside of a thought.
     """
     at = _words(reply, marks)
-    thought, said = [reply[:at]] if at else [], list[str]()
+    thought, said = [(0, at)] if at else [], list[Span]()
     thinking, last = at == len(reply) and at > 0, at
     spans = iter(quoted)
     span = next(spans, None)
@@ -81,7 +94,7 @@ def split(reply: str, marks: Marks = MARKS, quoted: Sequence[Span] = ()) -> Repl
             span = next(spans, None)
         if not thinking and span is not None and span[0] <= mark.start():
             continue
-        (thought if thinking else said).append(reply[last : mark.start()])
+        (thought if thinking else said).append((last, mark.start()))
         if mark.lastgroup == "closes":
             if not thinking:  # nothing opened it: it was thought all along
                 thought += said
@@ -90,8 +103,9 @@ def split(reply: str, marks: Marks = MARKS, quoted: Sequence[Span] = ()) -> Repl
         else:
             thinking = True
         last = mark.end()
-    (thought if thinking else said).append(reply[last:])
-    return Reply("".join(thought).strip(), "".join(said))
+    (thought if thinking else said).append((last, len(reply)))
+    texts = ("".join(reply[start:end] for start, end in spans) for spans in (thought, said))
+    return Reply(next(texts).strip(), next(texts), tuple(said))
 
 
 def marked(reply: str, marks: Marks) -> bool:

@@ -183,8 +183,9 @@ class MemoryOp:
     targets: tuple[int, ...] = ()
     """Summarize and Filter: ids of the messages of the context that go."""
     meta: Meta = ()
-    """Create and Update: metadata of the entry, which an Update without any keeps. Else: further arguments, as the
-    policy wrote them."""
+    """Create and Update: metadata of the entry, which an Update without any keeps. Else: further arguments."""
+    span: tuple[int, int] | None = field(default=None, compare=False)
+    """Where in the reply it stands, in characters; None: its agent does not say, and no credit goes to its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +208,7 @@ class OpResult:
     entry: int | None
     """Id of the entry that was created, changed or deleted, or of the message that sums others up; or None."""
     before: str
-    """Digest of the memory before the operation (hexadecimal, see `memory.Memory.digest`); of the context, for an
-    operation on it."""
+    """Digest before it of the memory (hexadecimal, `memory.Memory.digest`), or of the context that it is about."""
     after: str
     """Digest after it; equal to `before` unless the outcome is OK."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from string import Template
 
 from atommem_cli.core import thoughts
@@ -129,30 +130,36 @@ class Dialect:
         Args:
             marks: of a thought; one that is a tag of this dialect is none.
         """
+        return self._split(reply, marks).said
+
+    def _split(self, reply: str, marks: thoughts.Marks) -> thoughts.Reply:
         if not thoughts.marked(reply, marks):
-            return reply
+            return thoughts.Reply("", reply, ((0, len(reply)),))
         marks = tuple(pair for pair in marks if not self._known & {mark.lower() for mark in pair})
         quoted = [(p.start, p.end) for p in tags.payloads(reply, self._any_tag) if p.closed]
-        return thoughts.split(reply, marks, quoted).said
+        return thoughts.split(reply, marks, quoted)
 
     def notes(self, reply: str, marks: thoughts.Marks = thoughts.MARKS) -> tuple[MemoryOp, ...]:
         """The notes that a reply is, whole; none where it says nothing. The word for nothing empties them."""
-        text = self.said(reply, marks)
+        found = self._split(reply, marks)
+        text = found.said
         empty = text.strip() == self._wording.nothing
-        return (MemoryOp(OpKind.SCRATCHPAD, "" if empty else text),) if text.strip() else ()
+        whole = found.place(0, len(text)) if text else None
+        return (MemoryOp(OpKind.SCRATCHPAD, "" if empty else text, span=whole),) if text.strip() else ()
 
     def parse(self, reply: str, marks: thoughts.Marks = thoughts.MARKS) -> tuple[MemoryOp, ...]:
         """Every operation of a reply, in order of appearance, defective ones too. Linear in its length."""
-        text = self.said(reply, marks)
+        found = self._split(reply, marks)
         ops = []
-        for payload in tags.payloads(text, self._tag):
-            kind, inner = self._kinds[payload.tag], text[payload.start : payload.end]
+        for payload in tags.payloads(found.said, self._tag):
+            kind, inner = self._kinds[payload.tag], found.said[payload.start : payload.end]
             if not payload.closed:
-                ops.append(MemoryOp(kind, inner, defect=Outcome.UNCLOSED))
+                op = MemoryOp(kind, inner, defect=Outcome.UNCLOSED)
             elif kind in (OpKind.UPDATE, OpKind.DELETE):
-                ops.append(self._targets.operation(kind, inner))
+                op = self._targets.operation(kind, inner)
             else:
-                ops.append(MemoryOp(kind, inner.strip()))
+                op = MemoryOp(kind, inner.strip())
+            ops.append(replace(op, span=found.place(*payload.whole)))
         return tuple(ops)
 
     def answer(self, reply: str, marks: thoughts.Marks = thoughts.MARKS) -> Answer:

@@ -65,13 +65,18 @@ class Turns:
         ends = (at for at, token in enumerate(ids[: row.most], start=1) if token in self.ends)
         return list(ids[: next(ends, row.most)])
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What tokens say; ends and other control tokens say nothing."""
+        said: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return said
+
     def reply(self, row: PromptRow, ids: Sequence[int], *, keep: bool = False) -> Generation:
         """The reply that these tokens are (see `cut`).
 
         Args:
             keep: whether the tokens themselves come with it (`Observation.keep_tokens`).
         """
-        text = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = self.text(ids)
         finish = Finish.STOP if ids and ids[-1] in self.ends else Finish.LENGTH
         tokens = tuple(ids) if keep else ()
         return Generation(text, finish, prompt_tokens=len(row.prompt), new_tokens=len(ids), token_ids=tokens)

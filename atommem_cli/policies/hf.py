@@ -6,18 +6,19 @@ For large models a server with paged attention is faster: see `openai_server`.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from atommem_cli.config.schema import Section
-from atommem_cli.core.calls import Generation
+from atommem_cli.core.calls import Generation, GoldReply
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import BackendError
 from atommem_cli.core.thoughts import OwnMarks
-from atommem_cli.models import words
+from atommem_cli.models import likelihood, words
 from atommem_cli.models.generation import Sampling, Turns, complete
 from atommem_cli.models.loading import memory_advice
 from atommem_cli.models.words import Words
@@ -97,6 +98,7 @@ class HuggingFace:
         self.tokenizer = known.counter
         self._chat = known.chat
         self._turns = Turns(known)
+        self._words = known
 
     def generate(self, calls: Sequence[Call]) -> list[Generation]:
         """One reply per call, in order.
@@ -114,6 +116,19 @@ class HuggingFace:
             keep = calls[row.index].observation.keep_tokens
             replies[row.index] = self._turns.reply(row, written[row.index], keep=keep)
         return [replies[index] for index in range(len(calls))]
+
+    def likelihoods(self, asked: Sequence[GoldReply]) -> list[float]:
+        """See `calls.Likelihoods`.
+
+        Raises:
+            BackendError: the device has not enough memory.
+        """
+        rows = {one: likelihood.row(self._words, one) for one in dict.fromkeys(asked)}
+        fit = [row for row in rows.values() if row]
+        with memory_advice("policy.micro_batch_tokens"):
+            found = likelihood.logprobs(self.model, fit, self._turns.pad, self.options.micro_batch_tokens)
+        means = {row: likelihood.mean(row.answer, said) for row, said in zip(fit, found, strict=True)}
+        return [means[row] if (row := rows[one]) else -math.inf for one in asked]
 
     @functools.cached_property
     def weights(self) -> str:

@@ -55,6 +55,8 @@ class RewardModule(PluginModule, Protocol):
         """
 
 
+LIKELIHOOD = "likelihood"
+"""The reward that asks the model which learns: see `running.gold`."""
 ROOM = "rewards"
 """Of plug-ins from outside."""
 
@@ -109,11 +111,22 @@ def within_budget(_: Task, trajectory: Trajectory) -> float:
     return _PENALTIES.get(trajectory.stop, 0.0)
 
 
+def likelihood(_: Task, __: Trajectory) -> float:
+    """Mean log-likelihood per token of the gold answers, given what questions show, from -10 to 0; of `grpo` alone.
+
+    Raises:
+        UsageError: there is no model that learns.
+    """
+    raise UsageError(_NO_LEARNER)
+
+
+_NO_LEARNER = f"{LIKELIHOOD} asks the model that learns: it is for grpo.rewards alone"
 REWARDS: dict[str, Reward] = {
     **{name: of_scorer(name) for name in metrics.SCORERS},
     "format": form,
     "tagged": tagged,
     "budget": within_budget,
+    LIKELIHOOD: likelihood,
 }
 """By name, as a recipe's `rewards` takes them."""
 
@@ -128,6 +141,8 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
     Raises:
         UsageError: one sentence.
     """
+    if LIKELIHOOD in weights and not key.startswith("grpo"):
+        raise UsageError(f"{key}: {_NO_LEARNER}")
     for name in weights:
         try:
             of(name)
@@ -164,16 +179,19 @@ def helpers(name: str) -> tuple[str, ...]:
     return () if name in REWARDS else tuple(getattr(module_of(name), "helpers", ()))
 
 
-def of(name: str, ask: Ask | None = None) -> BatchReward:
+def of(name: str, ask: Ask | None = None, gold: BatchReward | None = None) -> BatchReward:
     """The reward of a name.
 
     Args:
         ask: for one that asks models; without it, it can be built and not called.
+        gold: what `LIKELIHOOD` is, where a model learns.
 
     Raises:
         UsageError: there is none, or it cannot be built; and when it is called, it does not give a finite number for
             each trajectory.
     """
+    if name == LIKELIHOOD and gold:
+        return gold
     if name in REWARDS:
         reward = REWARDS[name]
         return lambda pairs: [reward(task, trajectory) for task, trajectory in pairs]
@@ -208,7 +226,15 @@ def module_of(name: str) -> RewardModule:
 
 def total(weights: Mapping[str, float], ask: Ask | None = None) -> Callable[[Task, Trajectory], float]:
     """The weighted sum, of one trajectory; `ask` as for `of`."""
-    found = {name: of(name, ask) for name in weights}
-    return lambda task, trajectory: sum(
-        weight * found[name]([(task, trajectory)])[0] for name, weight in weights.items()
-    )
+    found = weighted(weights, {name: of(name, ask) for name in weights})
+    return lambda task, trajectory: found([(task, trajectory)])[0]
+
+
+def weighted(weights: Mapping[str, float], given: Mapping[str, BatchReward]) -> BatchReward:
+    """The weighted sum of rewards by name, of several trajectories."""
+
+    def summed(pairs: Sequence[Pair]) -> list[float]:
+        each = [(weight, given[name](pairs)) for name, weight in weights.items()]
+        return [sum(weight * values[at] for weight, values in each) for at in range(len(pairs))]
+
+    return summed

@@ -11,25 +11,27 @@ T = TypeVar("T")
 
 def count() -> int:
     """How many processes train together (`accelerate launch`); 1 without a launcher."""
-    from accelerate import PartialState
-
-    number: int = PartialState().num_processes
+    number: int = _state().num_processes
     return number
 
 
 def own() -> int:
     """The number of this process, from 0, which writes the folder and talks to the user."""
-    from accelerate import PartialState
-
-    number: int = PartialState().process_index
+    number: int = _state().process_index
     return number
 
 
 def wait() -> None:
     """Until every process is here."""
-    from accelerate import PartialState
+    _state().wait_for_everyone()
 
-    PartialState().wait_for_everyone()
+
+def _state() -> Any:
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    # By itself it looks for a GPU, and processes without one would not find each other before the trainer is there.
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def gather(values: list[T]) -> list[T]:

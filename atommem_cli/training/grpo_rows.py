@@ -6,8 +6,9 @@ micro-batches of rows of similar length, each within a budget of padded tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -34,12 +35,23 @@ class TrainingRow:
     """Of each completion token as the sampler had them; empty where it did not say."""
     group: int = -1
     """Which rollouts of one task in this batch it is of: their prompts begin alike. -1 for a filler."""
+    credits: tuple[float, ...] = ()
+    """What each completion token has beside the advantage; empty: none of them anything."""
 
     @property
     def tokens(self) -> int:
         return len(self.prompt) + len(self.completion)
 
+    @property
+    def learns(self) -> bool:
+        """Whether it has a gradient of its own."""
+        return abs(self.advantage) > NOTHING or any(abs(credit) > NOTHING for credit in self.credits)
 
+
+NOTHING = 1e-6
+"""An advantage up to here is rounding: the mean of equal rewards need not be one of them in float32."""
+Reply = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids of a prompt, and of what stands behind it."""
 Slot = list[list[TrainingRow]]
 """Micro-batches of one gradient accumulation step."""
 
@@ -63,7 +75,12 @@ class Counts:
 
 
 def rows_of(
-    trajectory: Trajectory, advantage: float, group: int = 0, *, mask_truncated: bool = False
+    trajectory: Trajectory,
+    advantage: float,
+    group: int = 0,
+    *,
+    mask_truncated: bool = False,
+    credits: Mapping[int, tuple[float, ...]] = MappingProxyType({}),
 ) -> list[TrainingRow]:
     """The trained rows of one trajectory, weights still 1; calls that wrote nothing have none.
 
@@ -71,12 +88,20 @@ def rows_of(
         group: see `TrainingRow.group`.
         mask_truncated: leave out replies that their limit cut off, and trajectories that their budget or the
             window ended (TRL's `mask_truncated_completions`, for trajectories).
+        credits: see `TrainingRow.credits`; by the number of the call.
     """
     if mask_truncated and trajectory.stop is not StopReason.ANSWERED:
         return []
     return [
-        TrainingRow(call.prompt_ids, call.token_ids, advantage, logprobs=call.logprobs, group=group)
-        for call in (step.generation for step in trajectory.transitions if step.learned)
+        TrainingRow(
+            call.prompt_ids,
+            call.token_ids,
+            advantage,
+            logprobs=call.logprobs,
+            group=group,
+            credits=credits.get(number, ()),
+        )
+        for number, call in ((at, step.generation) for at, step in enumerate(trajectory.transitions) if step.learned)
         if call.token_ids and not (mask_truncated and call.finish is Finish.LENGTH)
     ]
 
@@ -187,3 +212,22 @@ def common_shape(shapes: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
         most = max(1, *(len(sizes) for sizes in slot)) if slot else 1
         common.append([max(1, *(sizes[i] for sizes in slot if i < len(sizes)), 1) for i in range(most)])
     return common
+
+
+def sizes(made: int, dealt: Sequence[Slot], *, share: bool) -> tuple[int, int, int, int]:
+    """Rows that were made, rows that are trained, their tokens, and what the tokens take."""
+    batches = [batch for slot in dealt for batch in slot]
+    rows = sum(map(len, batches))
+    return made, rows, sum(row.tokens for batch in batches for row in batch), sum(cost(b, share=share) for b in batches)
+
+
+def metrics(made: int, rows: int, tokens: int, spent: int, *, share: bool) -> dict[str, float]:
+    """What is seen of an update's `sizes`, over all ranks."""
+    found: dict[str, float] = {"batch/rows": rows}
+    if made:
+        found["batch/skipped"] = 1 - rows / made
+    if spent:
+        found |= (
+            {"batch/nodes": spent, "batch/shared": tokens / spent} if share else {"batch/padding": 1 - tokens / spent}
+        )
+    return found

@@ -10,19 +10,21 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
+from math import inf
 from typing import Any
 
 import torch
 from trl.models import unwrap_model_for_generation
 
-from atommem_cli.core.calls import Generation
+from atommem_cli.core.calls import Generation, GoldReply
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import Diverged
 from atommem_cli.core.types import Chunk, Task, Trajectory
+from atommem_cli.models import likelihood
 from atommem_cli.models.batching import PromptRow, prompt_batches
 from atommem_cli.models.generation import Sampling, complete
 from atommem_cli.running.build import Parts
@@ -30,6 +32,8 @@ from atommem_cli.training.distributed import gather
 from atommem_cli.training.learners import Learner
 
 _GREEDY = Sampling(temperature=0.0)
+Credits = dict[int, tuple[float, ...]]
+"""A number for each token of a reply, by the number of its call."""
 
 
 class LearningPolicy:
@@ -44,6 +48,8 @@ class LearningPolicy:
         """Set once the trainer is there."""
         self.finite = True
         """Whether all logits were, on this rank; episodes end at once where they are not."""
+        self.scored = 0
+        """Replies whose likelihood was asked, so far."""
         self._student = student
 
     def generate(self, calls: Sequence[Call]) -> list[Generation]:
@@ -60,6 +66,20 @@ class LearningPolicy:
                 logprobs=tuple(logprobs[row.index][: len(ids)]) if logprobs else (),
             )
         return [replies[index] for index in range(len(calls))]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What tokens of a reply say; see `Turns.text`."""
+        return self._student.turns.text(ids)
+
+    def likelihoods(self, asked: Sequence[GoldReply]) -> list[float]:
+        """See `calls.Likelihoods`: by the model as it is now, on every rank at once."""
+        rows = {one: likelihood.row(self._student.words, one) for one in dict.fromkeys(asked)}
+        found = self.trainer.logprobs_of(list(dict.fromkeys((row.prompt, row.reply) for row in rows.values() if row)))
+        self.scored += len(found)
+        means = {
+            one: likelihood.mean(row.answer, found[row.prompt, row.reply]) if row else -inf for one, row in rows.items()
+        }
+        return [means[one] for one in asked]
 
     def join(self) -> None:
         """Own episodes are over: take part in the others' rounds until every rank is done."""
@@ -160,6 +180,10 @@ class PlayedBatch:
     clock: Clock
     seconds: float
     """Wall time of it all, generation included."""
+    turn: int
+    """Tells this generation apart from others of the same task."""
+    credits: list[Credits] = field(default_factory=list)
+    """Of each trajectory what its tokens have beside its advantage; empty where there is no such credit."""
 
     @property
     def groups(self) -> list[int]:
@@ -187,4 +211,4 @@ def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: S
         episodes.append(parts.episode(task, sample, chunks, left_out, turn=turn))
     trajectories = list(parts.rollout(clock=clock).play(policy, episodes))
     policy.join()
-    return PlayedBatch(list(tasks), trajectories, clock, time.perf_counter() - started)
+    return PlayedBatch(list(tasks), trajectories, clock, time.perf_counter() - started, turn)

@@ -18,7 +18,7 @@ def padded(values: Sequence[Tensor], value: float, side: str, device: torch.devi
 
 
 def tensors(rows: Sequence[TrainingRow], filler: int, normaliser: Tensor, device: torch.device) -> dict[str, Tensor]:
-    """(R, P) prompts, (R, C) completions, (R,) advantages.
+    """(R, P) prompts, (R, C) completions, (R,) advantages, or (R, C) where a token has credit of its own.
 
     Args:
         filler: the id that pads.
@@ -34,9 +34,17 @@ def tensors(rows: Sequence[TrainingRow], filler: int, normaliser: Tensor, device
         "completion_mask": padded([torch.ones_like(ids) for ids in completions], 0, "right", device),
         # TRL multiplies the loss by it: here it weighs rows, and is 0 for fillers.
         "tool_mask": padded(weights, 0.0, "right", device),
-        "advantages": torch.tensor([row.advantage for row in rows], device=device),
+        "advantages": _advantages(rows, device),
         "num_items_in_batch": normaliser,
     }
+
+
+def _advantages(rows: Sequence[TrainingRow], device: torch.device) -> Tensor:
+    whole = torch.tensor([row.advantage for row in rows], device=device)  # (R,)
+    if not any(row.credits for row in rows):
+        return whole
+    own = [torch.tensor(row.credits or [0.0] * len(row.completion)) for row in rows]
+    return whole[:, None] + padded(own, 0.0, "right", device)
 
 
 def sampled(rows: Sequence[TrainingRow], device: torch.device) -> Tensor:

@@ -2,12 +2,13 @@
 
 TRL wants one row per sampled prompt; an episode is many prompts, because the context is rebuilt at every step. So TRL
 gets the *last* call of each episode, rewards and compares the episodes by it, one number per trajectory, untouched;
-then every call of an episode becomes a row that carries its trajectory's advantage. Sampler, groups, advantages,
-clipping, KL, logging, checkpoints and distribution stay TRL's. The optimiser's steps do not depend on the contexts.
+then every call of an episode becomes a row that carries its trajectory's advantage, and what its operations are
+credited with (`credit`). Sampler, groups, advantages, clipping, KL, logging, checkpoints and distribution stay TRL's.
+The optimiser's steps do not depend on the contexts.
 
 Overridden of TRL 1.16 are `_generate_and_score_completions` (expand), `_compute_loss` (many micro-batches in one slot),
-`_get_per_token_logps_and_entropies` (shared tokens once), `prediction_step` (validation plays) and `training_step` (its
-time); tests/training/test_trl_private.py lists what else.
+`_get_per_token_logps_and_entropies` (shared tokens once: `row_trainer`), `prediction_step` (validation plays) and
+`training_step` (its time); tests/training/test_trl_private.py lists what else.
 """
 
 from __future__ import annotations
@@ -19,25 +20,22 @@ from typing import Any, Protocol
 import torch
 from accelerate import DistributedType
 from torch import Tensor
-from trl import GRPOTrainer
 
 from atommem_cli.core import folders
 from atommem_cli.core.types import Task
+from atommem_cli.running import gold
 from atommem_cli.running.build import Parts
 from atommem_cli.scoring import rewards
 from atommem_cli.training import grpo_rows, loop, rollout_metrics
+from atommem_cli.training.credit import OperationCredit
 from atommem_cli.training.distributed import accumulating, gather
 from atommem_cli.training.divergence import agree
 from atommem_cli.training.grpo_rows import Counts, TrainingRow
-from atommem_cli.training.importance import importance_ratio
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch, play
-from atommem_cli.training.row_scoring import Scorers
-from atommem_cli.training.row_tensors import sampled, tensors
+from atommem_cli.training.row_tensors import tensors
+from atommem_cli.training.row_trainer import RowGRPOTrainer
 
 Keep = Callable[[int, PlayedBatch], None]
-
-NOTHING = 1e-6
-"""An advantage up to here is rounding: the mean of equal rewards need not be one of them in float32."""
 
 
 class Tasks(Protocol):
@@ -46,7 +44,7 @@ class Tasks(Protocol):
     def __getitem__(self, number: int, /) -> Task: ...
 
 
-class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+class TrajectoryGRPOTrainer(RowGRPOTrainer):
     """TRL's trainer, for agents whose episodes are several model calls."""
 
     def __init__(
@@ -75,17 +73,22 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._playing = self._learning = 0.0  # seconds
         weights: Mapping[str, float] = parts.recipe.grpo.rewards
         trl["args"].reward_weights = list(weights.values())
-        given = [self._reward(name, rewards.of(name, parts.ask)) for name in weights]
+        answers = gold.value(parts.agent, policy.likelihoods)
+        self._worth: dict[str, list[float]] = {}  # of what was played, by reward
+        given = [self._reward(name, rewards.of(name, parts.ask, answers)) for name in weights]
         super().__init__(reward_funcs=given, rollout_func=_rollout, **trl)
         policy.trainer = self
-        self._scorers = Scorers(self._below(self.model), share=parts.recipe.grpo.share_prefixes, say=say)
+        single = parts.recipe.grpo.credit.name == "operation"
+        self._credit = OperationCredit(parts, policy, answers, self.num_generations) if single else None
+        self.score_rows(parts.recipe.grpo, say)
 
     # --- what TRL calls
 
     def _reward(self, name: str, of: rewards.BatchReward) -> Callable[..., list[float]]:
         def reward(**_: Any) -> list[float]:
             assert self._played is not None
-            return of(list(zip(self._played.tasks, self._played.trajectories, strict=True)))
+            self._worth[name] = of(list(zip(self._played.tasks, self._played.trajectories, strict=True)))
+            return self._worth[name]
 
         reward.__name__ = folders.part(name)
         return reward
@@ -105,8 +108,7 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         agree(update, None if self._policy.finite else "a logit of the policy", update - 1)
         if self._keep and mode == "train":
             self._keep(self.state.global_step, played)
-        # An episode whose first prompt did not fit wrote nothing; TRL wants a token all the same.
-        nothing = TrainingRow((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0)
+        nothing = self.filler()  # of an episode whose first prompt did not fit, since TRL wants a token all the same
         last = []
         for trajectory in played.trajectories:
             rows = grpo_rows.rows_of(trajectory, 0.0)
@@ -127,6 +129,8 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._log_dynamics(mode, self._played)
         if mode == "eval":
             return output
+        if self._credit:
+            self._share(self._credit, self._played)
         self._slots = self._expand(self._played, output["advantages"].tolist())
         # TRL shuffles and splits what it gets by its first axis; the slots are looked up by number.
         return {"slot": torch.zeros(self.args.steps_per_generation, dtype=torch.long)}
@@ -142,29 +146,6 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             total += loss.detach()
         loss = super()._compute_loss(model, last)
         return loss + total  # the value of the whole slot, the graph of its last micro-batch
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        **others: Any,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        if others.get("compute_aux_loss"):
-            return super()._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]
-                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
-            )
-        with self.accelerator.autocast():
-            scored = self._scorers.score(model, self._below(model), input_ids, attention_mask, logits_to_keep)
-        return scored[0], scored[1] if compute_entropy else None, None
-
-    def _below(self, model: Any) -> Any:
-        """A model without what is wrapped around it."""
-        bare = self.accelerator.unwrap_model(model)
-        return bare.get_base_model() if hasattr(bare, "get_base_model") else bare
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
@@ -183,18 +164,30 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     # --- from trajectories to rows
 
+    def _share(self, credit: OperationCredit, played: PlayedBatch) -> None:
+        weights: Mapping[str, float] = self._parts.recipe.grpo.rewards
+        worth = [
+            sum(weights[name] * values[at] for name, values in self._worth.items()) for at in range(len(played.tasks))
+        ]
+        found = credit.share(played, worth, self.accelerator.process_index * len(played.tasks))
+        self._playing += found["time/credit"]
+        for key, value in found.items():
+            self._add(key, value)
+
     def _expand(self, played: PlayedBatch, advantages: Sequence[float]) -> list[list[dict[str, Tensor]]]:
         recipe, args = self._parts.recipe, self.args
         made = [
-            grpo_rows.rows_of(trajectory, advantage, group, mask_truncated=self.mask_truncated_completions)
-            for trajectory, advantage, group in zip(played.trajectories, advantages, played.groups, strict=True)
+            grpo_rows.rows_of(t, advantage, group, mask_truncated=self.mask_truncated_completions, credits=credits)
+            for t, advantage, group, credits in zip(
+                played.trajectories, advantages, played.groups, played.credits or [{}] * len(advantages), strict=True
+            )
         ]
         local = [(sum(len(row.completion) for rows in made for row in rows), sum(map(len, made)), sum(map(bool, made)))]
         counts = Counts(*map(sum, zip(*gather(local), strict=True)))
         made = [grpo_rows.weighted(rows, recipe.grpo.unit, counts) for rows in made]
         # Rows whose advantage is 0 have no gradient of their own; only KL and entropy act on them.
         every = self.beta != 0 or self._entropy_bonus_enabled
-        trained = [rows for rows in made if rows and (every or abs(rows[0].advantage) > NOTHING)]
+        trained = list(filter(None, ([row for row in rows if every or row.learns] for rows in made)))
         order = torch.randperm(len(trained), generator=self._shuffler()).tolist()
         accumulation = args.gradient_accumulation_steps
         dealt = grpo_rows.slots(
@@ -202,59 +195,18 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             args.steps_per_generation // accumulation,
             accumulation,
             recipe.grpo.micro_batch_tokens,
-            share=self._scorers.share,
+            share=self.scorers.share,
         )
         self._log_batch(sum(map(len, made)), dealt)
         shape = grpo_rows.common_shape(gather([[[len(batch) for batch in slot] for slot in dealt]]))
-        filler = TrainingRow((self._tokenizer.pad_token_id,), (self.eos_token_ids[0],), 0.0, weight=0.0)
         normaliser = torch.tensor(float(counts.tokens), device=self.accelerator.device)
-        return [[self._tensors(batch, normaliser) for batch in slot] for slot in grpo_rows.level(dealt, shape, filler)]
+        full = grpo_rows.level(dealt, shape, self.filler(weight=0.0))
+        return [[self._tensors(batch, normaliser) for batch in slot] for slot in full]
 
     def _tensors(self, rows: Sequence[TrainingRow], normaliser: Tensor) -> dict[str, Tensor]:
         batch = tensors(rows, self._tokenizer.pad_token_id, normaliser, self.accelerator.device)
-        batch.update(self._other_policies(batch, rows))
+        batch.update(self.other_policies(batch, rows))
         return batch
-
-    def _other_policies(self, batch: dict[str, Tensor], rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
-        """Log-probabilities (R, C) under the policies that the loss compares with, where it does."""
-        args = self.args
-        corrected = self.use_vllm and self.vllm_importance_sampling_correction
-        found = {}
-        if corrected or args.gradient_accumulation_steps % (args.steps_per_generation * self.num_iterations):
-            found["old_per_token_logps"] = self._logprobs(self.model, batch)
-        if corrected:
-            said = sampled(rows, self.accelerator.device)
-            mask = batch["completion_mask"] * (batch["tool_mask"] > 0)
-            found["sampling_per_token_logps"] = said
-            found["importance_sampling_ratio"] = importance_ratio(
-                found["old_per_token_logps"],
-                said,
-                mask,
-                self.vllm_importance_sampling_mode,
-                self.vllm_importance_sampling_clip_min,
-                self.vllm_importance_sampling_clip_max,
-            )
-        if self.beta != 0:
-            found["ref_per_token_logps"] = self._reference(batch)
-        return found
-
-    def _reference(self, batch: dict[str, Tensor]) -> Tensor:
-        if self.ref_model is not None:
-            return self._logprobs(self.ref_model, batch)
-        with self.accelerator.unwrap_model(self.model).disable_adapter():
-            return self._logprobs(self.model, batch)
-
-    def _logprobs(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
-        """Shape (R, C), without a graph."""
-        with torch.no_grad():
-            logprobs: Tensor
-            logprobs, _, _ = self._get_per_token_logps_and_entropies(
-                model,
-                torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-                torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-                batch["completion_ids"].size(1),
-            )
-        return logprobs
 
     def _shuffler(self) -> torch.Generator:
         """The same for a generation whenever it is played."""
@@ -280,20 +232,11 @@ class TrajectoryGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._add("time/generate", played.clock.model)
         self._add("time/environment", played.seconds - played.clock.model)
 
-    def _log_batch(self, made: int, dealt: Sequence[Sequence[Sequence[TrainingRow]]]) -> None:
-        batches = [batch for slot in dealt for batch in slot]
-        rows = sum(map(len, batches))
-        tokens = sum(row.tokens for batch in batches for row in batch)
-        spent = sum(grpo_rows.cost(batch, share=self._scorers.share) for batch in batches)
-        made, rows, tokens, spent = map(sum, zip(*gather([(made, rows, tokens, spent)]), strict=True))
-        self._add("batch/rows", rows)
-        if made:
-            self._add("batch/skipped", 1 - rows / made)
-        if spent and self._scorers.share:
-            self._add("batch/nodes", spent)
-            self._add("batch/shared", tokens / spent)
-        elif spent:
-            self._add("batch/padding", 1 - tokens / spent)
+    def _log_batch(self, made: int, dealt: Sequence[grpo_rows.Slot]) -> None:
+        share = self.scorers.share
+        total = map(sum, zip(*gather([grpo_rows.sizes(made, dealt, share=share)]), strict=True))
+        for key, value in grpo_rows.metrics(*total, share=share).items():
+            self._add(key, value)
 
 
 def _rollout(prompts: Sequence[str], trainer: TrajectoryGRPOTrainer) -> dict[str, Any]:

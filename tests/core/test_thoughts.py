@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from atommem_cli.core.thoughts import MARKS, OwnMarks, Reply, marks_of, split
+from atommem_cli.core.thoughts import MARKS, OwnMarks, marks_of, split
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def test_a_reply_is_taken_apart(reply: str, thought: str | None, said: str) -> N
     assert found.said == said
     assert thought is None or found.thought == thought
     assert found.empty == (not said)
+    assert "".join(reply[start:end] for start, end in found.where) == said
 
 
 def test_gpt_oss_in_full() -> None:
@@ -54,7 +55,19 @@ def test_gpt_oss_in_full() -> None:
 def test_marks_inside_a_quotation_are_text_but_not_inside_of_a_thought() -> None:
     reply = "a</think>[b</think>c]d<think>[e</think>f]"
     spans = [(reply.index("["), reply.index("]")), (reply.rindex("["), reply.rindex("]"))]
-    assert split(reply, MARKS, spans) == Reply("a[e", "[b</think>c]df]")
+    assert split(reply, MARKS, spans)[:2] == ("a[e", "[b</think>c]df]")
+
+
+def test_a_stretch_of_what_is_said_is_found_in_the_reply() -> None:
+    reply = "ab<think>c</think>de<think>f</think>g"
+    found = split(reply)
+    assert found.said == "abdeg"
+    at = [reply.index(letter) for letter in "abdeg"]
+    for start in range(5):
+        for end in range(start + 1, 6):
+            assert found.place(start, end) == (at[start], at[end - 1] + 1)
+    with pytest.raises(ValueError, match="not within what is said"):
+        found.place(3, 6)
 
 
 @pytest.mark.parametrize("pair", MARKS)
@@ -63,7 +76,7 @@ def test_every_mark_in_every_position(pair: tuple[str, str]) -> None:
     assert split(f"{opens}A thought{closes}said").said == "said"
     assert split(f"{opens}A thought that was cut").empty
     if not (opens[0].isalnum() and closes[0].isalnum()):
-        assert split(f"A thought{closes}said") == Reply("A thought", "said")
+        assert split(f"A thought{closes}said")[:2] == ("A thought", "said")
 
 
 def test_marks_are_a_setting_of_the_policy() -> None:

@@ -296,3 +296,21 @@ def test_released_is_told_in_every_call_and_counts_upwards() -> None:
     ]
     assert places == sorted(places)
     assert [m.role for m in spoken.messages("reader", {"question": "A?", "memories": "m"})] == ["user"]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_operation_knows_where_it_stands_in_the_reply(name: str) -> None:
+    spoken = dialect.load(name)
+    ops = [MemoryOp(OpKind.CREATE, "ada lives"), MemoryOp(OpKind.UPDATE, "bo", 2), MemoryOp(OpKind.DELETE, target=1)]
+    wrote = [spoken.write(Expects.OPERATIONS, [op]) for op in ops]
+    unclosed = wrote[0][: wrote[0].index("ada") + 3]
+    thought = f"so {wrote[0]}</think>"
+    for before in ("", "well ", f"{thought}hm ", f"{thought}<think>no</think>"):
+        reply = before + " and ".join([*wrote, unclosed])
+        found = spoken.parse(reply)
+        assert [op.kind for op in found] == [OpKind.CREATE, OpKind.UPDATE, OpKind.DELETE, OpKind.CREATE]
+        spans = [op.span for op in found]
+        assert [reply[slice(*span)] for span in spans if span] == [*wrote, unclosed]
+    (notes,) = spoken.notes(f"{thought} new notes")
+    assert notes.span == (len(thought), len(thought) + 10)
+    assert found[0] == MemoryOp(OpKind.CREATE, "ada lives")  # where it stands makes no other operation of it

@@ -116,3 +116,15 @@ def test_a_reward_that_gives_no_number_is_one_sentence(value: str, tmp_path: Pat
 def test_a_reward_whose_options_need_a_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"grpo.rewards: the reward .*: its Options need a key"):
         rewards.check({mine(tmp_path, "[]", "scale: float"): 1.0}, "grpo.rewards", {})
+
+
+def test_the_likelihood_is_of_the_model_that_learns_and_of_no_other() -> None:
+    pair = played("<answer>Velt</answer>")
+    assert rewards.of("likelihood", gold=lambda pairs: [-0.5] * len(pairs))([pair]) == [-0.5]
+    rewards.check({"likelihood": 1.0}, "grpo.rewards", {})
+    for refused in (
+        lambda: rewards.check({"likelihood": 1.0}, "sft.rewards", {}),
+        lambda: rewards.of("likelihood")([pair]),
+    ):
+        with pytest.raises(UsageError, match=r"likelihood asks the model that learns: it is for grpo\.rewards alone"):
+            refused()

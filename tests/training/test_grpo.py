@@ -98,6 +98,21 @@ def test_a_checkpoint_that_a_kill_cut_short_is_not_resumed_from(tmp_path: Path) 
     assert grpo.train(given, tmp_path / "cut")["weights"] == calm["weights"]
 
 
+@pytest.mark.parametrize("price", ["reward", "likelihood"])
+def test_a_training_with_credit_goes_on_where_it_was(tmp_path: Path, price: str) -> None:
+    rewarded = ("agent.name=memagent", "grpo.rewards={likelihood: 1.0}")
+    given = recipe(*rewarded, f"grpo.credit={{name: operation, price: {price}}}", max_steps=3)
+    calm = grpo.train(given, tmp_path / "calm")
+    shutil.copytree(tmp_path / "calm", tmp_path / "cut")
+    for name in ("summary.json", "model", "checkpoints/checkpoint-3"):
+        gone = tmp_path / "cut" / name
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    assert grpo.train(given, tmp_path / "cut")["weights"] == calm["weights"]
+    assert metrics(tmp_path / "cut") == metrics(tmp_path / "calm")
+    plain = grpo.train(recipe(*rewarded, max_steps=3), tmp_path / "plain")
+    assert plain["weights"] != calm["weights"]
+
+
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     given = recipe(max_steps=1)
     first = grpo.train(given, tmp_path / "run")
@@ -135,6 +150,26 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, beta: float, start: C
             if key in mine:
                 assert theirs[key] == pytest.approx(mine[key], rel=2e-4, abs=1e-7), key
     assert together[0]["trajectory/rows"] != int(together[0]["trajectory/rows"])  # unequal numbers of steps
+
+
+@pytest.mark.parametrize("price", ["reward", "likelihood"])
+def test_a_group_on_two_processes_has_one_centre(tmp_path: Path, price: str) -> None:
+    words = (
+        "agent.name=memagent",
+        "grpo.rewards={likelihood: 1.0}",
+        f"grpo.credit={{name: operation, price: {price}}}",
+    )
+    one = recipe(*words, max_steps=2, num_generations=8, per_device_train_batch_size=8, gradient_accumulation_steps=1)
+    two = recipe(*words, max_steps=2, num_generations=8, per_device_train_batch_size=4, gradient_accumulation_steps=1)
+    run(one, tmp_path / "one")
+    warmed(tmp_path, *command(two, tmp_path / "two"))
+    alone, together = (metrics(tmp_path / name) for name in ("one", "two"))
+    keys = ("loss", "grad_norm", "credit/calls", "credit/priced", "credit/unknown", "credit/price/scratchpad")
+    for mine, theirs in zip(alone, together, strict=True):
+        if mine["kind"] == "train":
+            assert mine["credit/calls"] > 0
+            found, wanted = ([line[key] for key in keys] for line in (theirs, mine))
+            assert found == pytest.approx(wanted, rel=2e-4, abs=1e-6)
 
 
 # --- what it leaves behind

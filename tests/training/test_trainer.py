@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,17 @@ class Watched(TrajectoryGRPOTrainer):
         return self.dealt[-1]
 
 
-def made(given: Recipe, out: Path, kind: type[TrajectoryGRPOTrainer] = Watched, limit: int | None = None) -> Any:
+def made(
+    given: Recipe,
+    out: Path,
+    kind: type[TrajectoryGRPOTrainer] = Watched,
+    limit: int | None = None,
+    playing: type[LearningPolicy] = LearningPolicy,
+) -> Any:
     from datasets import Dataset
 
     learner = learners.load(given)
-    policy = LearningPolicy(learner)
+    policy = playing(learner)
     tasks = TaskFile(data() / "train", limit), TaskFile(data() / "validation", 4)
     return kind(
         assemble(given, out, policy),
@@ -89,18 +95,25 @@ def trained_tokens(trajectory: Trajectory) -> int:
 
 
 def published_gradient(
-    weights: Any, played: PlayedBatch, advantages: Sequence[float], unit: str
+    weights: Any,
+    played: PlayedBatch,
+    advantages: Sequence[float],
+    unit: str,
+    credits: Sequence[Mapping[int, Sequence[float]]] = (),
 ) -> dict[str, torch.Tensor]:
     """Of - mean over the units of advantage x log-probability, one unpadded row at a time, in float64.
 
     At the first inner iteration the ratio is 1, so clipping plays no part.
+
+    Args:
+        credits: of each trajectory what tokens have beside its advantage, by the number of their call.
     """
     model = learners.load(recipe()).model.double().train()
     model.load_state_dict(weights)  # on the CPU, whatever trained them
     steps = sum(len(t.transitions) for t in played.trajectories)
     tokens = sum(map(trained_tokens, played.trajectories))
-    for trajectory, advantage in zip(played.trajectories, advantages, strict=True):
-        for step in trajectory.transitions:
+    for at, (trajectory, advantage) in enumerate(zip(played.trajectories, advantages, strict=True)):
+        for number, step in enumerate(trajectory.transitions):
             prompt, reply = step.generation.prompt_ids, step.generation.token_ids
             logits = model(input_ids=torch.tensor([[*prompt, *reply]])).logits[0, len(prompt) - 1 : -1]
             chosen = logits.log_softmax(-1)[torch.arange(len(reply)), torch.tensor(reply)]
@@ -109,7 +122,9 @@ def published_gradient(
                 "step": 1 / (steps * len(reply)),
                 "trajectory": 1 / (len(played.trajectories) * trained_tokens(trajectory)),
             }[unit]
-            (-advantage * share * chosen.sum()).backward()
+            own = credits[at].get(number) if credits else None
+            each = advantage + torch.tensor(own or [0.0] * len(reply), dtype=torch.float64)
+            (-share * (each * chosen).sum()).backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
