@@ -18,9 +18,15 @@ from atommem_cli.training import trl_config
 
 FOLDER = recipes.shipped()["tiny"].parent
 LAUNCHERS = sorted((FOLDER / "accelerate").glob("*.yaml"))
-TRAINED = {"0.6b": (1, 8, 8), "8b": (8, 16, 16), "8b-script": (8, 8, 8), "smoke": (1, 2, 2)}
+TRAINED = {
+    "0.6b": (1, 8, 8),
+    "8b": (8, 16, 16),
+    "8b-script": (8, 8, 8),
+    "smoke": (1, 2, 2),
+    "small-cpu-grpo": (1, 8, 8),
+}
 """Processes that a recipe is written for; tasks and rollouts per update that it says it has."""
-SFT_ROWS = {"0.6b": 16, "8b": 16, "8b-script": 16, "smoke": 8}
+SFT_ROWS = {"0.6b": 16, "8b": 16, "8b-script": 16, "smoke": 8, "small-cpu-grpo": 8}
 
 
 def local(name: str, *changes: str) -> Recipe:
