@@ -75,8 +75,8 @@ class Observation:
     trained: bool = True
     """Whether the policy learns from its reply."""
     room: int | None = None
-    """Tokens by which the context may still grow, where the agent sets it a limit; below 0 nothing is asked any more,
-    and the episode ends with `context_overflow`."""
+    """Tokens by which the context may still grow, where the agent sets it a limit; below 0 no model is asked, and the
+    episode ends with `context_overflow`, as where a prompt does not fit the window."""
 
 
 @dataclass(frozen=True, slots=True)

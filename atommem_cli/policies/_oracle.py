@@ -96,15 +96,17 @@ class Oracle:
         Args:
             keys: what may be changed; None is everything.
         """
-        numbers = self._memory.targets
+        numbers, news = self._memory.targets, self._news(wanted)
         held = {self._key(entry, wanted): entry for entry in self._memory.entries}
-        creates = [MemoryOp(OpKind.CREATE, text) for key, text in wanted.items() if key not in held and keys is None]
+        creates = [MemoryOp(OpKind.CREATE, wanted[key]) for key in news if key not in held and keys is None]
         changes, hidden = [], []
         for key, entry in held.items():
             if wanted.get(key) == entry.text or (keys is not None and key not in keys):
                 continue
             if entry.id not in numbers:
                 hidden.append(entry.text)
+            elif key in wanted and key not in news:
+                continue
             elif key in wanted:
                 changes.append(MemoryOp(OpKind.UPDATE, wanted[key], numbers[entry.id]))
             else:
@@ -113,6 +115,14 @@ class Oracle:
         if reads and not changes and self._observation.reads_left:
             return reads  # and nothing else, so that this chunk is shown again
         return creates + changes + reads
+
+    def _news(self, wanted: dict[_Key, str]) -> list[_Key]:
+        """What may be written now: in a conversation, which shows every reply again, no more than this chunk says."""
+        chunk = self._observation.chunk
+        if not self._observation.keep_tokens:
+            return [*wanted]
+        before = self._wanted(chunk - 1) if chunk else {}
+        return [key for key, text in wanted.items() if chunk is not None and before.get(key) != text]
 
     def _cleared(self, wanted: dict[_Key, str]) -> list[MemoryOp]:
         """Edits of a context that has a limit: distractors go at once, and all else when half of the room is used."""
@@ -128,7 +138,7 @@ class Oracle:
         edits = [MemoryOp(OpKind.FILTER, targets=tuple(gone))] if gone else []
         used = sum(len(episode.tokenizer.spans(message.content)) for message in observation.messages)
         if before and observation.room < used:
-            summary = "\n".join(wanted.values())
+            summary = "\n".join(text for text in wanted.values() if text in said(observation))
             if OpKind.SUMMARIZE in can and (summary or OpKind.FILTER not in can):
                 edits.append(MemoryOp(OpKind.SUMMARIZE, summary or "none", targets=tuple(before)))
             else:
@@ -182,15 +192,16 @@ class Oracle:
 
         A dialect need not show it: where it stands only within entries and scratchpad, it stays.
         """
-        content, query = said(self._observation), self._memory.query
+        content, query = said(self._observation), "" if self._observation.keep_tokens else self._memory.query
         shown = [*(entry.text for entry in self._memory.shown), self._memory.scratchpad]
         within = sum(text.count(query) for text in shown if text and text in content) if query else 0
         return content.replace(query, "", 1) if content.count(query) > within else content
 
 
 def said(observation: Observation) -> str:
-    """What a prompt shows but for its instructions: one message, or a conversation."""
-    return "\n".join(message.content for message in observation.messages if message.role != "system")
+    """What a prompt shows but for its instructions: one message, or a conversation, without the policy's own words."""
+    others = (message.content for message in observation.messages if message.role not in ("system", "assistant"))
+    return "\n".join(others)
 
 
 def visible_answer(question: Question, prompt: str, documents: Sequence[Document]) -> str:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from atommem_cli.core.store import Vector
 
 
+OVERGROWN = Generation("", Finish.OVERFLOW, error="the context has grown beyond the agent's own limit")
+"""In place of the reply to a prompt that is longer than its agent allows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What one episode may use; None is no limit. Entries and reads are `Memory`'s."""
@@ -197,8 +201,9 @@ class Player:
             self._close_step()
             exhausted = self._exhausted(self.request.observation)
             if exhausted is not None:
-                over = exhausted is StopReason.CONTEXT_OVERFLOW
-                self._end(exhausted, "the context has grown beyond the agent's own limit" if over else "")
+                self._end(exhausted)
+            elif self.request.observation.room is not None and self.request.observation.room < 0:
+                self.answer(self.call, OVERGROWN, 0.0)
 
     def _insist_known(self, model: str) -> None:
         if model != POLICY and model not in helpers_of(self.episode.agent):
@@ -213,8 +218,6 @@ class Player:
 
     def _exhausted(self, observation: Observation) -> StopReason | None:
         budget, usage = self._budget, self._usage
-        if observation.room is not None and observation.room < 0:
-            return StopReason.CONTEXT_OVERFLOW
         if budget.calls is not None and usage.calls >= budget.calls:
             return StopReason.STEP_LIMIT
         if budget.new_tokens is not None and usage.new_tokens >= budget.new_tokens:

@@ -295,7 +295,7 @@ def test_a_context_beyond_its_limit_ends_the_episode() -> None:
     over = StopReason.CONTEXT_OVERFLOW
     whole = played(script(NONE), stream(*LATE), context_tokens=tokens[4] - 1, stop=over)
     assert "limit" in whole.error
-    assert len(whole.transitions) == 4
+    assert [step.generation.finish for step in whole.transitions[3:]] == ["stop", "overflow"]
     assert whole.answers[0].text == ""
     free = played(script(NONE, NONE, NONE, NONE, ANSWER), stream(*LATE), context_tokens=tokens[4]).transitions
     assert free[-1].observation.room == 0
