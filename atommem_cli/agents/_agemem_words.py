@@ -20,7 +20,7 @@ from atommem_cli.core.errors import UsageError
 from atommem_cli.core.headings import Headings
 from atommem_cli.core.types import MemoryEntry, OpKind, OpResult, Outcome
 from atommem_cli.core.yaml_file import read_yaml
-from atommem_cli.dialects.wording import pieces
+from atommem_cli.dialects.wording import pieces, shipped
 
 SHIPPED = ("paper", "tiny")
 FAULT = "fault"
@@ -151,16 +151,17 @@ class Words:
 
 
 def load(name: str, *, coded: bool = False) -> Words:
-    """The wording of that name, or in the file of that path.
+    """The wording of that name, or in the file of that path; `paper` for a dialect that other agents alone speak.
 
     Raises:
         UsageError: there is none, or the file is no wording; names the file and the key.
     """
-    if not name.endswith((".yaml", ".yml")) and name not in SHIPPED:
+    own = name if name.endswith((".yaml", ".yml")) or name in SHIPPED else "paper" if name in shipped() else None
+    if own is None:
         raise UsageError(
             f"agent.dialect: agemem speaks {' and '.join(SHIPPED)}, or what a file of one's own says (given: {name})"
         )
-    return Words(name, *_read(name), coded)
+    return Words(own, *_read(own), coded)
 
 
 @functools.cache

@@ -55,7 +55,7 @@ class Options(Section):
 
     dialect: str = "paper"
     """Wording and grammar: paper (JSON), tiny (tags, for closed vocabularies), or the path of a file of one's own,
-    which ends in .yaml, from the working folder."""
+    which ends in .yaml, from the working folder. Other dialects of atommem mean paper here."""
     version: Literal["paper", "coded"] = "paper"
     """Whether Filter is called Filter_context, as in the paper, or Clear_context, as in the authors' code."""
     question_known: bool = False

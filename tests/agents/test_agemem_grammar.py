@@ -139,7 +139,8 @@ def test_whatever_is_replied_is_read_in_time_that_grows_with_it(request: pytest.
 
 def test_words_that_are_none_are_one_sentence(tmp_path: Any) -> None:
     with pytest.raises(UsageError, match="agemem speaks paper and tiny"):
-        agent("agemem", dialect="released")
+        agent("agemem", dialect="relaesed")
+    assert agent("agemem", dialect="released").describe()["dialect"] == "paper"
     shipped = agent("agemem").words  # type: ignore[attr-defined]
     (tmp_path / "mine.yaml").write_text(json.dumps({**shipped.wording.model_dump(mode="json"), "tags": {"calls": "c"}}))
     with pytest.raises(UsageError, match=r"mine.yaml: nothing says how answer is written"):
