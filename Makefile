@@ -45,7 +45,7 @@ unit: $(VENV)/ready
 smoke: $(VENV)/ready  ## the command line, end to end, in a folder of its own
 	$(BIN)/python tests/smoke.py $(abspath $(BIN)/atommem)
 
-bench: $(VENV)/ready  ## figures as ratios, side by side in one run
+bench: $(VENV)/ready  ## figures as ratios, side by side in one run; peers in an environment of their own, from PyPI
 	for script in tests/bench/bench_*.py; do $(BIN)/python $$script; done
 
 clean:

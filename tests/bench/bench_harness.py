@@ -1,4 +1,5 @@
-"""What the harness itself costs: CPU per model call with full logging, memory over many episodes, start-up.
+"""What the harness itself costs: CPU per model call with full logging, beside inspect_ai's; memory over many episodes;
+start-up.
 
 python tests/bench/bench_harness.py
 """
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import psutil
+from peers import environment
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.plugins import load
@@ -21,8 +23,6 @@ from atommem_cli.running.build import assemble
 from atommem_cli.runs.writer import RunFolder
 
 EPISODES, CHUNKS = 50, 19
-PEER_CPU_MS = 6.7
-"""inspect_ai 0.3.285, 50 episodes x 20 calls of a mock model (peers.md 4); measured there, not here."""
 
 
 def tasks(count: int) -> list[Task]:
@@ -38,9 +38,11 @@ def tasks(count: int) -> list[Task]:
     return made
 
 
-def call_cost(script: str) -> None:
+def call_cost(script: str, store: str = "chroma") -> tuple[float, str]:
+    """CPU of a call in ms, and a line of print."""
     changes = [
         f"policy={{name: scripted, script: {script}}}",
+        f"store.name={store}",
         "agent.dialect=paper",
         "chunk.tokens=60",
         "limits.reads=0",
@@ -54,14 +56,30 @@ def call_cost(script: str) -> None:
         for played in parts.play(parts.episodes(wave), run, run):
             run.episode(played, {"em": [0.0]})
             calls += played.usage.calls
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        wall, cpu = 1e3 * (time.perf_counter() - wall) / calls, 1e3 * (time.process_time() - cpu) / calls
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
     parts.close()
-    print(
-        f"scripted {script}: {calls} calls, {1000 * cpu / calls:.2f} ms CPU and {1000 * wall / calls:.2f} ms wall"
-        f" a call, {size / calls:.0f} bytes logged a call; {PEER_CPU_MS / (1000 * cpu / calls):.0f}x less CPU than"
-        f" {PEER_CPU_MS} ms"
-    )
+    return cpu, f"{script}, {store}: {cpu:.2f} ms CPU and {wall:.2f} ms wall a call, {size / calls:.0f} bytes logged"
+
+
+def compare_calls(rounds: int = 3) -> None:
+    """A call in inspect_ai and here, in turns: a mock model, whole prompts and replies in the log."""
+    stores = ("chroma", "exact")
+    peers, ours = [], {store: list[float]() for store in stores}
+    for _ in range(rounds):
+        for store in stores:
+            cpu, line = call_cost("append_only", store)
+            ours[store].append(cpu)
+            print(line)
+        with tempfile.TemporaryDirectory() as folder:
+            peer = environment.ask("ask_inspect.py", EPISODES, CHUNKS + 1, folder)
+        if peer is None:
+            return
+        peers.append(peer["cpu_ms"])
+        print(f"inspect_ai: {peer['cpu_ms']:.2f} ms CPU and {peer['wall_ms']:.2f} ms wall a call")
+    for store, cpus in ours.items():
+        ratio = statistics.median(peers) / statistics.median(cpus)
+        print(f"{store}: {ratio:.1f}x less CPU a call than inspect_ai, medians of {rounds} rounds")
 
 
 def memory(count: int = 10_000, step: int = 1_000) -> None:
@@ -95,8 +113,9 @@ def startup(runs: int = 7) -> None:
 
 
 def main() -> None:
-    for script in ("append_only", "random", "mute"):
-        call_cost(script)
+    compare_calls()
+    for script in ("random", "mute"):
+        print(call_cost(script)[1])
     startup()
     memory()
 
