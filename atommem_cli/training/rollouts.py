@@ -101,7 +101,7 @@ class LearningPolicy:
         trainer = self.trainer
         engine = trainer.use_vllm or trainer.use_transformers_continuous_batching
         budget = self._student.options.micro_batch_tokens
-        parts = [list(rows)] if engine and rows else list(prompt_batches(rows, budget, self.window))
+        parts = [list(rows)] if engine and rows else prompt_batches(rows, budget, self.window)
         everywhere = gather([(over, len(parts), max(map(len, parts), default=0))])
         if all(done for done, _, _ in everywhere):
             return None

@@ -21,7 +21,6 @@ from atommem_cli.core.episode import Call, ServerPolicy
 from atommem_cli.core.errors import BackendError, MissingExtra, UsageError
 from atommem_cli.core.stream_words import VOCABULARY
 from atommem_cli.models import loading, tiny
-from atommem_cli.models.batching import PromptRow, prompt_batches
 from atommem_cli.models.chat import Chat
 from atommem_cli.models.sampling import GumbelSampler
 from atommem_cli.policies import hf
@@ -84,20 +83,6 @@ def test_a_reply_does_not_depend_on_its_batch_mates(options: dict[str, float]) -
 def test_small_micro_batches_change_nothing() -> None:
     calls = [call("chunk " * (i % 7), most=1 + i, seed=i) for i in range(12)]
     assert policy(micro_batch_tokens=60).generate(calls) == policy().generate(calls)
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 90), st.integers(1, 10)), max_size=30),
-    st.integers(1, 300),
-)
-def test_micro_batches_hold_every_row_once_within_budget_and_window(sizes: list[tuple[int, int]], budget: int) -> None:
-    rows = [PromptRow(i, [0] * prompt, most, 0) for i, (prompt, most) in enumerate(sizes)]
-    parts = list(prompt_batches(rows, budget, window=100))
-    assert sorted(row.index for part in parts for row in part) == list(range(len(rows)))
-    for part in parts:
-        tokens = max(len(row.prompt) for row in part) + max(row.most for row in part)
-        assert len(part) == 1 or len(part) * tokens <= budget
-        assert tokens <= 100
 
 
 def test_positions_never_run_beyond_the_window_while_a_row_waits(tmp_path: Path) -> None:
