@@ -79,6 +79,7 @@ def made(
         model=loop.rooted(learner, out),
         args=trl_config.grpo(given, out, validated=4, processes=1),
         processing_class=learner.words.tokenizer,
+        peft_config=learners.adapters(given.grpo.lora, "grpo.lora"),
         train_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(len(tasks[0]))]}),
         eval_dataset=Dataset.from_dict({"prompt": [str(i) for i in range(4)]}),
     )
