@@ -13,27 +13,24 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.types import Chunk, OpKind, Outcome, Shows, Task
-from atommem_cli.explain import miss_causes
+from atommem_cli.explain import miss_causes, signatures
 from atommem_cli.explain.cause_counts import Tallies, Tally
+from atommem_cli.explain.duplicates import doubles
 from atommem_cli.explain.fact_trails import Traced, followed, trace
+from atommem_cli.explain.signatures import Signatures
 from atommem_cli.explain.stream_reader import Told
 from atommem_cli.explain.trail import Trail
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, states
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
-from atommem_cli.scoring.metrics import normalise
 
-NEAR = 0.9
-"""Token Jaccard from which two different texts are near duplicates."""
-FEW = 5
-"""Texts of fewer words are none: there, their order is the meaning (`mara boss selin`)."""
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _MONTH = re.compile(
     r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b", re.IGNORECASE
@@ -54,7 +51,7 @@ class Hygiene:
     duplicates: int
     """Live entries whose text an older live entry has, too, after `metrics.normalise`."""
     near_duplicates: int
-    """Other live entries, of `FEW` words or more, that share `NEAR` of all words with an older live entry."""
+    """Other live entries that share nearly all words with an older live entry; see `duplicates`."""
     updates: int
     chains: tuple[int, ...]
     """Item n: entries that were updated n times, deleted ones too."""
@@ -76,6 +73,8 @@ class Hygiene:
     """Of these, shown in the last call for a question."""
     answered_stale: int | None
     """Outdated ones among those."""
+    signatures: Signatures | None = None
+    """Where an agent keeps a context."""
 
 
 def inspect(run: Run) -> Hygiene:
@@ -131,7 +130,9 @@ def table(runs: Mapping[str, Hygiene]) -> Table:
         ("outdated, of entries in all prompts", lambda h: _of(h.stale, h.retrieved)),
         ("outdated, of entries that answers were given from", lambda h: _of(h.answered_stale, h.answered_from)),
     ]
-    return Table("Hygiene of the memory", ("", *runs), tuple((name, *map(of, runs.values())) for name, of in measures))
+    rows = [(name, *map(of, runs.values())) for name, of in measures]
+    rows += signatures.rows((hygiene.signatures for hygiene in runs.values()), _of)
+    return Table("Hygiene of the memory", ("", *runs), tuple(rows))
 
 
 def _of(part: int | None, whole: int) -> str:
@@ -153,6 +154,7 @@ class Count:
         self._held: Counter[int] = Counter()
         self._timed = False
         """Whether outdated entries can be told."""
+        self._signatures: Signatures | None = None
 
     def add(self, traced: Traced) -> None:
         """One episode."""
@@ -161,6 +163,8 @@ class Count:
             self._facts(traced.trails, [line["step"] for line in traced.steps])
             self._entries(traced.chunks, traced.steps)
             self._views(traced)
+        found = signatures.of(traced)
+        self._signatures = found + (self._signatures or Signatures()) if found else self._signatures
 
     def result(self) -> Hygiene:
         """The sums."""
@@ -182,6 +186,7 @@ class Count:
             stale=sums["stale"] if self._timed else None,
             answered_from=sums["answered from"],
             answered_stale=sums["answered stale"] if self._timed else None,
+            signatures=self._signatures,
         )
 
     def _facts(self, trails: Iterable[Trail], steps: Sequence[int]) -> None:
@@ -215,7 +220,7 @@ class Count:
         self._chains.update(updated.values())
         self._sums["never read"] += len(updated.keys() - shown)
         self._sums["live"] += len(live)
-        same, near = _doubles(live.values())
+        same, near = doubles(live.values())
         self._sums["duplicates"] += same
         self._sums["near"] += near
 
@@ -268,31 +273,3 @@ def _supported(old: str, new: str, evidence: Iterable[str]) -> bool:
     before, after = _figures(old), _figures(new)
     new_ones = after - before
     return before <= after or (bool(new_ones) and new_ones <= set().union(*map(_figures, evidence)))
-
-
-def _doubles(texts: Iterable[str]) -> tuple[int, int]:
-    """Duplicates and near duplicates of older texts."""
-    same = near = 0
-    seen: set[str] = set()
-    by_word: dict[str, list[frozenset[str]]] = defaultdict(list)
-    for text in texts:
-        plain = normalise(text)
-        if plain in seen:
-            same += 1
-            continue
-        seen.add(plain)
-        in_order = plain.split()
-        words = frozenset(in_order)
-        # A set that shares so much has one of any so many of these words; the rarest ones have the fewest texts.
-        telling = sorted(words, key=lambda word: len(by_word[word]))[: int((1 - NEAR) * len(words) + 1e-9) + 1]
-        alike = any(_near(words, other) for word in telling for other in by_word[word])
-        near += alike and len(in_order) >= FEW
-        for word in words:
-            by_word[word].append(words)
-    return same, near
-
-
-def _near(ours: frozenset[str], theirs: frozenset[str]) -> bool:
-    if min(len(ours), len(theirs)) < NEAR * max(len(ours), len(theirs)):
-        return False  # sizes that differ so much leave no room for it
-    return len(ours & theirs) / (len(ours | theirs) or 1) >= NEAR

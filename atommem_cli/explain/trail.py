@@ -90,6 +90,10 @@ class Trail:
     gone: bool = field(init=False)
     """`stream`: the fact is that nothing is known any more. The memory holds it, once it was shown, if it states
     it or if it states no value; a prompt shows it likewise."""
+    stated_by: set[int] = field(default_factory=set)
+    """Entries that ever held it, and `NOTES`."""
+    wiped: bool = False
+    """A tool of the policy took it from the conversation while the memory was without it."""
     _states: set[int] = field(default_factory=set)
     _contradicts: set[int] = field(default_factory=set)
     _known: bool = False
@@ -108,6 +112,8 @@ class Trail:
         """An entry, or the scratchpad, has this text now."""
         reading = self.read(text) if text else Reading(False, False)
         (self._states.add if reading.states else self._states.discard)(holder)
+        if reading.states:
+            self.stated_by.add(holder)
         (self._contradicts.add if reading.contradicts else self._contradicts.discard)(holder)
 
     def settle(self, step: int, by: OpKind | None = None) -> None:
@@ -136,6 +142,7 @@ class Trail:
             self._ever = True
         elif self._known:
             self._last = by
+            self.wiped = self.wiped or by in (OpKind.FILTER, OpKind.SUMMARIZE)
         self._known = known
 
     def ask(self, step: int, texts: Iterable[str] | None) -> None:

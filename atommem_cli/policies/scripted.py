@@ -20,6 +20,7 @@ from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call, Episode
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind, Task
+from atommem_cli.policies._forgetful import amnesiac, wiper
 from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 
@@ -27,11 +28,14 @@ from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 class Options(Section):
     """Keys of the recipe's `policy` section."""
 
-    script: Literal["oracle", "mute", "append_only", "sloppy", "careful", "random", "chaotic"] = "oracle"
-    """oracle: keeps every fact up to date and answers what its prompt proves; mute: says nothing;
-    append_only: stores every statement, corrects none; sloppy: shows a model of `stream` how it is done,
-    but stores, reads, updates and deletes only some of the time; careful: sloppy without its faults; random:
-    well-formed nonsense; chaotic: malformed operations, hostile text, empty replies."""
+    script: Literal["oracle", "mute", "append_only", "amnesiac", "wiper", "sloppy", "careful", "random", "chaotic"] = (
+        "oracle"
+    )
+    """oracle: keeps every fact up to date and answers what its prompt proves; mute: says nothing; append_only: stores
+    every statement, corrects none and clears nothing (a hoarder); amnesiac: stores nothing; wiper: stores nothing and
+    clears its context of all that it reads; sloppy: shows a model of `stream` how it is done, but stores, reads,
+    updates and deletes only some of the time; careful: sloppy without its faults; random: well-formed nonsense;
+    chaotic: malformed operations, hostile text, empty replies."""
     batch: PositiveInt = 64
     """Episodes played at once."""
 
@@ -115,6 +119,14 @@ def _append_only(episode: Episode, observation: Observation, _: random.Random) -
     return write(Expects.ANSWER, [], visible_answer(question, said(observation), episode.task.documents))
 
 
+def _amnesiac(episode: Episode, observation: Observation, _: random.Random) -> str:
+    return amnesiac(episode, observation)
+
+
+def _wiper(episode: Episode, observation: Observation, _: random.Random) -> str:
+    return wiper(episode, observation)
+
+
 def _sloppy(episode: Episode, observation: Observation, dice: random.Random) -> str:
     return Demonstrator(episode, observation, SLOPPY, dice).reply()
 
@@ -171,6 +183,8 @@ _SCRIPTS = {
     "oracle": _oracle,
     "mute": _mute,
     "append_only": _append_only,
+    "amnesiac": _amnesiac,
+    "wiper": _wiper,
     "sloppy": _sloppy,
     "careful": _careful,
     "random": _random,

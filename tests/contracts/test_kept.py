@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import encoders
 import pytest
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 from atommem_cli.cli.commands import app
 from atommem_cli.contracts import plugin
+from atommem_cli.policies import scripted
 
 SUPPORT = ROOT / "tests" / "support"
 EXAMPLE = ROOT / "tests" / "example" / "src" / "atommem_example"
@@ -35,7 +37,7 @@ ATOMMEM: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("policies", "openai_server"): [SERVER, (*SERVER, "--set", "policy.system=merge")],
     ("policies", "scripted"): [
         ("--set", f"policy.script={name}")
-        for name in ("oracle", "mute", "append_only", "sloppy", "careful", "random", "chaotic")
+        for name in get_args(scripted.Options.model_fields["script"].annotation)
     ],
     ("stores", "chroma"): [(), ("--set", "store.path=FOLDER/chroma")],
     ("embedders", "hf"): [
