@@ -151,10 +151,13 @@ def what_if(
     show([whatif_tables.comparison(one)], [asdict(one)], as_json)
 
 
-@command("credit", "atommem credit RUN", "atommem credit RUN --scorer f1 --json")
+@command("credit", "atommem credit RUN", "atommem credit RUN --scorer likelihood")
 def credit(
     run: RunFolder,
-    scorer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: the run's leading one.")] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Default: the run's leading one; or `likelihood`, of the gold answers."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What was every operation of a run worth?

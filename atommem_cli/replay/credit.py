@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING, cast
 
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.files import write_whole
@@ -19,12 +20,16 @@ from atommem_cli.replay import checks, replay
 from atommem_cli.replay.answer_stage import Stage
 from atommem_cli.replay.operation_prices import Prices, prices
 from atommem_cli.replay.whatif import insist_same
+from atommem_cli.running import gold
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.runs.layout import CREDIT, Line
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
 from atommem_cli.scoring import metrics, rewards
 from atommem_cli.scoring.rewards import Pair
+
+if TYPE_CHECKING:
+    from atommem_cli.policies import hf
 
 _AT_ONCE = 64
 """Episodes whose operations are priced together."""
@@ -49,11 +54,13 @@ def credit(run: Run, scorer: str | None = None, progress: Progress | None = None
     """Price every operation of the episodes that came to an end, and write `credit.jsonl`.
 
     Args:
-        scorer: what an episode is worth; None is the run's leading one, the judge apart.
+        scorer: what an episode is worth; None is the run's leading one, the judge apart. `likelihood` is no scorer but
+            the mean log-likelihood of the gold answers (`running.gold`): replies stand then, and nothing is asked
+            again.
         progress: called with episodes done, planned, and a remark.
 
     Raises:
-        UsageError: there is no such scorer, or the run has no episode yet.
+        UsageError: there is no such scorer, the policy does not say likelihoods, or the run has no episode yet.
         RunMismatch: tasks, program, embedder or policy are not those of the run any more.
         BackendError: a part does not serve.
     """
@@ -64,11 +71,13 @@ def credit(run: Run, scorer: str | None = None, progress: Progress | None = None
     lines: list[Line] = []
     policy = run.recipe.build("policy")
     insist_same(run, "policy", policy.describe())
+    if found.scorer == rewards.LIKELIHOOD and not hasattr(policy, "likelihoods"):
+        raise UsageError(f"{run.path}: its policy {run.recipe.policy.name} does not say how likely a reply is; hf does")
     with closing(assemble(run.recipe.changed(["store={name: exact}"]), playing=policy)) as parts:
         insist_same(run, "embedder", parts.vectors.describe())
         for pairs in _batches(run):
             priced = _priced(parts, pairs, found.scorer)
-            lines += _lines(pairs, priced)
+            lines += _lines(pairs, priced, found.scorer)
             found.episodes += len(pairs)
             found.calls += priced.calls
             found.apart += priced.apart
@@ -83,8 +92,9 @@ def credit(run: Run, scorer: str | None = None, progress: Progress | None = None
 def _scorer(run: Run, given: str | None) -> str:
     known = [name for name in run.scorers if name in metrics.SCORERS]
     name = given or next(iter(known), "em")
-    if name not in metrics.SCORERS:
-        raise UsageError(f"--scorer {name}: no scorer of that name that needs no model (there are: {', '.join(known)})")
+    if name not in (*metrics.SCORERS, rewards.LIKELIHOOD):
+        there = ", ".join((*known, rewards.LIKELIHOOD))
+        raise UsageError(f"--scorer {name}: no scorer of that name that needs no judge (there are: {there})")
     return name
 
 
@@ -95,11 +105,14 @@ def _batches(run: Run) -> Iterator[list[Pair]]:
 
 
 def _priced(parts: Parts, pairs: Sequence[Pair], scorer: str) -> Prices:
-    worth = rewards.of_scorer(scorer)
-    return prices(parts, pairs, lambda each: [worth(*pair) for pair in each])
+    if scorer == rewards.LIKELIHOOD:
+        return prices(
+            parts, pairs, gold.value(parts.agent, cast("hf.HuggingFace", parts.policy).likelihoods), held=True
+        )
+    return prices(parts, pairs, rewards.of(scorer))
 
 
-def _lines(pairs: Sequence[Pair], priced: Prices) -> Iterator[Line]:
+def _lines(pairs: Sequence[Pair], priced: Prices, scorer: str) -> Iterator[Line]:
     for (task, trajectory), ops in zip(pairs, priced.episodes, strict=True):
         stage = Stage(task, trajectory)
         numbers = {place: number for number, place in enumerate(stage.operations, start=1)}
@@ -110,6 +123,7 @@ def _lines(pairs: Sequence[Pair], priced: Prices) -> Iterator[Line]:
                 "operation": numbers[one.place],
                 "kind": one.kind,
                 "entry": stage.operations[one.place].entry,
+                "scorer": scorer,
                 "price": one.price,
             }
 

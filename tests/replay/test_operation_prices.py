@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from builders import Says, agent, store, vectors
 from demos import contents
+from needs import needs
+from scipy.stats import spearmanr
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.core.calls import Expects, Generation
@@ -16,10 +19,10 @@ from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Document, MemoryOp, OpKind, Question, Task, Trajectory
 from atommem_cli.data import preparation
-from atommem_cli.replay import credit, operation_prices
+from atommem_cli.replay import credit, operation_prices, replay
 from atommem_cli.replay.answer_stage import Place
 from atommem_cli.running import evaluation
-from atommem_cli.running.build import Parts
+from atommem_cli.running.build import Parts, assemble
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import rewards
 
@@ -223,3 +226,45 @@ def test_a_finished_run_is_priced_without_touching_its_lines(tmp_path: Path) -> 
     assert sum(int(row[2]) for row in table.rows) == sum(one["price"] is not None for one in lines)
     with pytest.raises(UsageError, match="--scorer emm: no scorer of that name"):
         credit.credit(run, "emm")
+    with pytest.raises(UsageError, match="its policy scripted does not say how likely a reply is; hf does"):
+        credit.credit(run, "likelihood")
+
+
+def test_prices_by_likelihood_ask_nobody_again(tmp_path: Path) -> None:
+    preparation.prepare("stream", out=tmp_path / "data", split="validation", limit=4, seed=3)
+    changes = [f"task.folder={tmp_path / 'data'}", "store={name: exact}", "agent={name: memagent, dialect: tiny}"]
+    evaluation.evaluate(recipes.load("tiny", changes), tmp_path / "run")  # a fresh model: its notes are noise
+    found = credit.credit(Run(tmp_path / "run"), "likelihood")
+    known = [price for price in found.prices["scratchpad"] if price is not None]
+    assert found.calls == 0
+    assert 0 < len(known) <= 4  # of notes the last ones count
+    assert all(0 < abs(price) < 10 for price in known)
+
+
+@pytest.fixture(scope="module")
+def careful(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    home = tmp_path_factory.mktemp("careful")
+    preparation.prepare("stream", out=home / "data", split="validation", limit=80, seed=3)
+    policy = "policy={name: scripted, script: careful}"
+    evaluation.evaluate(
+        recipes.load("tiny", [f"task.folder={home / 'data'}", "store={name: exact}", policy]), home / "run"
+    )
+    return Run(home / "run")
+
+
+@pytest.mark.parametrize("kind", [CREATE, UPDATE, DELETE])
+def test_prices_are_what_the_generator_says_was_needed(careful: Run, kind: OpKind) -> None:
+    """`tests/bench/bench_credit.py` says it of more players."""
+    played = list(replay.play(careful))
+    with closing(assemble(careful.recipe)) as parts:
+        found = operation_prices.prices(parts, played, rewards.of("em"))
+    pairs = [
+        (op.price, needs(*pair)[op.place])
+        for pair, ops in zip(played, found.episodes, strict=True)
+        for op in ops
+        if op.kind is kind and op.price is not None
+    ]
+    prices, wanted = zip(*pairs, strict=True)
+    assert len(pairs) >= 10
+    assert {0.0, 1.0} <= set(wanted)
+    assert spearmanr(prices, wanted).statistic > 0.8
