@@ -37,6 +37,9 @@ class Options(_steps.Options):
     chunk again, with what was found: those that only read at most `limits.reads` times in a row, the rest at most 40
     times an episode (bound it with `budget.calls: 41` as there)."""
 
+    reread: bool = Field(False, exclude_if=lambda value: not value)
+    """Whether a Read of what is looked up already counts as one: its reply sees the chunk or question again, too."""
+
 
 def build(options: Options) -> AtomMem:
     """The agent."""
@@ -54,6 +57,7 @@ class AtomMem(Speaker):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.spare_calls = SPARE if options.advance == "write" else 0
+        self._read = (Outcome.OK, Outcome.NOOP) if options.reread else (Outcome.OK,)
 
     def play(self, episode: Episode) -> Play:
         most, spare = episode.limits.reads, self.spare_calls
@@ -62,7 +66,7 @@ class AtomMem(Speaker):
             while True:
                 reply = yield from ask(self._reading(episode, chunk, reads))
                 results = yield from apply(self.parse(Expects.OPERATIONS, reply.text, episode.marks))
-                if _reads(results) and all(r.op.kind is OpKind.READ for r in results):
+                if self._reads(results) and all(r.op.kind is OpKind.READ for r in results):
                     reads += 1
                     if reads > most:
                         break
@@ -79,7 +83,7 @@ class AtomMem(Speaker):
                 )
                 results = yield from apply(self.parse(Expects.ANSWER, reply.text, episode.marks))
                 answer = self.dialect.answer(reply.text, episode.marks)
-                if answer.tagged or not _reads(results):
+                if answer.tagged or not self._reads(results):
                     episode.give(question, answer)
                     break
                 episode.give(question, Answer("", answer.reply))
@@ -107,13 +111,12 @@ class AtomMem(Speaker):
         memory = episode.memory
         return {"scratchpad": memory.scratchpad, "query": memory.query, "memories": self.memories(episode)}
 
+    def _reads(self, results: Sequence[OpResult]) -> bool:
+        return any(r.op.kind is OpKind.READ and r.op.text.strip() and r.outcome in self._read for r in results)
+
 
 _WRITES = (OpKind.CREATE, OpKind.UPDATE)
 
 
 def _counter(episode: Episode, reads: int) -> dict[str, str]:
     return {"reads_done": str(reads), "reads_most": str(episode.limits.reads)}
-
-
-def _reads(results: Sequence[OpResult]) -> bool:
-    return any(r.op.kind is OpKind.READ and r.outcome is Outcome.OK for r in results)

@@ -52,18 +52,25 @@ class Demonstrator:
     def reply(self) -> str:
         """What it says to this call."""
         observation, write = self._observation, self._episode.agent.write
-        questions = self._episode.task.questions
         if observation.expects is Expects.NOTES:
             return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, self._episode.memory.scratchpad)])
         if observation.question is None:
-            ops = [op for event in self._news(questions) for op in self._keep(event)]
-            return write(Expects.OPERATIONS, [*ops, *self._look(" ".join(_words(q) for q in questions))])
-        path = questions[observation.question].path
+            return self._read()
+        return self._answer(self._episode.task.questions[observation.question].path)
+
+    def _read(self) -> str:
+        questions = self._episode.task.questions
+        ops = [op for event in self._news(questions) for op in self._keep(event)]
+        look = self._look(" ".join(_words(question.path) for question in questions))
+        return self._episode.agent.write(Expects.OPERATIONS, [*ops, *look])
+
+    def _answer(self, path: tuple[str, ...]) -> str:
+        write = self._episode.agent.write
         *before, relation = path[1:]
         subject: str | None = path[0]
         if before:
             subject = self._link(path) or self._value(path[0], before[0])
-        look = self._look(_words(questions[observation.question]))
+        look = self._look(_words(path))
         if not look and before and subject and not self._link(path):
             look = self._look(f"{subject} {relation}", again=True)
         if look:
@@ -79,9 +86,16 @@ class Demonstrator:
         said: dict[tuple[str, str], Event] = {}
         for document in (self._episode.task.documents[i] for i in chunk.documents):
             event = document.event
-            if event and document.text in chunk.text and any(_matters(event, q.path) for q in questions):
+            if event and document.text in chunk.text and self._matters(event, questions):
                 said[event.subject, event.relation] = event
         return list(said.values())
+
+    def _matters(self, event: Event, questions: tuple[Question, ...]) -> bool:
+        """Whether a fact may lie on the path of a question, as far as one can tell before the links are known."""
+        paths = [question.path for question in questions]
+        return any(
+            event.relation == path[1] if event.subject == path[0] else event.relation in path[2:] for path in paths
+        )
 
     def _keep(self, event: Event) -> list[MemoryOp]:
         about = f"{event.subject} {event.relation}"
@@ -120,14 +134,5 @@ class Demonstrator:
         return self._dice.random() < rate and kind not in self._episode.memory.untold
 
 
-def _words(question: Question) -> str:
-    return " ".join(question.path)
-
-
-def _matters(event: Event, path: tuple[str, ...]) -> bool:
-    """Whether a fact may lie on the path, as far as one can tell before the links are known."""
-    if not path:
-        return False
-    if event.subject == path[0]:
-        return event.relation == path[1]
-    return event.relation in path[2:]
+def _words(path: tuple[str, ...]) -> str:
+    return " ".join(path)

@@ -23,18 +23,30 @@ from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind, Task
 from atommem_cli.policies._forgetful import amnesiac, wiper
 from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
+from atommem_cli.policies._thorough import LookingDemonstrator
 
 
 class Options(Section):
     """Keys of the recipe's `policy` section."""
 
-    script: Literal["oracle", "mute", "append_only", "amnesiac", "wiper", "sloppy", "careful", "random", "chaotic"] = (
-        "oracle"
-    )
+    script: Literal[
+        "oracle",
+        "mute",
+        "append_only",
+        "amnesiac",
+        "wiper",
+        "sloppy",
+        "careful",
+        "hasty",
+        "thorough",
+        "random",
+        "chaotic",
+    ] = "oracle"
     """oracle: keeps every fact up to date and answers what its prompt proves; mute: says nothing; append_only: stores
     every statement, corrects none and clears nothing (a hoarder); amnesiac: stores nothing; wiper: stores nothing and
     clears its context of all that it reads; sloppy: shows a model of `stream` how it is done, but stores, reads,
-    updates and deletes only some of the time; careful: sloppy without its faults; random: well-formed nonsense;
+    updates and deletes only some of the time; careful: sloppy without its faults; hasty and thorough: likewise, by a
+    method that looks a fact up before it writes of it; random: well-formed nonsense;
     chaotic: malformed operations, hostile text, empty replies."""
     batch: PositiveInt = 64
     """Episodes played at once."""
@@ -135,6 +147,14 @@ def _careful(episode: Episode, observation: Observation, dice: random.Random) ->
     return Demonstrator(episode, observation, CAREFUL, dice).reply()
 
 
+def _hasty(episode: Episode, observation: Observation, dice: random.Random) -> str:
+    return LookingDemonstrator(episode, observation, SLOPPY, dice).reply()
+
+
+def _thorough(episode: Episode, observation: Observation, dice: random.Random) -> str:
+    return LookingDemonstrator(episode, observation, CAREFUL, dice).reply()
+
+
 def _random(episode: Episode, observation: Observation, dice: random.Random) -> str:
     words = re.findall(r"\w+", observation.messages[-1].content) or ["nothing"]
 
@@ -177,7 +197,7 @@ _SPICE = (
     "\u202e", "\x1b[31m", "<script>alert(1)</script>", "$questions ${x}", "\\boxed{", "}" * 50, "<answer>", "١",
 )  # fmt: skip
 
-_OF_STREAM = ("sloppy", "careful")
+_OF_STREAM = ("sloppy", "careful", "hasty", "thorough")
 
 _SCRIPTS = {
     "oracle": _oracle,
@@ -187,6 +207,8 @@ _SCRIPTS = {
     "wiper": _wiper,
     "sloppy": _sloppy,
     "careful": _careful,
+    "hasty": _hasty,
+    "thorough": _thorough,
     "random": _random,
     "chaotic": _chaotic,
 }

@@ -61,6 +61,12 @@ def test_reads_in_a_row_end_at_their_limit_under_either_rule() -> None:
         assert [f"Queries in a row so far: {i}. More than 3" in text for i, text in enumerate(counted)] == [True] * 4
 
 
+def test_a_read_of_what_is_looked_up_already_sees_the_chunk_again_where_the_agent_says_so() -> None:
+    for reread, seen in ((False, [0, 0, 1]), (True, [0, 0, 0, 0, 1, 1, 1, 1])):
+        by = agent(dialect="tiny", reread=reread)
+        assert chunks(played(by, say(by, MemoryOp(OpKind.READ, "q")))) == seen
+
+
 def test_a_policy_that_never_writes_comes_to_its_end_within_the_bound_of_the_plan() -> None:
     by = agent(dialect="released", advance="write")
     trajectory = played(by, "nothing")

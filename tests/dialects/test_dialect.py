@@ -14,7 +14,7 @@ from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import MEMORY_OPS, MemoryEntry, MemoryOp, OpKind, Outcome
 from atommem_cli.dialects import dialect
 
-DIALECTS = ("paper", "paper_shared", "released", "small", "tiny")
+DIALECTS = ("paper", "paper_shared", "released", "small", "tiny", "tiny_reads")
 OWN = """\
 tags: {create: add, read: find, update: change, delete: drop, scratchpad: thinking, answer: reply}
 boxed: true

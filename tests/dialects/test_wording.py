@@ -92,7 +92,7 @@ def test_a_dialect_like_another_one_says_only_what_differs(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("like: papre\n", "like: name one of paper, paper_shared, released, small, tiny (given: 'papre')"),
+        ("like: papre\n", "like: name one of paper, paper_shared, released, small, tiny, tiny_reads (given: 'papre')"),
         ("like: paper_shared\n", "like: paper_shared is like another one itself: name that"),
         (
             "like: paper\norder: {reading: [chunk]}\n",

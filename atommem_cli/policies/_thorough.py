@@ -1,0 +1,54 @@
+"""The demonstrator that looks before it writes: it reads about a fact, sees its entry as the first one, and decides.
+
+It keeps every fact, whatever is asked. What it must compare stands side by side, the query and the first entry, so that
+a small model can learn it, and a k of 1 is enough. It needs chunks of one statement, and `limits.reads` of 2 for a
+second hop: what the first hop has found goes to the scratchpad while the second is looked up. Its faults, where it is
+hasty, are those of `_sloppy`. Paths of three hops are beyond it.
+"""
+
+from __future__ import annotations
+
+from atommem_cli.core.calls import Expects
+from atommem_cli.core.stream_facts import UNKNOWN
+from atommem_cli.core.types import Event, MemoryOp, OpKind, Question
+from atommem_cli.policies._sloppy import Demonstrator
+
+
+class LookingDemonstrator(Demonstrator):
+    """One reply of it."""
+
+    def _read(self) -> str:
+        events = self._news(self._episode.task.questions)
+        look = self._look_at(f"{events[0].subject} {events[0].relation}", 0) if events else []
+        ops = look or [op for event in events for op in self._keep(event)]
+        return self._episode.agent.write(Expects.OPERATIONS, ops)
+
+    def _matters(self, event: Event, questions: tuple[Question, ...]) -> bool:
+        return True
+
+    def _answer(self, path: tuple[str, ...]) -> str:
+        write = self._episode.agent.write
+        *links, relation = path[1:]
+        subject = path[0]
+        notes: list[MemoryOp] = []
+        for link in links[:1]:
+            fact = f"{subject} {link}"
+            noted = self._episode.memory.scratchpad.partition(f"{fact} ")[2]
+            if not noted and (look := self._look_at(fact, 0)):
+                return write(Expects.ANSWER, look)
+            found = noted or self._value(subject, link)
+            if not found:
+                return write(Expects.ANSWER, [], UNKNOWN)
+            subject = found
+            if not noted:
+                notes = [MemoryOp(OpKind.SCRATCHPAD, f"{fact} {subject}")]
+        if look := self._look_at(f"{subject} {relation}", len(links)):
+            return write(Expects.ANSWER, [*notes, *look])
+        return write(Expects.ANSWER, [], self._value(subject, relation) or UNKNOWN)
+
+    def _look_at(self, fact: str, before: int) -> list[MemoryOp]:
+        """A Read, where it has read so many times about this chunk or question, unless it forgets to."""
+        due = self._observation.reads_left == self._episode.limits.reads - before and self._observation.reads_left
+        if not due or not self._episode.agent.reads_again or not self._does("read"):
+            return []
+        return [MemoryOp(OpKind.READ, fact)]
