@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -180,6 +181,25 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int, path: Path, *, shared: bool = False) -> bool:
+    """Lock an open file or folder until it is closed; whether nobody else holds it.
+
+    Args:
+        path: of it, for the sentence.
+        shared: with others who only look.
+
+    Raises:
+        BackendError: its file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be locked: {error.strerror}; choose a folder on another disk") from None
+    return True
 
 
 @contextmanager

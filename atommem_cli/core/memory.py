@@ -109,6 +109,8 @@ class Memory:
         self._created = 0
         self._set = SetHash()
         self._notes = hash_of("")
+        self._digest = ""
+        """Of the state as it is; empty when an edit has changed it since."""
 
     @property
     def scratchpad(self) -> str:
@@ -131,7 +133,9 @@ class Memory:
 
         The entries go in as a set hash: one operation costs the same whatever the size of the store.
         """
-        return _digest(self._set.value, self._notes, self.query)
+        if not self._digest:
+            self._digest = _digest(self._set.value, self._notes, self.query)
+        return self._digest
 
     def show(self, k: int | None = None) -> tuple[MemoryEntry, ...]:
         """Retrieve with the persistent query; the result is the view of the next reply.
@@ -256,7 +260,7 @@ class Memory:
 
     def _edit(self, edit: Edit, vectors: Mapping[Text, Vector]) -> None:
         """Carry out one edit, and keep up what follows from the state: digest, vectors, counts, the store's share."""
-        old, text = self._state.edit(edit), edit.text
+        old, text, self._digest = self._state.edit(edit), edit.text, ""
         match edit.part:
             case "scratchpad":
                 self._notes = hash_of(text)

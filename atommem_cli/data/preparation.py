@@ -6,7 +6,6 @@ bytes. Tasks go to disk one by one, so memory does not grow with their number.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import shutil
@@ -20,6 +19,7 @@ from atommem_cli.config.blame import blaming
 from atommem_cli.core import folders
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.errors import BackendError, Interrupted, UsageError, did_you_mean
+from atommem_cli.core.files import lock
 from atommem_cli.data import distractors as distracting
 from atommem_cli.data import sources, split_guard, task_rules
 from atommem_cli.data.files import (
@@ -253,10 +253,9 @@ def _alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise BackendError(f"cannot write to {folder}: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock(descriptor, folder):
+            raise UsageError(f"{folder} is being prepared by another process")
         yield
-    except BlockingIOError:
-        raise UsageError(f"{folder} is being prepared by another process") from None
     finally:
         os.close(descriptor)
         with suppress(OSError):

@@ -209,7 +209,7 @@ def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
         cause = final
     elif then.known:
         cause = final if stopped else Cause.NOT_RETRIEVED
-    elif then.ever or trail.written is not None:  # even if only the reply to the question wrote it
+    elif then.ever:
         cause = Cause.LOST if then.last is None else OF_CONTEXT.get(then.last, Cause.LOST)
         if then.last is OpKind.CLEAR and trail.written is None:
             cause = Cause.NOT_WRITTEN

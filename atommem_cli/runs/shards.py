@@ -9,7 +9,6 @@ is finished into the run's own files; what is missing is then played as in any r
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from typing import Any, TypeVar
 
 from atommem_cli.core import folders
 from atommem_cli.core.errors import RunMismatch, UsageError
-from atommem_cli.core.files import Lines, read_json, whole_lines
+from atommem_cli.core.files import Lines, lock, read_json, whole_lines
 from atommem_cli.core.types import StopReason
 from atommem_cli.runs import identity
 from atommem_cli.runs.chunk_bounds import Cuts
@@ -211,16 +210,13 @@ def _steps(part: Path, where: Offsets) -> Iterator[Line]:
                 yield json.loads(file.readline())
 
 
-def _held(lock: Path) -> bool:
+def _held(path: Path) -> bool:
     """Whether another process holds a lock."""
     try:
-        file = os.open(lock, os.O_RDONLY)
+        file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not lock(file, path, shared=True)
     finally:
         os.close(file)
-    return False

@@ -14,7 +14,6 @@ again, and its episode or step is played again.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from typing import Any, Self
 from atommem_cli.core import folders
 from atommem_cli.core.calls import Finish, Generation, Observation
 from atommem_cli.core.errors import BackendError, RunMismatch
-from atommem_cli.core.files import Lines, read_json, write_whole
+from atommem_cli.core.files import Lines, lock, read_json, write_whole
 from atommem_cli.core.types import OpResult, StopReason, Trajectory, Transition
 from atommem_cli.core.yaml_file import parse_yaml
 from atommem_cli.runs import identity as what
@@ -97,10 +96,8 @@ class Folder:
         return lines
 
     def _claim(self, identity: Mapping[str, Any], recipe: str) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunMismatch(f"{self.path}: another atommem process is working on this run") from None
+        if not lock(self._lock, self.path):
+            raise RunMismatch(f"{self.path}: another atommem process is working on this run")
         wanted = json.loads(json.dumps({"schema": SCHEMA, **identity}))
         mark, settings = self.path / RUN, self.path / RECIPE
         if mark.exists():

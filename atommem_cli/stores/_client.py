@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from atommem_cli.core import safe_text
+from atommem_cli.core import files, safe_text
 from atommem_cli.core.errors import BackendError, MissingExtra
 from atommem_cli.models.http import proxied
 
@@ -90,7 +89,7 @@ def lock(path: str) -> int:
     """Hold a folder for this process until the descriptor is closed.
 
     Raises:
-        BackendError: another process holds it, or it cannot be written.
+        BackendError: another process holds it, or it cannot be written or locked.
     """
     folder = Path(path).expanduser()
     try:
@@ -99,13 +98,14 @@ def lock(path: str) -> int:
     except OSError as error:
         raise BackendError(f"{path}: cannot be written: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        if not files.lock(descriptor, folder):
+            raise BackendError(
+                f"{path} is in use: a Chroma folder serves one process at a time; set another store.path, or share a "
+                "server (chroma run) by store.url"
+            )
+    except BaseException:
         os.close(descriptor)
-        raise BackendError(
-            f"{path} is in use: a Chroma folder serves one process at a time; set another store.path, or share a "
-            "server (chroma run) by store.url"
-        ) from None
+        raise
     return descriptor
 
 

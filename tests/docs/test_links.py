@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def anchors(path: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ +(.*?)\s*$", prose(text(path)), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_manual_is_installed_with_the_package() -> None:
+    (patterns,) = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["setuptools"]["data-files"].values()
+    installed = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    assert {*PAGES} <= installed
 
 
 def test_every_section_that_is_cited_is_shipped() -> None:

@@ -464,6 +464,13 @@ def test_a_retraction_is_kept_by_silence_or_by_its_own_words() -> None:
     assert not tell(HOME, gone).facts[0].contradicted
 
 
+def test_what_only_the_reply_to_its_question_writes_was_not_written_in_time() -> None:
+    question = replace(HOME.questions[0], answers=("velt",), supporting=(Support(0, "ada home velt ."),))
+    task = Task("t", "stream", HOME.documents[:1], (question,))
+    told = tell(task, [step(0, chunk=0), step(1, op("create", "ada home velt", 1))])
+    assert (told.cause, told.facts[0].written, told.facts[0].lost) == (Cause.NOT_WRITTEN, 1, None)
+
+
 def test_a_prompt_without_a_reply_showed_nothing() -> None:
     for finish, stop in (("overflow", "context_overflow"), ("filtered", "filtered"), ("error", "error")):
         told = tell(HOME, [*READ, step(2, chunk=2, finish=finish)], "", stop)
