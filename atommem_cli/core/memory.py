@@ -200,16 +200,21 @@ class Memory:
         return tuple(results)
 
     def restore(self, done: Iterable[OpResult], vectors: Mapping[Text, Vector]) -> None:
-        """Carry out what took effect elsewhere, by the ids of its entries; what changes an entry that is not there does
-        nothing.
+        """Carry out what took effect elsewhere, by the ids of its entries. What changes an entry that is not there does
+        nothing, and neither does a Create for which there is no room.
 
         Args:
             vectors: of the `texts` of these operations.
         """
         for result in done:
             for edit in EFFECTS[result.op.kind](Done(result.op.text.strip(), result.entry, meta=result.op.meta)):
-                if edit.verb in ("add", "set") or edit.id in self._state.entries:
+                fits = edit.id in self._state.entries if edit.verb != "add" else not self._full
+                if edit.verb == "set" or fits:
                     self._edit(edit, vectors)
+
+    @property
+    def _full(self) -> bool:
+        return self._max_entries is not None and len(self._state.entries) >= self._max_entries
 
     def take_pending(self) -> list[Change]:
         """The store's share of what was applied and not taken yet."""
@@ -233,7 +238,7 @@ class Memory:
             case OpKind.CREATE:
                 if not text:
                     return Outcome.NOOP, None
-                if self._max_entries is not None and len(self._state.entries) >= self._max_entries:
+                if self._full:
                     return Outcome.OVER_BUDGET, None
                 return Outcome.OK, self._created + 1
             case OpKind.UPDATE | OpKind.DELETE:

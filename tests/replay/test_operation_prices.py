@@ -44,10 +44,12 @@ class Played:
         k: int = 3,
         by: str = "atommem",
         answering: Sequence[MemoryOp] = (),
+        room: int | None = None,
     ) -> None:
         """
         Args:
             answering: written in place of the first answer, once.
+            room: entries that the store takes.
         """
         who = ("Ada", "Bo")[: len(answers)]
         questions = tuple(
@@ -62,7 +64,7 @@ class Played:
             f"memory.retrieve_k={k}",
             f"limits.reads={int(bool(answering))}",
         ]
-        recipe = recipes.load("tiny", [*changes, "agent.name=" + by])
+        recipe = recipes.load("tiny", [*changes, f"agent.name={by}", f"budget.entries={json.dumps(room)}"])
         policy = Says(self._say)
         self.parts = Parts(recipe, self.agent, policy, store(), vectors())
         (self.trajectory,) = self.parts.play([self.parts.episode(self.task, 0, *self.parts.cut(self.task))])
@@ -126,6 +128,13 @@ def test_a_delete_that_is_needed_and_what_should_have_been_deleted() -> None:
     assert deleted.prices() == {Place(0, 0): 0.0, Place(1, 0): None, Place(2, 0): 1.0}  # the query stands in prompts
     stale = Played([[LOOK], [create("Ada lives in Dorn")]], ["unknown"])
     assert stale.prices() == {Place(0, 0): -1.0, Place(1, 0): -1.0}
+
+
+def test_a_delete_is_worth_what_it_made_room_for() -> None:
+    replies = [[LOOK, create("Bo lives in Dorn")], [MemoryOp(DELETE, target=1)], [create("Ada lives in Velt")]]
+    assert Played(replies, room=1).prices()[Place(1, 0)] == 1.0
+    assert Played(replies, room=2).prices()[Place(1, 0)] == 0.0
+    assert Played(replies).prices()[Place(1, 0)] == 0.0
 
 
 def test_what_no_question_was_shown_has_no_price() -> None:
