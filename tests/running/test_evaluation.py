@@ -312,7 +312,7 @@ def test_a_key_of_agents_is_for_those_that_have_it() -> None:
     both = command_line.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.advance=write"])
     assert ["advance" in (one.agent.model_extra or {}) for one in both] == [False, True]
     with pytest.raises(
-        RecipeError, match=r"^--set agent\.last: unknown key of atommem \(there are: dialect, advance\)$"
+        RecipeError, match=r"^--set agent\.last: unknown key of atommem \(there are: dialect, advance, reread\)$"
     ):
         command_line.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.last=5"])
 
