@@ -75,7 +75,8 @@ def chunk_documents(
         size: tokens per chunk, without the overlap; at least 1.
         overlap: tokens shown again on each side; 0 or more (used by `tokens` only).
         by: "tokens" (the paper's windows) or "documents" (whole documents are packed up to `size`
-            tokens; a longer one stands alone). Either way no chunk holds distractors and other documents.
+            tokens; a longer one stands alone, and so does a distractor). Either way no chunk holds distractors and
+            other documents.
         most: at most this many chunks; what lies beyond is cut out of the *middle* of the stream, as
             the paper's code does.
 
@@ -87,10 +88,9 @@ def chunk_documents(
     if not tokens:
         return (), 0
     windows: list[Span] = []
-    for first, last, inside in _parts(documents, tokens, spans):
-        windows += (
-            _windows(first, last, size, overlap) if by == "tokens" else _packs(tokens[:last], first, inside, size)
-        )
+    for first, last, inside, late in _parts(documents, tokens, spans):
+        packs, most_tokens = by == "documents", 0 if late else size
+        windows += _packs(tokens[:last], first, inside, most_tokens) if packs else _windows(first, last, size, overlap)
     cut = 0
     if most is not None and len(windows) > most:
         head = most - most // 2
@@ -128,14 +128,15 @@ def cut_middle(text: str, tokenizer: Tokenizer, most: int) -> tuple[str, int]:
 
 def _parts(
     documents: Sequence[Document], tokens: Sequence[Span], spans: Sequence[Span]
-) -> Iterator[tuple[int, int, Sequence[Span]]]:
-    """The stream before its distractors, and these, where there are some: first token, end, spans of the documents."""
+) -> Iterator[tuple[int, int, Sequence[Span], bool]]:
+    """The stream before its distractors, and these, where there are some: first token, end, spans of the documents, and
+    whether it is these."""
     border = next((i for i, document in enumerate(documents) if document.distractor), len(documents))
     begins = spans[border][0] if border < len(documents) else tokens[-1][1]
     apart = next((i for i, (_, end) in enumerate(tokens) if end > begins), len(tokens))
-    for first, last, inside in ((0, apart, spans[:border]), (apart, len(tokens), spans[border:])):
+    for first, last, inside, late in ((0, apart, spans[:border], False), (apart, len(tokens), spans[border:], True)):
         if first < last:
-            yield first, last, inside
+            yield first, last, inside, late
 
 
 def _windows(first: int, last: int, size: int, overlap: int) -> list[Span]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from atommem_cli.core.types import Task
-from atommem_cli.explain.miss_causes import OF_CONTEXT, Cause, Explanation, explain_run
+from atommem_cli.explain.miss_causes import OCCASIONAL, Cause, Explanation, explain_run
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.summary import labels, overlap
 from atommem_cli.runs.tables import Table
@@ -20,7 +20,7 @@ class Tally:
     questions: int = 0
     missed: int = 0
     causes: dict[Cause, int] = field(default_factory=lambda: _counts({}))
-    """Missed questions; every cause, 0 too, in order. Those that take a conversation are there where they occur."""
+    """Missed questions; every cause, 0 too, in order. Those of `OCCASIONAL` are there where they occur."""
     contradicted: int = 0
     """Of those with everything in view (retrieved, not used): another value was in view as well."""
     facts: int = 0
@@ -47,7 +47,7 @@ def _counts(counts: dict[Cause, int], found: Cause | None = None) -> dict[Cause,
         counts[found] += 1
         return counts
     counts = counts | ({} if found is None else {found: 1})
-    return {cause: counts.get(cause, 0) for cause in Cause if cause in counts or cause not in OF_CONTEXT.values()}
+    return {cause: counts.get(cause, 0) for cause in Cause if cause in counts or cause not in OCCASIONAL}
 
 
 def tally(explanations: Iterable[Explanation]) -> Tally:
@@ -90,7 +90,7 @@ class Tallies:
 TITLE = "why questions were missed: the earliest broken stage"
 
 
-_RARE = (*OF_CONTEXT.values(), Cause.WITHHELD, Cause.FAILED, Cause.UNTOLD)
+_RARE = (*OCCASIONAL, Cause.WITHHELD, Cause.FAILED, Cause.UNTOLD)
 """These have a column where there are any."""
 
 

@@ -29,6 +29,7 @@ If every fact was in view in some call for the question, or the question needs n
                          answer tag or within the gold; or a gold answer stands in the answer (its words in a row
                          after `metrics.normalise`; yes, no, unknown and what the question names itself: as its
                          first words), without tags or among other words
+    distractor believed  the answer stands in a distractor and in no other document of the task
     retrieved, not used  anything else: it had what it needed and answered otherwise, or made something up
 
 Facts that were kept until the episode stopped count under what stopped it, too.
@@ -84,6 +85,7 @@ class Cause(StrEnum):
     LOST = "written, then lost"
     NOT_RETRIEVED = "kept, not retrieved"
     NOT_USED = "retrieved, not used"
+    BELIEVED = "distractor believed"
     FORMAT = "format"
     BUDGET = "budget"
     WITHHELD = "withheld"
@@ -91,6 +93,8 @@ class Cause(StrEnum):
     UNTOLD = "no gold facts: cannot tell"
 
 
+OCCASIONAL = (Cause.FILTERED, Cause.SUMMARISED, Cause.BELIEVED)
+"""Causes that only some agents, or some tasks, have."""
 OF_CONTEXT = {OpKind.FILTER: Cause.FILTERED, OpKind.SUMMARIZE: Cause.SUMMARISED}
 """What an operation on the conversation lost; no other agents have these causes."""
 STOPPED = {
@@ -196,7 +200,7 @@ def _explanation(
         return Explanation(number, score, missed, Cause.UNTOLD if missed else None, ())
     last = _last_call(number, line, steps)
     stopped = STOPPED.get(line["stop"]) if missed and last is None else None
-    final = (stopped or _at_the_answer(question, line["answers"][number], last)) if missed else None
+    final = (stopped or _at_the_answer(task, question, line["answers"][number], last)) if missed else None
     facts = tuple(_fact(trail, final, stopped=stopped is not None) for trail in trails)
     broken = [fact.cause for fact in facts if fact.cause is not None]
     cause = min(broken, key=list(Cause).index, default=final) if missed else None
@@ -229,13 +233,14 @@ def _last_call(number: int, line: Line, steps: Sequence[Line]) -> Line | None:
     return asked[-1] if went_on or line["answers"][number]["text"].strip() else None
 
 
-def _at_the_answer(question: Question, answer: Line, last: Line | None) -> Cause:
+def _at_the_answer(task: Task, question: Question, answer: Line, last: Line | None) -> Cause:
     given, golds = normalise(answer["text"]), [normalise(gold) for gold in question.answers]
     cut = last is not None and last["finish"] == Finish.LENGTH
     cut = cut and (not answer["tagged"] or any(gold.startswith(given) for gold in golds))
     if not given or cut or any(_stands_in(gold, given, question.text) for gold in golds if gold):
         return Cause.FORMAT
-    return Cause.NOT_USED
+    told = [one for one in task.documents if f" {given} " in f" {normalise(f'{one.title} {one.text}')} "]
+    return Cause.BELIEVED if told and all(one.distractor for one in told) else Cause.NOT_USED
 
 
 def _stands_in(gold: str, given: str, question: str) -> bool:

@@ -7,33 +7,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import Says
 from commands import atommem
 from raw_records import SHARED, real_data
 
 from atommem_cli.config import recipe as recipes
-from atommem_cli.core.types import OpKind
+from atommem_cli.core.calls import Expects
+from atommem_cli.core.episode import Call
+from atommem_cli.core.types import MemoryOp, OpKind, Task
 from atommem_cli.data import preparation
 from atommem_cli.explain import cause_counts, memory_quality, miss_causes
 from atommem_cli.explain.miss_causes import Cause
 from atommem_cli.explain.signatures import Signatures
+from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import evaluate
 from atommem_cli.runs.reader import Run
 
+SCRIPTS = ("oracle", "append_only", "amnesiac", "wiper", "mute")
 
-def play(out: Path, data: Path, script: str, **changes: Any) -> Run:
-    content: dict[str, Any] = {
+
+def content(script: str, data: Path, **changes: Any) -> dict[str, Any]:
+    return {
         "name": script,
         "task": {"folder": str(data)},
         "chunk": {"tokens": 8, "overlap": 0, "by": "documents", "most": None},
         "memory": {"retrieve_k": 4},
         "limits": {"reply": 400, "answer": 100, "reads": 4},
         "agent": {"name": "agemem"},
-        "policy": {"name": "scripted", "script": script},
+        "policy": {"name": "scripted", **({"script": script} if script in SCRIPTS else {})},
         "store": {"name": "exact"},
         "embedder": {"name": "hashing"},
         **changes,
     }
-    evaluate(recipes.resolve(content, [], origin=script), out)
+
+
+def play(out: Path, data: Path, script: str, **changes: Any) -> Run:
+    evaluate(recipes.resolve(content(script, data, **changes), [], origin=script), out)
     return Run(out)
 
 
@@ -41,8 +50,7 @@ def play(out: Path, data: Path, script: str, **changes: Any) -> Run:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("signatures")
     preparation.prepare("stream", out=folder / "data", split="validation", distractors=3, limit=40)
-    names = ("oracle", "append_only", "amnesiac", "wiper", "mute")
-    return {name: play(folder / name, folder / "data", name) for name in names}
+    return {name: play(folder / name, folder / "data", name) for name in SCRIPTS}
 
 
 def score(run: Run) -> float:
@@ -121,3 +129,28 @@ def test_on_real_records_the_oracle_uses_all_tools_of_the_context_and_is_always_
     for kind in (OpKind.CREATE, OpKind.READ, OpKind.FILTER, OpKind.SUMMARIZE, OpKind.CLEAR):
         assert done[kind]["ok"] > 0, kind
     assert score(play(tmp_path / "mute", tmp_path / "d", "mute", chunk=chunk, limits=long, agent=agent)) == 0.0
+
+
+def test_an_answer_that_a_distractor_alone_gives_was_believed(tmp_path: Path) -> None:
+    """Each question is answered with a word of a distractor: of one that stands nowhere else, or of one that does."""
+    preparation.prepare("stream", out=tmp_path / "data", split="validation", distractors=3, limit=12)
+
+    def told(task: Task, *, late: bool) -> set[str]:
+        return {word for d in task.documents if d.distractor is late for word in d.text.split() if word.isalpha()}
+
+    def say(call: Call) -> str:
+        assert call.episode is not None
+        task = call.episode.task
+        if call.observation.question is None:
+            facts = task.documents if call.observation.chunk == 0 else ()
+            return call.episode.agent.write(Expects.OPERATIONS, [MemoryOp(OpKind.CREATE, d.text) for d in facts])
+        if call.observation.reads_left == 4:
+            return call.episode.agent.write(Expects.ANSWER, [MemoryOp(OpKind.READ, "all", meta=(("top_k", "99"),))])
+        late, early = told(task, late=True), told(task, late=False)
+        words = late - early if call.episode.sample == 0 else late & early
+        return call.episode.agent.write(Expects.ANSWER, [], min(words - {*task.questions[0].answers}))
+
+    recipe = recipes.resolve(content("believed", tmp_path / "data", eval={"repeats": 2}), [], origin="believed")
+    evaluate(recipe, tmp_path / "run", parts=assemble(recipe, tmp_path / "run", playing=Says(say)))
+    for line, _, (explanation,) in miss_causes.explain_run(Run(tmp_path / "run")):
+        assert explanation.cause is (Cause.BELIEVED if line["sample"] == 0 else Cause.NOT_USED)
