@@ -16,7 +16,8 @@ from atommem_cli.core.calls import Finish, Generation
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import Diverged
 from atommem_cli.models.batching import PromptRow, prompt_batches
-from atommem_cli.models.decoding import decodable, decode
+from atommem_cli.models.decodable import decodable
+from atommem_cli.models.decoding import decode
 from atommem_cli.models.sampling import Finite, GumbelSampler, OwnLimits
 from atommem_cli.models.words import Words
 

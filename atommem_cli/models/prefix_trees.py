@@ -78,8 +78,11 @@ class Tree:
 def shared(first: Ids, second: Ids) -> int:
     """How many tokens two rows begin with in common."""
     most = min(len(first), len(second))
-    differ = np.flatnonzero(first[:most] != second[:most])
-    return int(differ[0]) if len(differ) else most
+    if not most:
+        return 0
+    differ = first[:most] != second[:most]
+    at = int(differ.argmax())
+    return at if differ[at] else most
 
 
 def in_order(rows: Sequence[Sequence[int]]) -> list[int]:
@@ -87,7 +90,7 @@ def in_order(rows: Sequence[Sequence[int]]) -> list[int]:
     return sorted(range(len(rows)), key=lambda number: tuple(rows[number]))
 
 
-def grow(rows: Iterable[tuple[int, Sequence[int]]], knee: float) -> Iterator[Tree]:
+def grow(rows: Iterable[tuple[int, Sequence[int] | Ids]], knee: float) -> Iterator[Tree]:
     """Trees of rows that come in the order of their token ids (`in_order`), cut where one more row costs too much.
 
     A tree of N nodes whose attention is a dense mask costs N (1 + N / knee): a row joins the tree as long as that is
@@ -112,7 +115,7 @@ def grow(rows: Iterable[tuple[int, Sequence[int]]], knee: float) -> Iterator[Tre
         yield tree
 
 
-def nodes(rows: Iterable[Sequence[int]]) -> int:
+def nodes(rows: Iterable[Sequence[int] | Ids]) -> int:
     """Nodes of rows that come in the order of their token ids, as one tree."""
     count, last = 0, np.zeros(0, np.int64)
     for tokens in rows:

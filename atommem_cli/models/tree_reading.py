@@ -69,10 +69,10 @@ class Reader:
         Returns:
             What the model is given, and the node of each token of each row: numbers into (B, N), flattened.
         """
-        order = prefix_trees.in_order(rows)
+        order = [(number, np.asarray(rows[number], np.int64)) for number in prefix_trees.in_order(rows)]
 
         def grown(knee: float) -> list[Tree]:
-            return list(prefix_trees.grow(((number, rows[number]) for number in order), knee))
+            return list(prefix_trees.grow(order, knee))
 
         whole = grown(float("inf"))  # nothing is gained by cutting where there is no mask
         runs = [tree.runs() for tree in whole]

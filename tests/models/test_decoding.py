@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from atommem_cli.models import generation
 from atommem_cli.models.batching import PromptRow
-from atommem_cli.models.decoding import decodable
+from atommem_cli.models.decodable import decodable
 from atommem_cli.models.generation import Sampling, Turns, complete
 
 SMALL: dict[str, Any] = {
@@ -79,6 +79,7 @@ def test_replies_are_those_of_generate(
 
 def test_who_has_ended_takes_no_further_part_and_the_same_prompt_is_read_once() -> None:
     made = model("qwen")
+    assert decodable(made)
     steps = Steps(made)
     prompts = [[1, 2, 3], [4, 5]]
     asked = [PromptRow(i, prompts[i % 2], [2, 2, 2, 6][i % 4], i) for i in range(8)]
@@ -90,6 +91,7 @@ def test_who_has_ended_takes_no_further_part_and_the_same_prompt_is_read_once() 
 def test_adapters_are_part_of_the_model() -> None:
     peft = pytest.importorskip("peft")
     made = peft.get_peft_model(model("qwen"), peft.LoraConfig(r=4, init_lora_weights=False, task_type="CAUSAL_LM"))
+    assert decodable(made.base_model.model)
     steps = Steps(made.base_model.model)
     asked = [PromptRow(i, [i, 5, 6], 5, i) for i in range(4)]
     adapted = complete(made, asked, turns(), Sampling(0.0), 10**6)
@@ -114,3 +116,28 @@ def test_models_of_another_kind_are_left_to_generate(change: Callable[[Any], Non
     made = model("qwen")
     change(made)
     assert not decodable(made)
+
+
+@pytest.mark.parametrize("form", ["read", "step", "fault"])
+def test_a_model_that_reads_trees_otherwise_is_left_to_generate(form: str) -> None:
+    """As one would whose attention takes more than is known here."""
+
+    def other(made: Any, given: Any, named: Any) -> Any:
+        mask = named.get("attention_mask")
+        if (
+            mask is None
+            or mask.dim() != 4
+            or (form == "read" and mask.shape[-2] == 1)
+            or (form == "step" and mask.shape[-2] > 1)
+        ):
+            return None
+        if form == "fault":
+            raise ValueError("what is this?")
+        return given, {**named, "position_ids": named["position_ids"] + 9 * (named["position_ids"] % 2)}
+
+    made = model("llama")
+    assert decodable(made)
+    strange = model("llama")
+    strange.register_forward_pre_hook(other, with_kwargs=True)
+    assert not decodable(strange)
+    assert generation.complete(strange, rows()[:3], turns(), Sampling(0.0), 10**6)

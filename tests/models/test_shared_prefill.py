@@ -12,6 +12,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen3Confi
 
 from atommem_cli.models import generation, shared_prefill
 from atommem_cli.models.batching import PromptRow
+from atommem_cli.models.decodable import decodable
 from atommem_cli.models.generation import Sampling, Turns, complete
 
 SMALL: dict[str, Any] = {
@@ -61,6 +62,7 @@ class Read:
 def test_replies_are_those_without_sharing(kind: str, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
     made = model(kind)
     words: Any = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0), chat=None, ends=(), window=None)
+    assert decodable(made)
     read, turns = Read(made), Turns(words)
     together = complete(made, rows(), turns, Sampling(temperature), 10**6)
     spent, read.tokens = read.tokens, 0
