@@ -3,7 +3,8 @@
 It keeps every fact, whatever is asked. What it must compare stands side by side, the query and the first entry, so that
 a small model can learn it, and a k of 1 is enough. It needs chunks of one statement, and `limits.reads` of 2 for a
 second hop: what the first hop has found goes to the scratchpad while the second is looked up. Its faults, where it is
-hasty, are those of `_sloppy`. Paths of three hops are beyond it.
+hasty: it forgets to look, to store, and to correct, and what it forgets to correct stays as it is, without a second
+entry. Paths of three hops are beyond it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.stream_facts import UNKNOWN
 from atommem_cli.core.types import Event, MemoryOp, OpKind, Question
-from atommem_cli.policies._sloppy import Demonstrator
+from atommem_cli.policies._sloppy import Demonstrator, Rates
+
+HASTY = Rates(store=0.7, read=0.9, update=0.15, delete=0.15)
 
 
 class LookingDemonstrator(Demonstrator):
@@ -25,6 +28,10 @@ class LookingDemonstrator(Demonstrator):
 
     def _matters(self, event: Event, questions: tuple[Question, ...]) -> bool:
         return True
+
+    def _keep(self, event: Event) -> list[MemoryOp]:
+        held = self._value(event.subject, event.relation) is not None
+        return [op for op in super()._keep(event) if op.kind is not OpKind.CREATE or not held]
 
     def _answer(self, path: tuple[str, ...]) -> str:
         write = self._episode.agent.write

@@ -23,7 +23,7 @@ from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind, Task
 from atommem_cli.policies._forgetful import amnesiac, wiper
 from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
-from atommem_cli.policies._thorough import LookingDemonstrator
+from atommem_cli.policies._thorough import HASTY, LookingDemonstrator
 
 
 class Options(Section):
@@ -148,7 +148,7 @@ def _careful(episode: Episode, observation: Observation, dice: random.Random) ->
 
 
 def _hasty(episode: Episode, observation: Observation, dice: random.Random) -> str:
-    return LookingDemonstrator(episode, observation, SLOPPY, dice).reply()
+    return LookingDemonstrator(episode, observation, HASTY, dice).reply()
 
 
 def _thorough(episode: Episode, observation: Observation, dice: random.Random) -> str:

@@ -7,6 +7,7 @@ needed. Nothing is written into the run folder, and a run that is still going on
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ def retrieving(run: Run, policy: StubPolicy) -> Parts:
     Raises:
         MissingExtra, BackendError: a part cannot be built.
     """
-    recipe = run.recipe.changed([f"store={{name: {run.recipe.store.name}}}"])
+    least = (run.recipe.store.model_extra or {}).get("least")
+    near = {} if least is None else {"least": least}
+    recipe = run.recipe.changed([f"store={json.dumps({'name': run.recipe.store.name, **near})}"])
     return assemble(recipe, playing=policy, helping=_helping(run, policy))
 
 

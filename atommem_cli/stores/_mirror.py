@@ -8,13 +8,24 @@ retrieves the same whatever happened around it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field
 
 if TYPE_CHECKING:
     from atommem_cli.core.store import Vector
 
+Least = Annotated[
+    float | None,
+    Field(
+        ge=-1,
+        le=1,
+        exclude_if=lambda value: value is None,
+        description="Cosine below which an entry is not found; null finds the nearest, however far they are.",
+    ),
+]
+"""A key of the stores here."""
 _FIRST = 16
 """Rows of a new episode."""
 _WORTH_PARTITION = 512
@@ -24,7 +35,12 @@ _WORTH_PARTITION = 512
 class Mirror:
     """The vectors of all episodes in play."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: float | None = None) -> None:
+        """
+        Args:
+            least: cosine below which nothing is found; None finds whatever is nearest.
+        """
+        self._least = least
         self._episodes: dict[str, _Rows] = {}
 
     def begin(self, episodes: Iterable[str]) -> None:
@@ -47,7 +63,7 @@ class Mirror:
 
     def nearest(self, episode: str, query: Vector, k: int) -> list[int]:
         """See `store.Store.nearest`."""
-        return self._episodes[episode].nearest(query, k)
+        return self._episodes[episode].nearest(query, k, self._least)
 
     def holds(self, episode: str, entry: int) -> bool:
         """Whether an episode in play has this entry."""
@@ -88,12 +104,15 @@ class _Rows:
             moved = int(self._ids[last])
             self._ids[row], self._vectors[row], self.row[moved] = moved, self._vectors[last], row
 
-    def nearest(self, query: Vector, k: int) -> list[int]:
+    def nearest(self, query: Vector, k: int, least: float | None) -> list[int]:
         n = len(self.row)
         if n == 0:
             return []
         ids = self._ids[:n]
         scores = np.einsum("ij,j->i", self._vectors[:n], query)
+        if least is not None:
+            near = np.flatnonzero(scores >= least)
+            ids, scores, n = ids[near], scores[near], len(near)
         if n > max(_WORTH_PARTITION, 4 * k):
             threshold = np.partition(scores, n - k)[n - k]
             kept = np.flatnonzero(scores >= threshold)

@@ -31,7 +31,7 @@ from atommem_cli.core.store import Change
 from atommem_cli.core.types import MemoryEntry
 from atommem_cli.stores import _entries
 from atommem_cli.stores._collection import Collection
-from atommem_cli.stores._mirror import Mirror
+from atommem_cli.stores._mirror import Least, Mirror
 from atommem_cli.stores._waiting import Waiting
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Options(Section):
     run: str = Field("", pattern=r"^[A-Za-z0-9]{0,64}$", json_schema_extra=OPERATIONAL)
     """Stamp of the run, set by whoever runs it: what an earlier process left under it is cleared. Two
     processes at once need two stamps. Empty: a new one each time."""
+    least: Least = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -88,7 +89,7 @@ class ChromaStore:
         name = f"{options.collection}-{stamp or uuid.uuid4().hex}"
         self._keep = options.keep
         self._collection = Collection(name, options.path, options.url, lasting=options.keep)
-        self._mirror = Mirror()
+        self._mirror = Mirror(options.least)
         self._waiting = Waiting()
         self._next = 0.0
         """When Chroma is told next, by the monotonic clock; the first time is at once, so that what is wrong with it is

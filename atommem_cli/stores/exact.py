@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING
 from atommem_cli.config.schema import Section
 from atommem_cli.core.store import Change
 from atommem_cli.core.types import MemoryEntry
-from atommem_cli.stores._mirror import Mirror
+from atommem_cli.stores._mirror import Least, Mirror
 
 if TYPE_CHECKING:
     from atommem_cli.core.store import Vector
 
 
 class Options(Section):
-    """Keys of the recipe's `store` section: none."""
+    """Keys of the recipe's `store` section."""
+
+    least: Least = None
 
 
 def build(options: Options) -> ExactStore:
     """The store, empty."""
-    return ExactStore()
+    return ExactStore(options.least)
 
 
 class ExactStore:
     """See `store.Store`."""
 
-    def __init__(self) -> None:
-        self._mirror = Mirror()
+    def __init__(self, least: float | None = None) -> None:
+        self._mirror = Mirror(least)
         self._entries: dict[str, dict[int, MemoryEntry]] = {}
 
     def begin(self, episodes: Sequence[str]) -> None:

@@ -60,7 +60,7 @@ def test_the_command_lists_rooms_names_and_keys(tmp_path: Path) -> None:
     assert "policy.url: text; needed\n    " in text
     dimension, *_ = json.loads(atommem("options", "embedders", "random", "--json", cwd=tmp_path).stdout)
     assert dimension["name"] == "embedder.dimension"
-    assert "no keys" in atommem("options", "stores", "exact", cwd=tmp_path).stdout
+    assert "no keys" in atommem("options", "rewards", "em", cwd=tmp_path).stdout
     for room, name, what in (
         ("rewards", "budget", "0 for an episode that came to its end; -1 or -0.5 for one that"),
         ("rewards", "em", "Exact match"),

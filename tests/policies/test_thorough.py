@@ -97,10 +97,9 @@ def test_then_it_changes_what_it_sees_or_writes_what_is_new(statement: str, show
     assert says(statement, shown=shown, left=1) == reply
 
 
-def test_its_faults_are_those_of_sloppy() -> None:
-    seen = {"shown": ["joren home velt"], "left": 1}
-    assert says("joren now home dorn .", NEVER, **seen) == "<create> joren home dorn </create>"  # type: ignore[arg-type]
-    assert says("joren no home .", NEVER, **seen) == ""  # type: ignore[arg-type]
+@pytest.mark.parametrize("statement", ["joren now home dorn .", "joren no home ."])
+def test_its_faults_are_to_leave_what_is_outdated_and_to_store_nothing(statement: str) -> None:
+    assert says(statement, NEVER, shown=["joren home velt"], left=1) == ""
     assert says("joren home velt .", NEVER) == ""
 
 

@@ -123,6 +123,18 @@ def test_a_store_on_disk_is_left_alone(tasks: Path, tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("store", ["exact", "chroma"])
+def test_what_was_too_far_to_be_found_is_not_found_again(tasks: Path, tmp_path: Path, store: str) -> None:
+    for least in ("null", "0.5"):
+        changes = (f"store={{name: {store}, least: {least}}}", "memory.retrieve_k=9")
+        evaluation.evaluate(recipe(tasks, *changes), tmp_path / least)
+        assert findings(tmp_path / least, retrieve=True) == []
+    far, near = (
+        sum(len(line["shown"]) for line in read(tmp_path / least / "steps.jsonl")) for least in ("null", "0.5")
+    )
+    assert 0 < near < far
+
+
 def test_retrieval_that_comes_out_otherwise_is_found(tasks: Path, tmp_path: Path) -> None:
     """The files say 256 dimensions all along, and the run had 2."""
     out = tmp_path / "run"

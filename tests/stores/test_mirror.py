@@ -46,6 +46,17 @@ def test_equal_vectors_tie_wherever_they_lie(dimension: int, entries: int) -> No
     assert mirror.nearest("e", query, entries) == list(range(entries))
 
 
+@pytest.mark.parametrize("entries", [5, 700])
+def test_what_is_farther_than_the_least_cosine_is_not_found(entries: int) -> None:
+    vectors, (query,) = unit(entries, dimension=4), unit(1, dimension=4)
+    mirror = Mirror(least=0.5)
+    mirror.begin(["e"])
+    for entry, vector in enumerate(vectors):
+        mirror.put("e", entry, vector)
+    near = {entry for entry, vector in enumerate(vectors) if sum(vector * query) >= 0.5}
+    assert set(mirror.nearest("e", query, entries)) == near != set(range(entries))
+
+
 @pytest.mark.parametrize("entries", [10, 600, 4000])
 def test_the_best_of_many(entries: int) -> None:
     vectors = unit(entries + 20, dimension=64)
