@@ -180,7 +180,7 @@ class PlayedBatch:
     clock: Clock
     seconds: float
     """Wall time of it all, generation included."""
-    turn: int
+    turn: int = 0
     """Tells this generation apart from others of the same task."""
     credits: list[Credits] = field(default_factory=list)
     """Of each trajectory what its tokens have beside its advantage; empty where there is no such credit."""
