@@ -73,7 +73,7 @@ def credit(run: Run, scorer: str | None = None, progress: Progress | None = None
     insist_same(run, "policy", policy.describe())
     if found.scorer == rewards.LIKELIHOOD and not hasattr(policy, "likelihoods"):
         raise UsageError(f"{run.path}: its policy {run.recipe.policy.name} does not say how likely a reply is; hf does")
-    with closing(assemble(run.recipe.changed(["store={name: exact}"]), playing=policy)) as parts:
+    with closing(assemble(run.recipe.changed(["store.name=exact"]), playing=policy)) as parts:
         insist_same(run, "embedder", parts.vectors.describe())
         for pairs in _batches(run):
             priced = _priced(parts, pairs, found.scorer)

@@ -86,7 +86,8 @@ def prices(
         BackendError: the policy or the embedder does not serve.
     """
     replies = Recorded(held)
-    exact: Parts = replace(parts, store=recipes.build("stores", Plugin(name="exact")))
+    least = {key: value for key, value in (parts.recipe.store.model_extra or {}).items() if key == "least"}
+    exact: Parts = replace(parts, store=recipes.build("stores", Plugin(name="exact", **least)))
     if not isinstance(parts.policy, ServerPolicy):
         exact = replace(exact, policy=asked_only(parts.policy, replies.waiting))
     stages = [Stage(*pair) for pair in played]

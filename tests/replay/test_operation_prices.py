@@ -45,11 +45,13 @@ class Played:
         by: str = "atommem",
         answering: Sequence[MemoryOp] = (),
         room: int | None = None,
+        least: float | None = None,
     ) -> None:
         """
         Args:
             answering: written in place of the first answer, once.
             room: entries that the store takes.
+            least: cosine below which it finds nothing.
         """
         who = ("Ada", "Bo")[: len(answers)]
         questions = tuple(
@@ -64,9 +66,10 @@ class Played:
             f"memory.retrieve_k={k}",
             f"limits.reads={int(bool(answering))}",
         ]
-        recipe = recipes.load("tiny", [*changes, f"agent.name={by}", f"budget.entries={json.dumps(room)}"])
+        kept = [f"budget.entries={json.dumps(room)}", f"store={{name: exact, least: {json.dumps(least)}}}"]
+        recipe = recipes.load("tiny", [*changes, f"agent.name={by}", *kept])
         policy = Says(self._say)
-        self.parts = Parts(recipe, self.agent, policy, store(), vectors())
+        self.parts = Parts(recipe, self.agent, policy, store(least=least), vectors())
         (self.trajectory,) = self.parts.play([self.parts.episode(self.task, 0, *self.parts.cut(self.task))])
         self.asked = 0
 
@@ -135,6 +138,13 @@ def test_a_delete_is_worth_what_it_made_room_for() -> None:
     assert Played(replies, room=1).prices()[Place(1, 0)] == 1.0
     assert Played(replies, room=2).prices()[Place(1, 0)] == 0.0
     assert Played(replies).prices()[Place(1, 0)] == 0.0
+
+
+def test_what_is_too_far_from_the_query_is_not_shown_instead() -> None:
+    replies = [[LOOK, create("Ada lives in Velt")], [create("Cy plays the horn")]]
+    assert Played(replies, k=1).prices()[Place(0, 1)] == 1.0
+    assert Played(replies, ["Velt"], least=0.5).prices()[Place(1, 0)] is None
+    assert Played(replies, ["Velt"]).prices()[Place(1, 0)] == 0.0
 
 
 def test_what_no_question_was_shown_has_no_price() -> None:
