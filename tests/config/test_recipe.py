@@ -79,7 +79,7 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
         (
             "seed: 1",
             [SCRIPTED, "store.name=exact", "store.path=x"],
-            "--set store.path: unknown key of exact (it has none)",
+            "--set store.path: unknown key of exact (there are: least)",
         ),
         ("policy: {name: scripted}\nsft: {min_reward: .nan}", [], "sft.min_reward: nan is no number"),
         ("seed: 1", [SCRIPTED, "sft.rewards={em: .inf}"], "--set sft.rewards: sft.rewards.em: inf is no number"),
