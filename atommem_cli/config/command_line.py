@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,15 @@ def _model_folder(policy: str) -> Path:
     return inside if (inside / "config.json").is_file() and not (folder / "config.json").is_file() else folder
 
 
+_CONTINUED = re.compile(r"\\\n# *")
+"""Where a command of a header goes on in the next line."""
+
+
 def preparing(folder: Path) -> str:
     """The command that makes one split of prepared tasks: as the headers of shipped recipes have it, or in general."""
     commands: dict[str, str] = {}
     for name, path in shipped().items():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in _CONTINUED.sub(" ", path.read_text(encoding="utf-8")).splitlines():
             words = line.removeprefix("#").partition("#")[0].split() if line.startswith("#") else []
             if words[:2] != ["atommem", "prepare"]:
                 continue

@@ -13,6 +13,7 @@ import accelerate.state
 import pytest
 import transformers
 import trl
+import trl.trainer.utils
 from trl.trainer.sft_trainer import SFTTrainer
 
 from atommem_cli import training
@@ -32,6 +33,7 @@ PRIVATE: dict[Any, tuple[str, ...]] = {
         "_tokenizer",
     ),
     SFTTrainer: ("_load_best_model", "_total_train_tokens"),
+    trl.trainer.utils: ("_use_triton",),
     transformers.PreTrainedModel: ("_no_split_modules",),
     transformers.PretrainedConfig: ("_attn_implementation", "_name_or_path"),
     accelerate.state.GradientState: ("_set_sync_gradients",),
@@ -73,7 +75,11 @@ def test_no_other_private_name_is_used() -> None:
 
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, names in PRIVATE.items() for name in names])
 def test_the_installed_library_has_it(owner: Any, name: str) -> None:
-    sources = [inspect.getsource(one) for one in owner.__mro__ if one.__module__ != "builtins"]
+    sources = [
+        inspect.getsource(one)
+        for one in getattr(owner, "__mro__", (owner,))
+        if getattr(one, "__module__", "") != "builtins"
+    ]
     given = re.compile(rf"def {name}\(|\b(self|cls)\.{name}\b[^\n=]*= |^    {name}\b[^\n=]*= ", re.MULTILINE)
     assert any(given.search(source) for source in sources), f"{owner.__name__} has no {name} any more"
 
