@@ -17,8 +17,9 @@ demo: $(VENV)/ready  ## the whole story on the embedded default: demonstrations,
 	$(BIN)/atommem prepare stream
 	$(BIN)/atommem eval --policy scripted:oracle --agent atommem --agent memagent --agent rag --agent full_context --agent closed_book
 	$(BIN)/atommem eval --policy scripted:append_only --agent atommem --agent memagent --agent rag
-	$(BIN)/atommem eval --policy scripted:sloppy --set task.split=train --out results/demonstrations
-	$(BIN)/atommem sft --from results/demonstrations --out results/sft-tiny
+	$(BIN)/atommem eval --policy scripted:hasty --set task.split=train --limit 1500 --out results/demonstrations
+	$(BIN)/atommem eval --policy scripted:thorough --set task.split=train --limit 200 --out results/thorough
+	$(BIN)/atommem sft --from results/demonstrations --from results/thorough --out results/sft-tiny
 	$(BIN)/atommem eval --policy results/sft-tiny --out results/sft-tiny-eval
 	$(BIN)/atommem grpo --policy results/sft-tiny --out results/grpo-tiny
 	$(BIN)/atommem eval --policy results/grpo-tiny --out results/grpo-tiny-eval --ladder

@@ -72,9 +72,9 @@ class Options(Section):
     """Sentences about nobody."""
     questions: int = Field(1, ge=1)
     """Questions per task, at most people x relations."""
-    hops: dict[Literal[1, 2, 3], float] = Field({1: 0.6, 2: 0.4})
+    hops: dict[Literal[1, 2, 3], float] = Field({1: 0.4, 2: 0.6})
     """Weights of the path lengths; where a world has no such question, the nearest length is taken."""
-    hinges: dict[Hinge, float] = Field({"create": 0.3, "update": 0.45, "delete": 0.2, "none": 0.05})
+    hinges: dict[Hinge, float] = Field({"create": 0.25, "update": 0.4, "delete": 0.25, "none": 0.1})
     """Weights of what the questions hinge on; likewise."""
 
     @model_validator(mode="after")

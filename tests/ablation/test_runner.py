@@ -40,7 +40,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(home: Path, script: str, *changes: str) -> Recipe:
     policy = f"policy={{name: scripted, script: {script}}}"
-    return recipes.load("tiny", [policy, "store={name: exact}", f"task.folder={home / 'data' / 'stream'}", *changes])
+    return recipes.load(
+        "tiny-sloppy", [policy, "store={name: exact}", f"task.folder={home / 'data' / 'stream'}", *changes]
+    )
 
 
 def played(arm: Arm) -> PlayedArm:
@@ -160,7 +162,7 @@ def test_an_embedder_of_another_size_is_played_on_the_default_store(home: Path) 
 def test_the_same_arm_asked_for_twice_is_one(home: Path) -> None:
     words = ("ablate", "--policy", "scripted:oracle", "--limit", "4", *EXACT, "--out", "twice", "--json")
     done = atommem(*words, "--drop", "delete", "--drop", "delete", "--retrieve-k", "2", "2", cwd=home)
-    assert [side["label"] for side in json.loads(done.stdout)["runs"]] == ["base", "without-delete", "chunk-8-k-2"]
+    assert [side["label"] for side in json.loads(done.stdout)["runs"]] == ["base", "without-delete", "chunk-7-k-2"]
     assert len((home / "twice" / "arms.jsonl").read_text().splitlines()) == 3
 
 
@@ -179,7 +181,7 @@ def test_arms_that_an_agent_cannot_notice_are_left_out(home: Path) -> None:
         assert "without-update" not in names
     with pytest.raises(UsageError, match="the agent closed_book makes no use of"):
         variants.arms(recipe(home, "oracle", "agent.name=closed_book"))
-    said = complaint("ablate", "--policy", "scripted:oracle", "--chunk-size", "8", *EXACT, cwd=home)
+    said = complaint("ablate", "--policy", "scripted:oracle", "--chunk-size", "7", *EXACT, cwd=home)
     assert "nothing to ablate" in said
 
 
@@ -283,7 +285,17 @@ def test_an_ablation_goes_on_after_a_kill(home: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_command_says_what_a_result_supports(home: Path) -> None:
-    words = ("--policy", "scripted:oracle", *EXACT, "--out", "said")
+    words = (
+        "--recipe",
+        "tiny-sloppy",
+        "--set",
+        "task.folder=data/stream",
+        "--policy",
+        "scripted:oracle",
+        *EXACT,
+        "--out",
+        "said",
+    )
     done = atommem("ablate", "--drop", "delete", "scratchpad", *words, cwd=home)
     sentence = next(line for line in done.stdout.splitlines() if line.startswith("Dropping delete"))
     assert "a real difference, for this policy" in sentence
@@ -354,9 +366,9 @@ def test_an_untrained_policy_gives_way_to_the_newest_training(home: Path) -> Non
 
 
 def test_plan_touches_no_model(home: Path) -> None:
-    done = atommem("ablate", "--plan", "--json", "--drop", "delete", "--retrieve-k", "1", "2", cwd=home)
+    done = atommem("ablate", "--plan", "--json", "--drop", "delete", "--retrieve-k", "2", "3", cwd=home)
     planned = json.loads(done.stdout)
-    assert [one["arm"] for one in planned] == ["base", "without-delete", "chunk-8-k-1", "chunk-8-k-2"]
+    assert [one["arm"] for one in planned] == ["base", "without-delete", "chunk-7-k-2", "chunk-7-k-3"]
     assert not (home / "results").exists()
 
 

@@ -25,7 +25,8 @@ TOOLS = Path(__file__).parents[1] / "support" / "tool_calls.py"
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    options = {"docs": 20, "questions": 2, "people": 3}
+    hinges = {"create": 0.3, "update": 0.45, "delete": 0.2, "none": 0.05}
+    options = {"docs": 20, "questions": 2, "people": 3, "hops": {1: 0.6, 2: 0.4}, "hinges": hinges}
     preparation.prepare("stream", out=folder, split="validation", options=options, distractors=4, limit=12, seed=3)
     return folder
 

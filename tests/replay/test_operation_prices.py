@@ -67,7 +67,7 @@ class Played:
             f"limits.reads={int(bool(answering))}",
         ]
         kept = [f"budget.entries={json.dumps(room)}", f"store={{name: exact, least: {json.dumps(least)}}}"]
-        recipe = recipes.load("tiny", [*changes, f"agent.name={by}", *kept])
+        recipe = recipes.load("tiny-sloppy", [*changes, f"agent.name={by}", *kept])
         policy = Says(self._say)
         self.parts = Parts(recipe, self.agent, policy, store(least=least), vectors())
         (self.trajectory,) = self.parts.play([self.parts.episode(self.task, 0, *self.parts.cut(self.task))])
@@ -210,7 +210,7 @@ def test_an_agent_whose_conversation_grows_has_no_answer_stage(tmp_path: Path) -
     growing = Path(__file__).parents[1] / "support" / "growing.py"
     policy = "policy={name: scripted, script: random}"
     changes = [f"task.folder={tmp_path / 'data'}", "store={name: exact}", policy, f"agent={{name: {growing}}}"]
-    evaluation.evaluate(recipes.load("tiny", changes), tmp_path / "run")
+    evaluation.evaluate(recipes.load("tiny-sloppy", changes), tmp_path / "run")
     found = credit.credit(Run(tmp_path / "run"))
     assert (found.apart, found.calls) == (2, 0)
     assert {price for prices in found.prices.values() for price in prices} == {None}
@@ -220,7 +220,7 @@ def test_an_agent_whose_conversation_grows_has_no_answer_stage(tmp_path: Path) -
 def test_a_finished_run_is_priced_without_touching_its_lines(tmp_path: Path) -> None:
     preparation.prepare("stream", out=tmp_path / "data", split="validation", limit=12, seed=3)
     policy = "policy={name: scripted, script: careful}"
-    recipe = recipes.load("tiny", [f"task.folder={tmp_path / 'data'}", "store={name: exact}", policy])
+    recipe = recipes.load("tiny-sloppy", [f"task.folder={tmp_path / 'data'}", "store={name: exact}", policy])
     evaluation.evaluate(recipe, tmp_path / "run")
     before, run = contents(tmp_path), Run(tmp_path / "run")
     told: list[tuple[int, int, str]] = []
@@ -252,7 +252,7 @@ def test_a_finished_run_is_priced_without_touching_its_lines(tmp_path: Path) -> 
 def test_prices_by_likelihood_ask_nobody_again(tmp_path: Path) -> None:
     preparation.prepare("stream", out=tmp_path / "data", split="validation", limit=4, seed=3)
     changes = [f"task.folder={tmp_path / 'data'}", "store={name: exact}", "agent={name: memagent, dialect: tiny}"]
-    evaluation.evaluate(recipes.load("tiny", changes), tmp_path / "run")  # a fresh model: its notes are noise
+    evaluation.evaluate(recipes.load("tiny-sloppy", changes), tmp_path / "run")  # a fresh model: its notes are noise
     found = credit.credit(Run(tmp_path / "run"), "likelihood")
     known = [price for price in found.prices["scratchpad"] if price is not None]
     assert found.calls == 0
@@ -266,7 +266,7 @@ def careful(tmp_path_factory: pytest.TempPathFactory) -> Run:
     preparation.prepare("stream", out=home / "data", split="validation", limit=80, seed=3)
     policy = "policy={name: scripted, script: careful}"
     evaluation.evaluate(
-        recipes.load("tiny", [f"task.folder={home / 'data'}", "store={name: exact}", policy]), home / "run"
+        recipes.load("tiny-sloppy", [f"task.folder={home / 'data'}", "store={name: exact}", policy]), home / "run"
     )
     return Run(home / "run")
 

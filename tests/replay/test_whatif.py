@@ -45,7 +45,7 @@ def played(tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, R
 
 def recipe(tasks: Path, *changes: str, script: str = "careful") -> Recipe:
     policy = f"policy={{name: scripted, script: {script}}}"
-    return recipes.load("tiny", [f"task.folder={tasks}", "store={name: exact}", policy, *changes])
+    return recipes.load("tiny-sloppy", [f"task.folder={tasks}", "store={name: exact}", policy, *changes])
 
 
 def right(run: Run, hinge: str = "") -> list[tuple[str, Task]]:

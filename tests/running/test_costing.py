@@ -26,7 +26,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(home: Path, *changes: str) -> Recipe:
     policy = "policy={name: scripted, script: mute}"
-    return recipes.load("tiny", [f"task.folder={home / 'data' / 'stream'}", "store={name: exact}", policy, *changes])
+    return recipes.load(
+        "tiny-sloppy", [f"task.folder={home / 'data' / 'stream'}", "store={name: exact}", policy, *changes]
+    )
 
 
 @pytest.mark.parametrize("agent", ["atommem", "memagent", "rag", "closed_book"])

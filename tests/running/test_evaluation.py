@@ -306,7 +306,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_a_key_of_agents_is_for_those_that_have_it() -> None:
     both = command_line.recipes_for(None, ["atommem", "rag"], "scripted:oracle", {}, ["agent.dialect=paper", "seed=5"])
     assert [(one.agent.name, one.agent.model_extra, one.seed) for one in both] == [
-        ("atommem", {"dialect": "paper"}, 5),
+        ("atommem", {"dialect": "paper", "reread": True}, 5),
         ("rag", {"dialect": "paper"}, 5),
     ]
     both = command_line.recipes_for(None, ["rag", "atommem"], "scripted:oracle", {}, ["agent.advance=write"])

@@ -48,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 f"agent={{name: {agent.removesuffix('_in_a_window')}}}", "chunk.by=tokens", "chunk.tokens=12",
                 "chunk.overlap=2", "chunk.most=2", "eval.repeats=2",
             ]  # fmt: skip
-            evaluation.evaluate(recipes.load("tiny", changes), home / agent)
+            evaluation.evaluate(recipes.load("tiny-sloppy", changes), home / agent)
     for found in replay_of(home / "atommem"), replay_of(home / "full_context_in_a_window"):
         assert (found.findings, found.recut) == ((), True)
     shutil.rmtree(home / "model")

@@ -21,6 +21,7 @@ from atommem_cli.running import evaluation
 from atommem_cli.runs import identity, provenance
 from atommem_cli.runs.reader import Run
 
+PLANNED = ("--from", "atommem", "--plan")
 SERVED = "policy={name: openai_server, url: 'http://localhost:8000/v1', model: m}"
 
 
@@ -113,7 +114,7 @@ def test_the_sources_are_those_of_the_plug_ins_and_of_nothing_else() -> None:
         "policy.retries=0",
         "policy.key_env=ANOTHER_KEY",
         "store.path=elsewhere",
-        "store={name: chroma, url: 'http://localhost:8001'}",
+        "store={name: chroma, least: 0.65, url: 'http://localhost:8001'}",
         "eval.max_failed=3",
     ],
 )
@@ -145,7 +146,7 @@ def test_what_changes_an_answer_is_another_run_and_is_named_once(change: str, ke
 
 
 def test_what_may_change_is_recorded_and_told(here: Path) -> None:
-    play("rag", "agent.name=rag", "store={name: chroma, path: kept}")
+    play("rag", "agent.name=rag", "store={name: chroma, least: 0.65, path: kept}")
     begun = [line for line in sessions_of(here / "rag") if "begin" in line]
     assert begun[-1]["changed"] == {"store.path": ["", "kept"]}
     assert recipes.load("rag/recipe.yaml").store.model_extra["path"] == "kept"  # type: ignore[index]
@@ -262,7 +263,7 @@ def test_a_line_of_another_shape_is_named(here: Path, name: str, line: str) -> N
         ("replay", "atommem"),
         ("replay", "atommem", "--episode", "stream-validation-00000"),
         ("what-if", "atommem", "--episode", "stream-validation-00000", "--drop-op", "1"),
-        ("sft", "--recipe", "smoke", "--from", "atommem", "--plan"),
+        ("sft", "--recipe", "smoke", "--set", "agent={name: atommem, dialect: tiny_reads, reread: true}", *PLANNED),
         ("eval", "--policy", "scripted:random", "--limit", "8", "--out", "atommem"),
     ],
 )

@@ -35,7 +35,7 @@ def tasks(home: Path, count: int = 6, **options: Any) -> Path:
 def run(folder: Path, out: Path, script: str = "sloppy", *changes: str) -> Path:
     """A finished run of a scripted policy on these tasks."""
     settings = [f"task.folder={folder}", f"policy={{name: scripted, script: {script}}}", "store.name=exact", *changes]
-    evaluation.evaluate(recipes.load("tiny", settings), out)
+    evaluation.evaluate(recipes.load("tiny-sloppy", settings), out)
     return out
 
 
@@ -61,7 +61,7 @@ def corrected(folder: Path, out: Path) -> Path:
         return call.episode.agent.write(Expects.OPERATIONS, ops[min(call.observation.chunk or 0, 1)])
 
     settings = [f"task.folder={folder}", f"agent={{name: {Path(__file__).parent / 'growing.py'}}}", "store.name=exact"]
-    recipe = recipes.load("tiny", [*settings, "policy={name: scripted, script: mute}"])
+    recipe = recipes.load("tiny-sloppy", [*settings, "policy={name: scripted, script: mute}"])
     evaluation.evaluate(recipe, out, parts=assemble(recipe, out, playing=Says(say)))
     return out
 
