@@ -109,6 +109,8 @@ def _of_recipe(room: str, recipe: Recipe) -> Iterator[Verdict]:
         case "stores":
             shelf, options = recipe.plugin("store")
             yield from promises.look(KEYS, shelf)
+            if "least" in type(options).model_fields:  # promises are about all entries, near ones and far ones
+                options = options.model_copy(update={"least": None})
             with closing(shelf.build(options)) as store:
                 yield from promises.look(stores.PROMISES, store)
         case "policies":

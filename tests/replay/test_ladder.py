@@ -49,7 +49,9 @@ def play(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.chdir(home)
 
     def played(script: str, *changes: str, name: str = "run") -> Run:
-        recipe = recipes.load("tiny-sloppy", [f"policy={{name: scripted, script: {script}}}", *changes])
+        recipe = recipes.load(
+            "tiny-sloppy", ["task.folder=data/stream", f"policy={{name: scripted, script: {script}}}", *changes]
+        )
         evaluation.evaluate(recipe, tmp_path / name)
         return Run(tmp_path / name)
 
@@ -468,7 +470,9 @@ def test_a_server_s_failures_are_counted_apart_and_asked_again(tmp_path: Path, m
     answers = [ok, error(500, "out of order"), ok, error(500, "out of order"), ok, error(500, "again"), *[ok] * 40]
     with Server(*answers) as server:
         policy = f"policy={{name: openai_server, url: '{server.url}', model: m, retries: 0, concurrency: 1}}"
-        recipe = recipes.load("tiny-sloppy", [policy, "agent.name=rag", "agent.dialect=paper"])
+        recipe = recipes.load(
+            "tiny-sloppy", ["task.folder=data/stream", policy, "agent.name=rag", "agent.dialect=paper"]
+        )
         evaluation.evaluate(recipe, tmp_path / "run")
         run = Run(tmp_path / "run")
         lost = [name for name, line in run.episodes.items() if line["stop"] == "error"]

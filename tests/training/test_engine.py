@@ -59,6 +59,11 @@ def trained(out: Path, shift: float = 0.0, **trainer: Any) -> Any:
     return done
 
 
+def replies(batch: dict[str, Any]) -> Any:
+    """Where tokens of replies are: (R, C). A batch that nothing is learned from has a filler instead."""
+    return batch["completion_mask"].bool() & (batch["tool_mask"] > 0)
+
+
 def test_the_stand_in_is_called_as_trls_engine_is() -> None:
     mine, theirs = (inspect.signature(kind.generate).parameters for kind in (Engine, VLLMGeneration))
     assert list(mine) == list(theirs)
@@ -67,8 +72,10 @@ def test_the_stand_in_is_called_as_trls_engine_is() -> None:
 
 def test_an_engine_that_agrees_with_the_trainer_needs_no_correction(tmp_path: Path) -> None:
     done = trained(tmp_path)
-    for batch in (batch for dealt in done.dealt for slot in dealt for batch in slot):
-        mask = batch["completion_mask"].bool()
+    batches = [batch for dealt in done.dealt for slot in dealt for batch in slot]
+    assert any(replies(batch).any() for batch in batches)
+    for batch in batches:
+        mask = replies(batch)
         ratio = batch["importance_sampling_ratio"].expand_as(mask)
         assert torch.allclose(ratio[mask], torch.ones((), device=mask.device), atol=1e-4)
         assert torch.allclose(batch["sampling_per_token_logps"][mask], batch["old_per_token_logps"][mask], atol=1e-5)
@@ -88,6 +95,8 @@ def test_validation_is_greedy_and_training_samples(tmp_path: Path) -> None:
 def test_an_engine_that_disagrees_is_corrected_in_every_row(tmp_path: Path, mode: str, expected: float) -> None:
     settings = {"vllm_importance_sampling_mode": mode, "vllm_importance_sampling_clip_max": 1.5}
     done = trained(tmp_path, shift=-1.0, **settings)  # pi_trainer / pi_engine = e
-    for batch in (batch for slot in done.dealt[0] for batch in slot):
-        ratio = batch["importance_sampling_ratio"][batch["completion_mask"].bool()]
+    batches = [batch for dealt in done.dealt for slot in dealt for batch in slot]
+    assert any(replies(batch).any() for batch in batches)
+    for batch in batches:
+        ratio = batch["importance_sampling_ratio"][replies(batch)]
         assert torch.allclose(ratio, torch.tensor(expected, device=ratio.device))
