@@ -35,11 +35,11 @@ def prompt_batches(rows: Sequence[PromptRow], most_tokens: int, window: int | No
     waits for the others to finish.
     """
     by_length = sorted(rows, key=lambda row: len(row.prompt), reverse=True)
-    parts = list(_cut(by_length, most_tokens, window))
+    parts = list(cut(by_length, most_tokens, window))
     if len(parts) <= 1:
         return parts
     families = sorted(_families(by_length), key=lambda family: len(family[0].prompt), reverse=True)
-    together = list(_cut([row for family in families for row in family], most_tokens, window))
+    together = list(cut([row for family in families for row in family], most_tokens, window))
     return min(parts, together, key=_read)
 
 
@@ -63,8 +63,8 @@ def _read(parts: Sequence[Sequence[PromptRow]]) -> int:
     return sum(nodes(part[number] for number in in_order(part)) for part in prompts)
 
 
-def _cut(rows: Sequence[PromptRow], most_tokens: int, window: int | None) -> Iterator[list[PromptRow]]:
-    """The rows in their order, in parts that fit."""
+def cut(rows: Sequence[PromptRow], most_tokens: int, window: int | None) -> Iterator[list[PromptRow]]:
+    """The rows in their order, in parts that fit (see `prompt_batches`)."""
     part: list[PromptRow] = []
     width = most = 0
     for row in rows:

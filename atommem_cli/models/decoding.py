@@ -1,8 +1,8 @@
 """Replies token by token, from a batch that shrinks: a row whose reply has ended takes no further part.
 
-The tokens are those of `generate` of transformers for the same prompts. What several
-prompts begin with is read once (`shared_prefill`); keys and values stand in room that is made for several tokens at
-once; a step is one call of the model.
+The tokens are those of `generate` of transformers for the same prompts. What several prompts begin with is read once
+(`shared_prefill`); keys and values stand in room that is made for several tokens at once; a step is one call of the
+model.
 
 Axes: R rows, S places of the cache, V tokens of the vocabulary.
 """

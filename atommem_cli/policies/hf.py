@@ -6,7 +6,6 @@ For large models a server with paged attention is faster: see `openai_server`.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -123,12 +122,12 @@ class HuggingFace:
         Raises:
             BackendError: the device has not enough memory.
         """
-        rows = {one: likelihood.row(self._words, one) for one in dict.fromkeys(asked)}
-        fit = [row for row in rows.values() if row]
-        with memory_advice("policy.micro_batch_tokens"):
-            found = likelihood.logprobs(self.model, fit, self._turns.pad, self.options.micro_batch_tokens)
-        means = {row: likelihood.mean(row.answer, said) for row, said in zip(fit, found, strict=True)}
-        return [means[row] if (row := rows[one]) else -math.inf for one in asked]
+
+        def said(replies: list[likelihood.Reply]) -> dict[likelihood.Reply, tuple[float, ...]]:
+            with memory_advice("policy.micro_batch_tokens"):
+                return likelihood.logprobs(self.model, replies, self._turns.pad, self.options.micro_batch_tokens)
+
+        return likelihood.means(self._words, asked, said)
 
     @functools.cached_property
     def weights(self) -> str:

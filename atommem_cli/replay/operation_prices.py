@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from atommem_cli.config import recipe as recipes
-from atommem_cli.config.schema import Plugin
 from atommem_cli.core.episode import Episode, ServerPolicy
 from atommem_cli.core.types import CONTEXT_OPS, OpKind, StopReason, Trajectory
 from atommem_cli.replay.answer_stage import Answering, Place, Recorded, Stage
@@ -86,8 +84,7 @@ def prices(
         BackendError: the policy or the embedder does not serve.
     """
     replies = Recorded(held)
-    least = {key: value for key, value in (parts.recipe.store.model_extra or {}).items() if key == "least"}
-    exact: Parts = replace(parts, store=recipes.build("stores", Plugin(name="exact", **least)))
+    exact: Parts = replace(parts, store=parts.recipe.changed(["store.name=exact"]).build("store"))
     if not isinstance(parts.policy, ServerPolicy):
         exact = replace(exact, policy=asked_only(parts.policy, replies.waiting))
     stages = [Stage(*pair) for pair in played]

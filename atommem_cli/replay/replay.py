@@ -64,9 +64,7 @@ def retrieving(run: Run, policy: StubPolicy) -> Parts:
     Raises:
         MissingExtra, BackendError: a part cannot be built.
     """
-    least = (run.recipe.store.model_extra or {}).get("least")
-    near = {} if least is None else {"least": least}
-    recipe = run.recipe.changed([f"store={json.dumps({'name': run.recipe.store.name, **near})}"])
+    recipe = run.recipe.changed([f"store={json.dumps(run.recipe.content['store'])}"])
     return assemble(recipe, playing=policy, helping=_helping(run, policy))
 
 

@@ -234,7 +234,12 @@ def weighted(weights: Mapping[str, float], given: Mapping[str, BatchReward]) -> 
     """The weighted sum of rewards by name, of several trajectories."""
 
     def summed(pairs: Sequence[Pair]) -> list[float]:
-        each = [(weight, given[name](pairs)) for name, weight in weights.items()]
-        return [sum(weight * values[at] for weight, values in each) for at in range(len(pairs))]
+        return total_of(weights, {name: given[name](pairs) for name in weights})
 
     return summed
+
+
+def total_of(weights: Mapping[str, float], values: Mapping[str, Sequence[float]]) -> list[float]:
+    """The weighted sums of what rewards by name gave several trajectories."""
+    each = zip(*(values[name] for name in weights), strict=True)
+    return [sum(weight * value for weight, value in zip(weights.values(), one, strict=True)) for one in each]

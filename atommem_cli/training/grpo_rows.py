@@ -50,8 +50,6 @@ class TrainingRow:
 
 NOTHING = 1e-6
 """An advantage up to here is rounding: the mean of equal rewards need not be one of them in float32."""
-Reply = tuple[tuple[int, ...], tuple[int, ...]]
-"""Token ids of a prompt, and of what stands behind it."""
 Slot = list[list[TrainingRow]]
 """Micro-batches of one gradient accumulation step."""
 

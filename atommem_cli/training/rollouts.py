@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
-from math import inf
 from typing import Any
 
 import torch
@@ -73,13 +72,13 @@ class LearningPolicy:
 
     def likelihoods(self, asked: Sequence[GoldReply]) -> list[float]:
         """See `calls.Likelihoods`: by the model as it is now, on every rank at once."""
-        rows = {one: likelihood.row(self._student.words, one) for one in dict.fromkeys(asked)}
-        found = self.trainer.logprobs_of(list(dict.fromkeys((row.prompt, row.reply) for row in rows.values() if row)))
-        self.scored += len(found)
-        means = {
-            one: likelihood.mean(row.answer, found[row.prompt, row.reply]) if row else -inf for one, row in rows.items()
-        }
-        return [means[one] for one in asked]
+
+        def said(replies: list[likelihood.Reply]) -> dict[likelihood.Reply, tuple[float, ...]]:
+            found: dict[likelihood.Reply, tuple[float, ...]] = self.trainer.logprobs_of(replies)
+            self.scored += len(found)
+            return found
+
+        return likelihood.means(self._student.words, asked, said)
 
     def join(self) -> None:
         """Own episodes are over: take part in the others' rounds until every rank is done."""

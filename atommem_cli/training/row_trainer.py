@@ -10,9 +10,10 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from atommem_cli.config.schema import GrpoSection
+from atommem_cli.models.likelihood import Reply
 from atommem_cli.training import grpo_rows
 from atommem_cli.training.distributed import gather
-from atommem_cli.training.grpo_rows import Reply, TrainingRow
+from atommem_cli.training.grpo_rows import TrainingRow
 from atommem_cli.training.importance import importance_ratio
 from atommem_cli.training.row_scoring import Scorers
 from atommem_cli.training.row_tensors import sampled, tensors

@@ -165,10 +165,7 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
     # --- from trajectories to rows
 
     def _share(self, credit: OperationCredit, played: PlayedBatch) -> None:
-        weights: Mapping[str, float] = self._parts.recipe.grpo.rewards
-        worth = [
-            sum(weights[name] * values[at] for name, values in self._worth.items()) for at in range(len(played.tasks))
-        ]
+        worth = rewards.total_of(self._parts.recipe.grpo.rewards, self._worth)
         found = credit.share(played, worth, self.accelerator.process_index * len(played.tasks))
         self._playing += found["time/credit"]
         for key, value in found.items():

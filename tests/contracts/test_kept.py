@@ -13,7 +13,6 @@ from typing import get_args
 import encoders
 import pytest
 import raw_records
-import torch
 from chroma_server import Server as Chroma
 from fake_server import Server
 from manual import ROOT, blocks, page
@@ -130,13 +129,9 @@ def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chroma]:
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The path of imports as it was; one thread, on a busy machine two of a tiny model wait for each other."""
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of imports as it was."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(("room", "name", "words"), EVERY, ids=[" ".join([r, n, *w[1::2]]) for r, n, w in EVERY])

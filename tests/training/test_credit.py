@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,6 @@ from training.test_trainer import made, published_gradient, trained
 CREATE, DELETE = OpKind.CREATE, OpKind.DELETE
 READING = ("chunk={tokens: 8, overlap: 0, by: documents, most: null}", "limits={reply: 24, answer: 10, reads: 1}")
 SINGLE = "grpo.credit={name: operation, weight: 0.5}"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Scripted(LearningPolicy):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,6 @@ from training.test_trainer import trained, trained_tokens
 Weights = Mapping[str, torch.Tensor]
 LORA = "grpo.lora={r: 4, lora_alpha: 16, target_modules: [q_proj, v_proj]}"
 BETA = 0.5
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def llama(folder: Path) -> str:

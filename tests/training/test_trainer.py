@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,6 @@ from atommem_cli.training.grpo_rows import TrainingRow
 from atommem_cli.training.importance import importance_ratio
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch
 from atommem_cli.training.trainer import TrajectoryGRPOTrainer
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Watched(TrajectoryGRPOTrainer):
