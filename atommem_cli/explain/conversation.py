@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from atommem_cli.core.chunking import Span
 from atommem_cli.core.types import Chunk, Task
 from atommem_cli.explain.coverage import Coverage
-from atommem_cli.explain.stream_reader import key_of
 from atommem_cli.explain.trail import Trail
+from atommem_cli.scoring.stream_reader import key_of
 
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _MARKS = re.compile(r'["{}<>\[\]]')

@@ -7,41 +7,24 @@ comes after what its prompt showed. Of an agent that keeps a conversation, that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.episode import shows_of
-from atommem_cli.core.types import CONTEXT_OPS, Chunk, Event, Question, Shows, Task
+from atommem_cli.core.types import CONTEXT_OPS, Chunk, Shows, Task
 from atommem_cli.explain.conversation import Conversation
 from atommem_cli.explain.coverage import Coverage, material
-from atommem_cli.explain.fact_matcher import Passage
-from atommem_cli.explain.stream_reader import Statements, key_of, statements
-from atommem_cli.explain.trail import NOTES, Reading, Standing, Trail
+from atommem_cli.explain.trail import NOTES, Standing, Trail
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, Step, states
 from atommem_cli.runs.reader import Run
+from atommem_cli.scoring import gold_facts
 
 
 def trails(task: Task) -> list[Trail]:
-    """Every supporting fact of every question that `has_gold`, in order, not yet followed."""
-    whole = {f"{document.title}\n{document.text}" for document in task.documents}
-    asked = [(number, question) for number, question in enumerate(task.questions) if has_gold(task, question)]
-    return [trail for number, question in asked for trail in _of_question(task, number, question, whole)]
-
-
-def has_gold(task: Task, question: Question) -> bool:
-    """Whether it is known which facts a question needs: `stream` knows all of them, even where that is none.
-
-    Elsewhere there must be one at least, and each must stand in its document: a chain that lacks links, or has some
-    that nobody could have read, says nothing about where it broke.
-    """
-    if question.path:
-        return True
-    return bool(question.supporting) and all(
-        (text := " ".join(support.text.split())) and text in " ".join(task.documents[support.document].text.split())
-        for support in question.supporting
-    )
+    """Every supporting fact of every question with known gold facts, in order, not yet followed."""
+    return [Trail(*fact) for fact in gold_facts.of(task)]
 
 
 def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Shows = Shows.CHUNKS) -> list[Trail]:
@@ -151,40 +134,3 @@ def _at_once(view: Coverage, found: Sequence[Trail], steps: Sequence[Line]) -> N
 
 def _complete(view: Coverage, trail: Trail) -> bool:
     return any(view.covers(document, trail.support.text) for document in trail.documents)
-
-
-# --- which facts, and how a text is read --------------------------------------------------------------
-
-
-def _of_question(task: Task, number: int, question: Question, whole: Collection[str]) -> Iterator[Trail]:
-    titles = [task.documents[support.document].title for support in question.supporting]
-    for support, title in zip(question.supporting, titles, strict=True):
-        event = task.documents[support.document].event
-        if event is None:
-            passage = Passage(support, title, question, [t for t in dict.fromkeys(titles) if t != title])
-            yield Trail(number, support, (support.document,), None, _carrying(passage, whole))
-        else:
-            rest = range(support.document, len(task.documents))
-            same = tuple(i for i in rest if task.documents[i].event == event)
-            yield Trail(number, support, same, event, _stating(statements(task.documents), event))
-
-
-def _carrying(passage: Passage, whole: Collection[str]) -> Callable[[str], Reading]:
-    """Entries that are documents (`rag`) carry what they hold word for word; there is nothing to guess."""
-
-    def read(text: str) -> Reading:
-        return Reading(passage.quoted(text) if text in whole else passage.carried(text), False)
-
-    return read
-
-
-def _stating(world: Statements, event: Event) -> Callable[[str], Reading]:
-    key = key_of(event)
-    wanted = (*key, event.value.lower() if event.value else None)
-
-    def read(text: str) -> Reading:
-        said = world.of(text)
-        others = any(s[:2] == key and s[2] not in (None, wanted[2]) for s in said)
-        return Reading(wanted in said, others)
-
-    return read

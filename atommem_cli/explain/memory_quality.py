@@ -24,12 +24,12 @@ from atommem_cli.explain.cause_counts import Tallies, Tally
 from atommem_cli.explain.duplicates import doubles
 from atommem_cli.explain.fact_trails import Traced, followed, trace
 from atommem_cli.explain.signatures import Signatures
-from atommem_cli.explain.stream_reader import Told
 from atommem_cli.explain.trail import Trail
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, states
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
+from atommem_cli.scoring.stream_reader import Told
 
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _MONTH = re.compile(

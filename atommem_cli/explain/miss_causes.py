@@ -63,11 +63,12 @@ from enum import StrEnum
 from atommem_cli.core.calls import UNANSWERED, Finish
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.types import Chunk, OpKind, Question, Shows, StopReason, Task
-from atommem_cli.explain.fact_trails import Traced, followed, has_gold, trace
+from atommem_cli.explain.fact_trails import Traced, followed, trace
 from atommem_cli.explain.trail import Standing, Trail
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import llm_judge
+from atommem_cli.scoring.gold_facts import has_gold
 from atommem_cli.scoring.metrics import normalise
 
 MISSED_BELOW = 0.5

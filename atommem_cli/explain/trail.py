@@ -7,17 +7,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from atommem_cli.core.types import Event, OpKind, Support
+from atommem_cli.scoring.gold_facts import Reading
 
 NOTES = 0
 """Stands for the scratchpad among the ids of entries, which count from 1."""
-
-
-class Reading(NamedTuple):
-    """What a text says about one fact."""
-
-    states: bool
-    contradicts: bool
-    """It states another value (`stream`; elsewhere never)."""
 
 
 @dataclass(slots=True)

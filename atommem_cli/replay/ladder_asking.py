@@ -11,7 +11,6 @@ from atommem_cli.core.episode import Agent, Episode, Limits
 from atommem_cli.core.errors import RunMismatch
 from atommem_cli.core.files import Lines
 from atommem_cli.core.types import Progress, Question, Task, Trajectory
-from atommem_cli.explain.fact_trails import has_gold
 from atommem_cli.replay.ladder_rungs import FROM_GOLD, Given, MemoryView, Rung, give, held, left_out, probe, seen, view
 from atommem_cli.running import helpers
 from atommem_cli.running.build import Parts, asked_by
@@ -19,6 +18,7 @@ from atommem_cli.running.evaluation import planned_tasks, score
 from atommem_cli.running.stubs import vectors_for
 from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
 from atommem_cli.runs.reader import Run, failed
+from atommem_cli.scoring.gold_facts import has_gold
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What an answer is worth: metrics, the judge's prompt, rewards, and intervals around their means."""
+"""What answers, memories and trajectories are worth: metrics, judges, gold facts, rewards, intervals around means."""

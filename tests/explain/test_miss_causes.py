@@ -22,15 +22,16 @@ from atommem_cli.core.stream_facts import UNKNOWN
 from atommem_cli.core.types import Document, Event, MemoryOp, OpKind, Question, Shows, StopReason, Support, Task
 from atommem_cli.data import preparation
 from atommem_cli.data.files import adapter
-from atommem_cli.explain import cause_counts, fact_matcher, miss_causes
-from atommem_cli.explain.fact_matcher import Passage
+from atommem_cli.explain import cause_counts, miss_causes
 from atommem_cli.explain.miss_causes import Cause, Explanation
-from atommem_cli.explain.stream_reader import Statements
 from atommem_cli.replay import replay
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import evaluate
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.reader import Run
+from atommem_cli.scoring import fact_matcher
+from atommem_cli.scoring.fact_matcher import Passage
+from atommem_cli.scoring.stream_reader import Statements
 
 WRONG = "zzz"
 MODES = ("skip", "delete", "overwrite", "unread", "otherwise", "format", "empty", "cut")

@@ -25,11 +25,11 @@ from atommem_cli.core.stream_facts import UNKNOWN
 from atommem_cli.core.types import Document, MemoryEntry, Question, Support, Task
 from atommem_cli.data import preparation
 from atommem_cli.data.files import read_tasks
-from atommem_cli.explain.fact_trails import has_gold
 from atommem_cli.replay import ladder
 from atommem_cli.replay.ladder_rungs import Held, Rung, held, retrieved, view
 from atommem_cli.running import evaluation
 from atommem_cli.runs.reader import Run
+from atommem_cli.scoring.gold_facts import has_gold
 
 FILES = ("run.json", "recipe.yaml", "episodes.jsonl", "steps.jsonl", "sessions.jsonl", "summary.json", "table.md")
 

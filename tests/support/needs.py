@@ -8,8 +8,8 @@ from statistics import fmean
 from atommem_cli.core import stream_facts
 from atommem_cli.core.effects import EFFECTS, Done, State
 from atommem_cli.core.types import OpResult, Question, Task, Trajectory
-from atommem_cli.explain.stream_reader import statements
 from atommem_cli.replay.answer_stage import Place, Stage
+from atommem_cli.scoring.stream_reader import statements
 
 
 def needs(task: Task, trajectory: Trajectory) -> dict[Place, float]:
