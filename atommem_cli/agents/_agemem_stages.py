@@ -144,6 +144,7 @@ class Stages:
                 reads_left=left,
                 keep_tokens=True,
                 room=self._options.context_tokens - sum(map(self._size, self._context.entries)),
+                limit=self._options.context_tokens,
             )
         )
         return reply

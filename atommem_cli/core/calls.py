@@ -77,6 +77,8 @@ class Observation:
     room: int | None = None
     """Tokens by which the context may still grow, where the agent sets it a limit; below 0 no model is asked, and the
     episode ends with `context_overflow`, as where a prompt does not fit the window."""
+    limit: int | None = None
+    """Tokens of that limit."""
 
 
 @dataclass(frozen=True, slots=True)

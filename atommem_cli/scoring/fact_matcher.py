@@ -167,6 +167,16 @@ class Passage:
         )
 
 
+def words(text: str) -> frozenset[str]:
+    """The words of a text as they are compared: of words the first five letters, of numbers all digits."""
+    return frozenset(_stems(text))
+
+
+def key_words(text: str) -> frozenset[str]:
+    """Those that are no plain word: what a text is about."""
+    return frozenset(_content(text) | _numbers(text))
+
+
 def _share(weights: Mapping[str, int], stems: set[str]) -> float:
     return sum(weight for word, weight in weights.items() if word in stems) / sum(weights.values())
 

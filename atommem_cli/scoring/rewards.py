@@ -23,8 +23,8 @@ from atommem_cli.config.modules import PluginModule
 from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.safe_text import cut
-from atommem_cli.core.types import Outcome, StopReason, Task, Trajectory, Transition
-from atommem_cli.scoring import metrics
+from atommem_cli.core.types import Outcome, Task, Trajectory, Transition
+from atommem_cli.scoring import agemem_coded, agemem_paper, metrics
 
 Pair = tuple[Task, Trajectory]
 Reward = Callable[[Task, Trajectory], float]
@@ -61,11 +61,6 @@ ROOM = "rewards"
 """Of plug-ins from outside."""
 
 _DEFECTS = frozenset({Outcome.MALFORMED, Outcome.UNCLOSED, Outcome.INVALID_TARGET, Outcome.STALE_TARGET})
-_PENALTIES = {
-    StopReason.STEP_LIMIT: -1.0,  # AgeMem, papers.md 2.3: rounds exceeded
-    StopReason.BUDGET: -1.0,
-    StopReason.CONTEXT_OVERFLOW: -0.5,  # AgeMem, papers.md 2.3: context overflow
-}
 
 
 def of_scorer(name: str) -> Reward:
@@ -106,11 +101,6 @@ def tagged(_: Task, trajectory: Trajectory) -> float:
     return fmean(answer.tagged for answer in trajectory.answers)
 
 
-def within_budget(_: Task, trajectory: Trajectory) -> float:
-    """0 for an episode that came to its end; -1 or -0.5 for one that its budget or the window cut short."""
-    return _PENALTIES.get(trajectory.stop, 0.0)
-
-
 def likelihood(_: Task, __: Trajectory) -> float:
     """Mean log-likelihood per token of the gold answers, given what questions show, from -10 to 0; of `grpo` alone.
 
@@ -125,10 +115,13 @@ REWARDS: dict[str, Reward] = {
     **{name: of_scorer(name) for name in metrics.SCORERS},
     "format": form,
     "tagged": tagged,
-    "budget": within_budget,
+    **agemem_paper.REWARDS,
+    **agemem_coded.REWARDS,
     LIKELIHOOD: likelihood,
 }
 """By name, as a recipe's `rewards` takes them."""
+PARTS = {agemem_paper.NAME: agemem_paper.PARTS, agemem_coded.NAME: agemem_coded.PARTS}
+"""What composite rewards are made of, by name."""
 
 
 def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> None:
@@ -153,6 +146,12 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
             raise UsageError(f"{key}: {name} {never[name]}: name another one, or another agent.dialect")
     if not any(weights.values()):
         raise UsageError(f"{key}: name at least one reward with a weight other than 0")
+
+
+def with_parts(weights: Mapping[str, float]) -> dict[str, float]:
+    """These weights, and a weight of 0 for each part of a composite among them: so that its mean is told."""
+    parts = [part for name in weights for part in PARTS.get(name, ())]
+    return {**weights, **{part: 0.0 for part in parts if part not in weights}}
 
 
 def available() -> list[str]:

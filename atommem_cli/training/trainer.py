@@ -14,7 +14,7 @@ Overridden of TRL 1.16 are `_generate_and_score_completions` (expand), `_compute
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -71,7 +71,7 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
         self._played: PlayedBatch | None = None
         self._slots: list[list[dict[str, Tensor]]] = []
         self._playing = self._learning = 0.0  # seconds
-        weights: Mapping[str, float] = parts.recipe.grpo.rewards
+        weights = rewards.with_parts(parts.recipe.grpo.rewards)
         trl["args"].reward_weights = list(weights.values())
         answers = gold.value(parts.agent, policy.likelihoods)
         self._worth: dict[str, list[float]] = {}  # of what was played, by reward
