@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from atommem_cli.ablation import pool, published, reader
+from atommem_cli.ablation import pool, published, published_agemem, reader, varying
 from atommem_cli.ablation.reader import Ablation, PlayedArm
 from atommem_cli.core.errors import RunMismatch, UsageError
 from atommem_cli.core.files import read_json
@@ -26,21 +26,22 @@ def worth(ablation: Ablation, scorer: str | None = None) -> Findings:
     """Compare every finished arm of an ablation with its base.
 
     Args:
-        scorer: None is the leading one; published numbers stand beside that one alone.
+        scorer: None is the leading one; published numbers stand beside the one that they are of.
 
     Raises:
         SourceError: a file is damaged, or the tasks are gone.
     """
     played = ablation.arms
-    printed = _theirs(ablation) if scorer is None else {}
+    whose, printed = _theirs(ablation, scorer)
     used = read_json(ablation.base.path / SUMMARY)["operations"]
     found = findings(
         [arm.run for arm in played],
         [arm.name for arm in played],
         scorer,
-        what=[_what(arm) for arm in played],
+        what=[_what(arm, ablation.base) for arm in played],
         caveats=[_caveat(arm, ablation.base, used) for arm in played],
         theirs={name: f"{points:+.1f} ({score:.1f})" for name, (score, points) in printed.items()},
+        whose=whose,
     )
     found = replace(found, theirs={name: points for name, (_, points) in printed.items()})
     if not ablation.missing:
@@ -48,11 +49,16 @@ def worth(ablation: Ablation, scorer: str | None = None) -> Findings:
     return found.saying(f"Not finished, and in no figure here: {', '.join(ablation.missing)}.")
 
 
-def _theirs(ablation: Ablation) -> dict[str, tuple[float, float]]:
-    """Published score, and difference to the published base in points, by the name of an arm whose setting matches."""
+def _theirs(ablation: Ablation, scorer: str | None) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Who published numbers, and by the name of an arm whose setting matches: score, and difference to the published
+    base in points."""
     manifest = read_manifest(ablation.base.folder)
+    if ablation.base.recipe.agent.name == published_agemem.AGENT:
+        named = scorer or ablation.base.leading
+        return published_agemem.WHOSE, published_agemem.matching(ablation.arms, manifest, named)
     documents = manifest.documents.min if manifest.documents.min == manifest.documents.max else 0
-    return published.matching(ablation.arms, manifest.source, documents)
+    found = published.matching(ablation.arms, manifest.source, documents) if scorer is None else {}
+    return published.WHOSE, found
 
 
 def agree(folders: Sequence[Path], scorer: str | None = None) -> Findings:
@@ -106,22 +112,32 @@ def _insist_alike(read: Sequence[Ablation]) -> None:
         raise RunMismatch(f"these ablations cannot be pooled: their recipes differ in {', '.join(unlike)}")
 
 
-def _what(arm: PlayedArm) -> str:
+def _what(arm: PlayedArm, base: Run) -> str:
     if arm.kind == "component":
         how = "and training again without" if arm.how == "train" else f"({arm.how})"
         return f"Dropping {' and '.join(arm.component)} {how}"
     recipe = arm.run.recipe
+    if arm.varied is not None:
+        key, value = arm.varied
+        doing = "Training again with" if arm.how == "train" else "Playing with"
+        return f"{doing} {key} at {varying.told(value)} instead of {varying.told(varying.at(base.recipe, key))}"
     if arm.kind == "size":
         return f"Chunks of {recipe.chunk.tokens} tokens with k = {recipe.memory.retrieve_k}"
     return f"The embedder {arm.name.removeprefix('embedder-')}"
 
 
+def _played(run: Run) -> str:
+    return str(read_json(run.path / SUMMARY)["digest"])
+
+
 def _caveat(arm: PlayedArm, base: Run, used: Mapping[str, Mapping[str, int]]) -> str:
     """What an arm cannot say: the policy's own share in it."""
-    if arm.kind != "component":
-        return "The policy was not trained for the change."
     if arm.how == "train":
         return "One training per arm: how much trainings differ by their seed is not in the interval."
+    if arm.kind != "component":
+        if _played(arm.run) == _played(base):
+            return "Nothing that was played differs from the base: the setting had no part in it."
+        return "The policy was not trained for the change."
     kinds = sorted({*arm.run.recipe.memory.drop} - {*base.recipe.memory.drop})
     counts = {kind: used.get(kind, {}).get(Outcome.OK, 0) for kind in kinds}
     if not any(counts.values()):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from atommem_cli.ablation.reader import PlayedArm
 
+WHOSE = "AtomMem v3 (theirs)"
 DOCUMENTS = 200
 """Per task, in the tables below."""
 _COLUMNS = ("hotpotqa", "2wikimultihopqa", "musique")
@@ -66,7 +67,7 @@ def matching(arms: Iterable[PlayedArm], source: str, documents: int) -> dict[str
     found = {}
     for arm in arms:
         recipe = arm.run.recipe
-        if recipe.agent.name != "atommem" or recipe.chunk.by != "tokens" or arm.how == "train":
+        if recipe.agent.name != "atommem" or recipe.chunk.by != "tokens" or arm.how == "train" or arm.varied:
             continue
         tokens, k = recipe.chunk.tokens, recipe.memory.retrieve_k
         row, base = GRID.get((tokens, k)), GRID[4096, 6]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.files import whole_lines
@@ -21,6 +22,7 @@ class PlayedArm:
     how: str | None
     component: tuple[str, ...]
     run: Run
+    varied: tuple[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,12 @@ def read(folder: Path) -> Ablation:
     for number, (_, line) in enumerate(whole_lines(folder / ARMS), start=1):
         try:
             name, kind, how, component = line["arm"], line["kind"], line["how"], tuple(line["component"])
-        except (KeyError, TypeError):
+            key, value = line.get("varied", (None, None))
+        except (KeyError, TypeError, ValueError):
             raise SourceError(f"{folder / ARMS}: line {number} is damaged") from None
         path = folder / ARM_FOLDERS / name
         if (path / SUMMARY).is_file() and (run := Run(path)).complete:
-            arms.append(PlayedArm(name, kind, how, component, run))
+            arms.append(PlayedArm(name, kind, how, component, run, None if key is None else (key, value)))
         else:
             missing.append(name)
     if not arms or arms[0].kind != "base":

@@ -18,10 +18,16 @@ from atommem_cli.runs.reader import Run
 from atommem_cli.training import checkpoints
 
 
-def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progress | None) -> Recipe:
-    """Train the policy again under another recipe, stage by stage from where its own training began.
+def retrain(
+    recipe: Recipe, changes: Sequence[str], out: Path, command: Sequence[str], progress: Progress | None
+) -> Recipe:
+    """Train the policy again under another recipe, stage by stage from the first one that this changes.
 
     Demonstrations are collected again, too: a policy learns from its own kind of prompts only.
+
+    Args:
+        recipe: that of the arm.
+        changes: what makes it of the base's, as overrides; each stage's own recipe is changed likewise.
 
     Returns:
         The recipe with the new policy.
@@ -33,19 +39,31 @@ def retrain(recipe: Recipe, out: Path, command: Sequence[str], progress: Progres
     from atommem_cli.training import grpo, sft
 
     stages = lineage(recipe)
-    changes = [f"memory={recipe.memory.model_dump_json()}"]
-    policy = str((stages[0][1].policy.model_extra or {})["model"])
-    for stage, theirs in stages:
+    models = [str((theirs.policy.model_extra or {})["model"]) for _, theirs in stages]
+    models.append(str((recipe.policy.model_extra or {})["model"]))
+    policy = models[0]
+    for (stage, theirs), was, made in zip(stages, models[:-1], models[1:], strict=True):
         now = theirs.changed([*changes, f"policy.model={json.dumps(policy)}"])
+        if policy == was and _learns(now, stage) == _learns(theirs, stage):
+            policy = made
+            continue
         if stage == "sft":
             runs = []
             for number, run in enumerate(theirs.sft.runs):
+                shown = Run(Path(run)).recipe
+                if shown.changed(changes).digest == shown.digest:
+                    runs.append(run)
+                    continue
                 runs.append(str(out / f"demonstrations-{number}"))
-                evaluate(Run(Path(run)).recipe.changed(changes), Path(runs[-1]), command=command, progress=progress)
+                evaluate(shown.changed(changes), Path(runs[-1]), command=command, progress=progress)
             now = now.changed([f"sft.runs={json.dumps(runs)}"])
         (sft if stage == "sft" else grpo).train(now, out / stage, command=command)
         policy = str(out / stage / "model")
     return recipe.changed([f"policy.model={json.dumps(policy)}"])
+
+
+def _learns(recipe: Recipe, stage: str) -> str:
+    return recipe.training_digest("sft" if stage == "sft" else "grpo")
 
 
 def untrained(recipe: Recipe) -> bool:

@@ -1,4 +1,4 @@
-"""`atommem ablate`: what a memory component, a chunk size, a number of entries or an embedder is worth.
+"""`atommem ablate`: what a memory component, a chunk size, an embedder, or any other setting of a recipe is worth.
 
 An arm is the recipe with something changed; it is played over the same tasks with the same seeds as the base, as
 an ordinary run folder (`arms/NAME`), and all arms share policy, store and embedder. The folder belongs to the
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atommem_cli.ablation.retrain import lineage, retrain
-from atommem_cli.ablation.variants import Arm, arms
+from atommem_cli.ablation.variants import Arm, arms, changes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core import folders
 from atommem_cli.core.errors import UsageError
@@ -78,7 +78,7 @@ def play(recipe: Recipe, out: Path, *, command: Sequence[str] = (), progress: Pr
             for arm in wanted:
                 if arm.name not in there:
                     line = {"arm": arm.name, "kind": arm.kind, "how": arm.how, "component": arm.component}
-                    register.append(line)
+                    register.append({**line, **({} if arm.varied is None else {"varied": list(arm.varied)})})
         finally:
             register.close()
         _play(wanted, out, command, progress, arm_played)
@@ -99,7 +99,7 @@ def play_shard(
         UsageError: arms are to be trained; else as `play`.
         BackendError, Interrupted: as `play`.
     """
-    if recipe.ablate.how == "train":
+    if trains(recipe):
         raise UsageError("--shard: arms that learn anew (ablate.how: train) are one process's: leave --shard away")
     wanted, known = _checked(recipe), _known(recipe)
     folders.claim(out)
@@ -114,6 +114,15 @@ def play_shard(
         folder.sessions.append(provenance.session_start(command, folder.changed))
         _play(wanted, own, command, progress, arm_played)
     return shares
+
+
+def trains(recipe: Recipe) -> bool:
+    """Whether some arm is to be trained.
+
+    Raises:
+        UsageError: as `play`.
+    """
+    return any(arm.how == "train" for arm in arms(recipe))
 
 
 def _checked(recipe: Recipe) -> list[Arm]:
@@ -156,9 +165,10 @@ def _play(
         for arm in wanted:
             where, recipe = _place(out, arm), arm.recipe
             if arm.how == "train":
-                recipe = retrain(recipe, out / "training" / arm.name, command, progress)
+                recipe = retrain(recipe, changes(arm), out / "training" / arm.name, command, progress)
             # What arms share is stamped with the ablation's folder; each embedder has a store of its own.
-            place = out if arm.kind != "embedder" else where
+            shared = (recipe.store, recipe.embedder) == (wanted[0].recipe.store, wanted[0].recipe.embedder)
+            place = out if shared else where
             lent = assemble(recipe, place, lent=lent)
             if lent.store not in open_stores:
                 open_stores.append(lent.store)

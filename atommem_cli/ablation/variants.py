@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from atommem_cli.ablation import varying
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import How
 from atommem_cli.core import components as declared
@@ -26,12 +27,14 @@ class Arm:
 
     name: str
     """Also that of its folder."""
-    kind: Literal["base", "component", "size", "embedder"]
+    kind: Literal["base", "component", "size", "embedder", "vary"]
     recipe: Recipe
     how: How | None = None
-    """How components go; None where none does."""
+    """How components go; of `vary`: train, or None where nothing is trained; None where none does."""
     component: tuple[str, ...] = ()
     """Components that are dropped, sorted."""
+    varied: tuple[str, Any] | None = None
+    """Of `vary`: the key and its value."""
 
 
 def arms(recipe: Recipe) -> list[Arm]:
@@ -40,13 +43,14 @@ def arms(recipe: Recipe) -> list[Arm]:
     What would change nothing is left out: settings of the base, and what its agent has no use for.
 
     Raises:
-        UsageError: an unknown component, or no arm is left.
+        UsageError: an unknown component or key, or no arm is left.
     """
     agent: Agent = recipe.build("agent")
-    found = {(recipe.digest, False): Arm(BASE, "base", recipe)}
+    base = Arm(BASE, "base", recipe)
+    found = {_plays(base): base}
     for arm in _all(recipe, agent):
-        if _touches(agent, arm):
-            found.setdefault((arm.recipe.digest, arm.how == "train"), arm)
+        if _touches(agent, arm) and (arm.varied is None or _digests(arm.recipe) != _digests(recipe)):
+            found.setdefault(_plays(arm), arm)
     if len(found) == 1:
         raise UsageError(
             f"nothing to ablate: every arm that is asked for is the base itself, or something that the agent "
@@ -60,18 +64,24 @@ def asked(
     chunk_tokens: Sequence[int],
     retrieve_k: Sequence[int],
     embedders: Sequence[str],
+    vary: Sequence[str],
     how: str | None,
 ) -> dict[str, Any]:
     """Recipe keys for the arms that a command line names; where it names none, the recipe's own stay.
 
     Args:
         embedders: plug-ins, model folders or hub ids.
+        vary: KEY=VALUE,VALUE with values in YAML.
+
+    Raises:
+        UsageError: one of `vary` is not of that form.
     """
     keys: dict[str, Any] = {"ablate.how": how}
-    if drop or chunk_tokens or retrieve_k or embedders:
+    if drop or chunk_tokens or retrieve_k or embedders or vary:
         plugins = [{"name": "hf", "model": name} if "/" in name else {"name": name} for name in embedders]
         chosen = {"drop": drop, "chunk_tokens": chunk_tokens, "retrieve_k": retrieve_k, "embedders": plugins}
         keys |= {f"ablate.{key}": list(values) for key, values in chosen.items()}
+        keys["ablate.vary"] = varying.asked(vary)
     return keys
 
 
@@ -105,6 +115,11 @@ def components(names: str, agent: Agent) -> tuple[str, ...]:
     return tuple(sorted(wanted))
 
 
+def changes(arm: Arm) -> list[str]:
+    """What a policy has to learn anew under, as overrides of the recipes that it was trained with."""
+    return [varying.change(*arm.varied) if arm.varied else f"memory={arm.recipe.memory.model_dump_json()}"]
+
+
 def _listed(agent: Agent) -> str:
     return ", ".join(declared.of(agent)) or "none"
 
@@ -117,6 +132,15 @@ def _operations(agent: Agent, names: Sequence[str]) -> set[OpKind]:
 
 def _uses(agent: Agent, names: Sequence[str]) -> bool:
     return any(name in declared.of(agent) for name in names)
+
+
+def _plays(arm: Arm) -> tuple[str, ...]:
+    """What tells apart what is played: the recipe, and how its policy is trained where it is trained for the arm."""
+    return _digests(arm.recipe) if arm.how == "train" else (arm.recipe.digest,)
+
+
+def _digests(recipe: Recipe) -> tuple[str, ...]:
+    return recipe.digest, recipe.training_digest("sft"), recipe.training_digest("grpo")
 
 
 def _all(recipe: Recipe, agent: Agent) -> Iterator[Arm]:
@@ -136,10 +160,16 @@ def _all(recipe: Recipe, agent: Agent) -> Iterator[Arm]:
         changed = recipe.changed([f"embedder={json.dumps(embedder.model_dump(mode='json'))}"])
         model = str((embedder.model_extra or {}).get("model", ""))
         yield Arm("-".join(filter(None, ("embedder", embedder.name, Path(model).name))), "embedder", changed)
+    for key, value, changed in varying.recipes(recipe):
+        how: How | None = "train" if section.how == "train" or varying.trains(key) else None
+        name = varying.named(key, value) + ("-retrained" if how else "")
+        yield Arm(name, "vary", changed, how, varied=(key, value))
 
 
 def _touches(agent: Agent, arm: Arm) -> bool:
     """Whether the agent may notice."""
     if arm.kind == "component":
         return _uses(agent, arm.component)
+    if arm.kind == "vary":
+        return True
     return OpKind.READ in agent.operations or (arm.kind == "size" and agent.calls_per_chunk > 0)

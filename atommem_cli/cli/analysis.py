@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     "atommem ablate --policy results/grpo-tiny-DIGEST --drop update delete",
     "atommem ablate --recipe 8b --plan",
     "atommem ablate --chunk-size 2048 4096 --retrieve-k 3 6 12 --embedder random",
+    "atommem ablate --vary agent.filter_threshold=0.4,0.5,0.6,0.7,0.8 task.distractors=3,5,7",
     cls=Spread,
 )
 def ablate(
@@ -62,6 +63,14 @@ def ablate(
     embedder: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A plug-in, a model folder or a hub id.")
     ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=V,V",
+            help="Other values for any key of the recipe, one arm each; for one of sft or grpo the policy is trained "
+            "again.",
+        ),
+    ] = None,
     how: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +87,7 @@ def ablate(
     price: Price = None,
     as_json: AsJson = False,
 ) -> None:
-    """What each memory component, chunk size, k and embedder is worth."""
+    """What each memory component, chunk size, k, embedder, or other setting is worth."""
     from atommem_cli.ablation import findings, reader, retrain, runner
     from atommem_cli.ablation.variants import asked, remarks
     from atommem_cli.config import command_line
@@ -87,7 +96,7 @@ def ablate(
 
     mine = shards.parse(shard) if shard else None
     given = {"task.limit": limit, "eval.repeats": repeats}
-    given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], how)
+    given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], vary or [], how)
     chosen = command_line.meant(recipe, policy, given, change or [])
     if policy is None and retrain.untrained(chosen):
         trained = retrain.newest(chosen)
@@ -99,7 +108,7 @@ def ablate(
     if plan:
         with terminal.patience("tasks cut") as tell:
             costs = runner.plan(chosen, tell, mine or shards.WHOLE)
-        if chosen.ablate.how == "train":
+        if runner.trains(chosen):
             terminal.say(
                 "training is not in it; `atommem sft --plan` and `atommem grpo --plan` say what one arm's takes"
             )

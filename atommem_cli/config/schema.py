@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from atommem_cli.config.credentials import Keyless
 from atommem_cli.core.chunking import Tokenizer, chunk_documents
@@ -56,6 +56,9 @@ class TaskSection(Section):
     """Which of the folder's splits."""
     limit: PositiveInt | None = None
     """First tasks only; null plays all."""
+    distractors: NonNegativeInt | None = Field(None, exclude_if=lambda value: value is None)
+    """Of each task's distractors (`prepare --distractors`), the first so many; null is all. So numbers of them can be
+    compared on the same tasks (`ablate --vary task.distractors=3,5,7`)."""
 
 
 class ChunkSection(Section):
@@ -224,9 +227,12 @@ class AblateSection(Section):
     """Empty: the recipe's own `memory.retrieve_k`."""
     embedders: tuple[Plugin, ...] = ()
     """One arm each."""
+    vary: dict[str, tuple[Any, ...]] = Field({}, exclude_if=lambda value: not value)
+    """Keys of the recipe that change results, and values for each, one arm each: `agent.filter_threshold: [0.4, 0.5]`.
+    Where a key is of `sft` or `grpo`, as in `grpo.rewards: [{em: 1.0}]`, the policy is trained again for each."""
     how: How = "prompt"
     """How a component goes: prompt and noop as `memory.how`; train: as prompt, and the policy is trained again
-    without it from where its own training began (the protocol of AtomMem's Figure 4)."""
+    without it from where its own training began (the protocol of AtomMem's Figure 4); for `vary` likewise."""
 
 
 def chunks_of(how: ChunkSection, documents: Sequence[Document], tokenizer: Tokenizer) -> tuple[tuple[Chunk, ...], int]:

@@ -20,7 +20,10 @@ MOST_PANELS = 5
 
 
 def difference_figure(
-    comparisons: Sequence[Comparison], theirs: Mapping[str, float] | None = None, theme: Theme = "light"
+    comparisons: Sequence[Comparison],
+    theirs: Mapping[str, float] | None = None,
+    theme: Theme = "light",
+    whose: str = "",
 ) -> Figure | None:
     """Differences to the base by run: overall, and by kind of question where there are at most `MOST_PANELS`.
 
@@ -29,6 +32,7 @@ def difference_figure(
 
     Args:
         theirs: published differences by a run's label, in points.
+        whose: who published them.
 
     Returns:
         None where nothing is compared.
@@ -58,7 +62,7 @@ def difference_figure(
             axis.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(names)), [shown(name) for name in names])
         axes[0].set_ylim(len(names) - 0.4, -0.6)
-        figure.suptitle(_title(comparisons, published=bool(theirs)), x=0.012, ha="left")
+        figure.suptitle(_title(comparisons, whose if theirs else ""), x=0.012, ha="left")
     return figure
 
 
@@ -139,14 +143,14 @@ def _heading(comparisons: Sequence[Comparison], kind: str) -> str:
     return f"{kind or 'all questions'} ({100 * score:.0f})"
 
 
-def _title(comparisons: Sequence[Comparison], *, published: bool) -> str:
+def _title(comparisons: Sequence[Comparison], whose: str) -> str:
     first = comparisons[0]
     score = first.base.score
     if len(comparisons) == 1:
         how = "95 % intervals, filled: significant after Holm"
     else:
         how = f"each of {len(comparisons)} seeds, in its colour; bar: their mean"
-    diamond = "; diamond: AtomMem v3's own (theirs)" if published else ""
+    diamond = f"; diamond: {whose}" if whose else ""
     return (
         f"Difference to {shown(first.base.label)} on {first.source} (its score in brackets)\n"
         f"n = {score.n} questions in {score.tasks} tasks; {how}{diamond}"

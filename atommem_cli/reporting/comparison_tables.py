@@ -11,15 +11,13 @@ from atommem_cli.compare.panels import Panel
 from atommem_cli.runs.labels import scorer
 from atommem_cli.runs.tables import Table, percent, points
 
-THEIRS = "AtomMem v3 (theirs)"
-"""Heading of published numbers."""
 
-
-def main(comparison: Comparison, theirs: Mapping[str, str] | None = None) -> Table:
+def main(comparison: Comparison, theirs: Mapping[str, str] | None = None, whose: str = "") -> Table:
     """One row per run: score, difference to the base and how sure it is, cost.
 
     Args:
         theirs: published numbers by a run's label, as they shall be shown.
+        whose: the heading of these.
     """
     headers = (
         "run",
@@ -30,7 +28,7 @@ def main(comparison: Comparison, theirs: Mapping[str, str] | None = None) -> Tab
         "won / lost / tied",
         "n",
         "visible",
-        *([THEIRS] if theirs else []),
+        *([whose] if theirs else []),
     )
     rows = []
     for side in comparison.sides:

@@ -35,6 +35,8 @@ class Findings:
     """The recipe keys in which the runs differ."""
     theirs: Mapping[str, float] = field(default_factory=dict)
     """Published differences by name, in points."""
+    whose: str = ""
+    """Who published them."""
 
     @property
     def shown(self) -> tuple[Table, ...]:
@@ -58,6 +60,7 @@ def findings(
     what: Sequence[str] = (),
     caveats: Sequence[str] = (),
     theirs: Mapping[str, str] | None = None,
+    whose: str = "",
 ) -> Findings:
     """Compare runs with the first one, with every table and sentence about it.
 
@@ -67,6 +70,7 @@ def findings(
         what: per run, what it changes, as the subject of a sentence; none: the runs are just several.
         caveats: per run, what its difference does not say in any case.
         theirs: published numbers by name.
+        whose: who published them.
 
     Raises:
         UsageError, RunMismatch, SourceError: as `comparison.compare`.
@@ -80,7 +84,7 @@ def findings(
         if number
     ]
     tables = (
-        comparison_tables.main(compared, theirs),
+        comparison_tables.main(compared, theirs, whose),
         comparison_tables.by_kind(compared),
         comparison_tables.costs(compared),
         other,
@@ -95,7 +99,7 @@ def findings(
         **({"theirs": theirs} if theirs else {}),
     }
     shown = tuple(table for table in tables if table)
-    return Findings((compared,), shown, (*sentences, order), _plain(values), keys)
+    return Findings((compared,), shown, (*sentences, order), _plain(values), keys, whose=whose)
 
 
 MARK = COMPARISON
@@ -117,7 +121,7 @@ def publish(folder: Path, found: Findings) -> list[Path]:
         "table.tex": found.tables[0].latex(),
     }
     figures = {
-        "differences": comparison_figures.difference_figure(found.comparisons, found.theirs),
+        "differences": comparison_figures.difference_figure(found.comparisons, found.theirs, whose=found.whose),
         "pareto": comparison_figures.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
     }
     for name, figure in figures.items():

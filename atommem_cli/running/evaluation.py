@@ -16,7 +16,8 @@ from atommem_cli.core.errors import Interrupted, UsageError, did_you_mean
 from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
 from atommem_cli.core.types import Answer, Progress, Question, StopReason, Task
-from atommem_cli.data.preparation import read_tasks, verify
+from atommem_cli.data import chosen_tasks
+from atommem_cli.data.files import verify
 from atommem_cli.running import judge_pass
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.session import session
@@ -33,8 +34,9 @@ def planned_tasks(recipe: Recipe) -> Iterator[Task]:
 
     Raises:
         SourceError: they are not prepared, or damaged.
+        UsageError: they have fewer distractors than `task.distractors`.
     """
-    return read_tasks(Path(recipe.task.folder) / recipe.task.split, recipe.task.limit)
+    return chosen_tasks.read(recipe.task, recipe.task.split, recipe.task.limit)
 
 
 def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:

@@ -16,6 +16,7 @@ from atommem_cli.core.episode import Agent
 from atommem_cli.core.errors import RunMismatch, SourceError, UsageError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Chunk, StopReason, Task
+from atommem_cli.data.chosen_tasks import ChosenTasks
 from atommem_cli.data.files import TaskFile, verify
 from atommem_cli.runs import judges, shards
 from atommem_cli.runs.chunk_bounds import Cuts
@@ -248,7 +249,7 @@ class Run:
     @functools.cached_property
     def _tasks(self) -> TaskFile:
         self.check()
-        return TaskFile(self.folder, self.recipe.task.limit)
+        return ChosenTasks(self.recipe.task, self.recipe.task.split, self.recipe.task.limit)
 
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:

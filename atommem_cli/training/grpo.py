@@ -12,6 +12,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
+from atommem_cli.data.chosen_tasks import ChosenTasks
 from atommem_cli.data.files import Manifest, TaskFile, read_manifest, verify
 from atommem_cli.running import evaluation, helpers
 from atommem_cli.running.build import Parts, assemble
@@ -37,8 +38,10 @@ class _Tasks:
         train, held = folder / section.split, folder / recipe.task.split
         trained = verify(train)
         if recipe.grpo.trainer.get("eval_strategy") == "no":
-            return cls(TaskFile(train, section.limit), None, (trained, None))
-        return cls(TaskFile(train, section.limit), TaskFile(held, section.validation), (trained, verify(held)))
+            return cls(ChosenTasks(recipe.task, section.split, section.limit), None, (trained, None))
+        learned = ChosenTasks(recipe.task, section.split, section.limit)
+        validated = ChosenTasks(recipe.task, recipe.task.split, section.validation)
+        return cls(learned, validated, (trained, verify(held)))
 
     @property
     def validated(self) -> int:

@@ -19,7 +19,8 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.types import Chunk, Task
-from atommem_cli.data.files import read_tasks, verify
+from atommem_cli.data import chosen_tasks
+from atommem_cli.data.files import verify
 from atommem_cli.running import helpers
 from atommem_cli.running.costing import EpisodeBound, bound_episode, prompts
 from atommem_cli.training import learners, memory_estimate, plan_sharing, trl_config
@@ -52,7 +53,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
     tasks = min(section.limit or there, there)
     rollouts, trajectories, per_generation = batches(trainer, processes)
     apart = plan_sharing.refused(recipe)
-    rows, prompt, new, shared = _episodes(recipe, folder, min(tasks, SAMPLE), share=not apart)
+    rows, prompt, new, shared = _episodes(recipe, min(tasks, SAMPLE), share=not apart)
     tokens = Bound(trajectories * rows.low * prompt.low, trajectories * (rows.high * prompt.high + new))
     nodes = shared.nodes(trajectories // rollouts, rollouts, prompt, rows, new) if shared else None
     computed, most = nodes or tokens, section.micro_batch_tokens
@@ -112,13 +113,13 @@ def _given(trainer: Mapping[str, Any], name: str) -> Any:
     return trainer[name] if name in trainer else _defaults()[name]
 
 
-def _episodes(recipe: Recipe, folder: Path, sampled: int, *, share: bool) -> tuple[Bound, Bound, float, Sharing | None]:
+def _episodes(recipe: Recipe, sampled: int, *, share: bool) -> tuple[Bound, Bound, float, Sharing | None]:
     """Rows per trajectory, prompt tokens per row, the most new tokens of a trajectory, and what rollouts share."""
     tokenizer = recipe.tokenizer()
     agent: Agent = recipe.build("agent")
     bounds: list[EpisodeBound] = []
     first: list[tuple[Task, tuple[Chunk, ...], int]] = []
-    for task in read_tasks(folder, sampled):
+    for task in chosen_tasks.read(recipe.task, recipe.grpo.split, sampled):
         chunks, cut = chunks_of(recipe.chunk, task.documents, tokenizer)
         bounds.append(bound_episode(recipe, agent, len(chunks), len(task.questions)))
         if len(first) < PLAYED:
