@@ -138,11 +138,7 @@ class Memory:
         return self._digest
 
     def show(self, k: int | None = None) -> tuple[MemoryEntry, ...]:
-        """Retrieve with the persistent query; the result is the view of the next reply.
-
-        Args:
-            k: entries at most, at least 1; None is `self.k`.
-        """
+        """Retrieve at most k entries, or `self.k`, with the persistent query; they are the view of the next reply."""
         found: Sequence[int] = ()
         if self._query_vector is not None and self._state.entries:
             found = self._store.nearest(self.episode, self._query_vector, k or self.k)
@@ -156,10 +152,7 @@ class Memory:
 
     def present(self, ids: Sequence[int]) -> tuple[MemoryEntry, ...]:
         """Make entries that the agent chose itself the view of the next reply, best first; the journal has them as
-        what was shown.
-
-        Raises:
-            KeyError: there is no entry of such an id.
+        what was shown. A KeyError says that there is no entry of such an id.
         """
         self.shown = tuple(map(self._entry, ids))
         self._seen.update(ids)
@@ -193,24 +186,23 @@ class Memory:
             before, text = after, op.text.strip()
             outcome, entry = self._judge(op, text, touched)
             if outcome is Outcome.OK:
-                for edit in EFFECTS[op.kind](Done(text, entry, meta=op.meta)):
-                    self._edit(edit, vectors)
+                self._carry_out(op, text, entry, vectors)
                 after = self.digest
             results.append(OpResult(op, outcome, entry, before, after))
         return tuple(results)
 
     def restore(self, done: Iterable[OpResult], vectors: Mapping[Text, Vector]) -> None:
-        """Carry out what took effect elsewhere, by the ids of its entries. What changes an entry that is not there does
-        nothing, and neither does a Create for which there is no room.
-
-        Args:
-            vectors: of the `texts` of these operations.
+        """Carry out what was written elsewhere, by the ids of entries (a Create has one of its own), as far as it can
+        be: no Create without room for it, no Read beyond the limit, no change of an entry that is not there.
         """
         for result in done:
-            for edit in EFFECTS[result.op.kind](Done(result.op.text.strip(), result.entry, meta=result.op.meta)):
-                fits = edit.id in self._state.entries if edit.verb != "add" else not self._full
-                if edit.verb == "set" or fits:
-                    self._edit(edit, vectors)
+            op, text, entry = result.op, result.op.text.strip(), result.entry
+            if op.kind in (OpKind.UPDATE, OpKind.DELETE):
+                stands = entry in self._state.entries and (op.kind is OpKind.DELETE or text)
+            else:
+                stands = self._judge(op, text, set())[0] is Outcome.OK
+            if stands:
+                self._carry_out(op, text, entry, vectors)
 
     @property
     def _full(self) -> bool:
@@ -262,6 +254,10 @@ class Memory:
             return Outcome.NOOP, entry
         touched.add(entry)
         return Outcome.OK, entry
+
+    def _carry_out(self, op: MemoryOp, text: str, entry: int | None, vectors: Mapping[Text, Vector]) -> None:
+        for edit in EFFECTS[op.kind](Done(text, entry, meta=op.meta)):
+            self._edit(edit, vectors)
 
     def _edit(self, edit: Edit, vectors: Mapping[Text, Vector]) -> None:
         """Carry out one edit, and keep up what follows from the state: digest, vectors, counts, the store's share."""

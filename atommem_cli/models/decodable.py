@@ -19,6 +19,11 @@ APART = {"float64": 1e-4, "float32": 3e-3}
 _TRIED: MutableMapping[Any, bool] = WeakKeyDictionary()
 
 
+def beneath(model: Any) -> Any:
+    """A model without the wrapper of its adapters; adapted all the same."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def decodable(model: Any) -> bool:
     """Whether a model's replies can be written here.
 

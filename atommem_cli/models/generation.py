@@ -16,7 +16,7 @@ from atommem_cli.core.calls import Finish, Generation
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import Diverged
 from atommem_cli.models.batching import PromptRow, prompt_batches
-from atommem_cli.models.decodable import decodable
+from atommem_cli.models.decodable import beneath, decodable
 from atommem_cli.models.decoding import decode
 from atommem_cli.models.sampling import Finite, GumbelSampler, OwnLimits
 from atommem_cli.models.words import Words
@@ -106,7 +106,7 @@ def complete(
 
 
 def _run(model: Any, rows: Sequence[PromptRow], turns: Turns, sampling: Sampling) -> list[list[int]]:
-    below = model.get_base_model() if hasattr(model, "get_base_model") else model
+    below = beneath(model)
     finite, sampler = Finite(model.device), None
     if sampling.temperature > 0:
         seeds = [row.seed for row in rows]

@@ -1,20 +1,22 @@
 """The questions of a finished episode again, from a memory in which one operation was never carried out.
 
 The agent plays the stage as it played it, without chunks to read: it finds the memory rebuilt from the episode's
-operations, by the ids of entries. All other operations stand; what one does to an entry that is not there any more is
-nothing.
+operations, by the ids of entries. All others stand as they were written, and what becomes of them is settled anew:
+what one does to an entry that is not there any more is nothing, a Create goes in where there is room now, and a Read,
+an Update or notes that said what was there already may be what says it.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, NamedTuple
 
 from atommem_cli.core.calls import Finish, Generation, Observation
 from atommem_cli.core.episode import Agent, Apply, Ask, Episode, Play, Request, embed
-from atommem_cli.core.types import CONTEXT_OPS, MemoryOp, OpResult, Outcome, Task, Trajectory, Usage
+from atommem_cli.core.types import CONTEXT_OPS, MemoryOp, OpKind, OpResult, Outcome, Task, Trajectory, Usage
 from atommem_cli.replay.wrapped import Wrapped
 
 
@@ -54,11 +56,13 @@ class Stage:
         return {place: one for place, one in self.operations.items() if one.outcome is Outcome.OK}
 
     def before(self, without: Place | None) -> list[OpResult]:
-        """What the memory at its beginning is made of, but for one operation."""
+        """What the memory at its beginning is made of, but for one operation: also what had no effect then, if it may
+        have one now."""
+        new = count(1 + max((one.entry or 0 for one in self.operations.values()), default=0))
         return [
-            one
-            for place, one in self.carried_out.items()
-            if place.step < self.first and place != without and one.op.kind not in CONTEXT_OPS
+            replace(one, entry=next(new)) if one.op.kind is OpKind.CREATE and one.entry is None else one
+            for place, one in self.operations.items()
+            if one.outcome in _OPEN and place.step < self.first and place != without and one.op.kind not in CONTEXT_OPS
         ]
 
     @property
@@ -125,6 +129,9 @@ class Answering(Wrapped):
         results = (yield Apply(rest)) if rest else ()
         return (*results[:at], self._stage.operations[place], *results[at:])
 
+
+_OPEN = (Outcome.OK, Outcome.NOOP, Outcome.OVER_BUDGET)
+"""What becomes of such an operation depends on what is there, and on what there is room for."""
 
 END = Generation("", Finish.ERROR, error="this question cannot be asked apart from what was read before it")
 

@@ -1,9 +1,10 @@
 """What every operation of an episode was worth at its end.
 
-The price of an operation that took effect is the value of the episode minus its value without the operation. The memory
-is rebuilt without it (what was deleted stays, what was updated stays as it was, what was created is not there), all
-other operations stand as far as they can (no change of what is not there, no Create beyond `budget.entries`; what was
-refused stays refused), and only the answer stage is played again (`answer_stage`). Where a prompt about a question is
+The price of an operation that took effect is the value of the episode minus its value without the operation. The
+memory is rebuilt without it: what was deleted stays, what was updated stays as it was, what was created is not there.
+All other operations stand as they were written, and what comes of them is settled anew (`answer_stage`). So under
+`budget.entries` a Create that was refused goes in where the one that is left out gives it room: what an entry costs
+that fills the store is part of its price. Only the answer stage is played again. Where a prompt about a question is
 as it was, its reply stands; elsewhere the policy is asked again, with the seed of the call that it is in place of, so
 that both replies draw the same noise.
 

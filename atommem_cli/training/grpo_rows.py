@@ -160,7 +160,7 @@ def slots(
     most_tokens: int,
     *,
     share: bool = False,
-) -> list[Slot]:
+) -> tuple[list[Slot], int]:
     """Deal whole trajectories to updates, in turn, and each update's micro-batches to its slots.
 
     Args:
@@ -170,9 +170,10 @@ def slots(
         most_tokens, share: see `micro_batches`.
 
     Returns:
-        `updates * per_update` slots of micro-batches, of about equal cost; some may be empty.
+        `updates * per_update` slots of micro-batches, of about equal cost, some maybe empty; and what they cost in all.
     """
     dealt: list[Slot] = []
+    total = 0
     for update in range(updates):
         mine = [row for rows in trajectories[update::updates] for row in rows]
         bins: list[Slot] = [[] for _ in range(per_update)]
@@ -183,7 +184,8 @@ def slots(
             bins[lightest].append(batch)
             load[lightest] += spent
         dealt += bins
-    return dealt
+        total += sum(load)
+    return dealt, total
 
 
 def level(
@@ -212,11 +214,10 @@ def common_shape(shapes: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
     return common
 
 
-def sizes(made: int, dealt: Sequence[Slot], *, share: bool) -> tuple[int, int, int, int]:
+def sizes(made: int, dealt: Sequence[Slot], spent: int) -> tuple[int, int, int, int]:
     """Rows that were made, rows that are trained, their tokens, and what the tokens take."""
-    batches = [batch for slot in dealt for batch in slot]
-    rows = sum(map(len, batches))
-    return made, rows, sum(row.tokens for batch in batches for row in batch), sum(cost(b, share=share) for b in batches)
+    rows = [row for slot in dealt for batch in slot for row in batch]
+    return made, len(rows), sum(row.tokens for row in rows), spent
 
 
 def metrics(made: int, rows: int, tokens: int, spent: int, *, share: bool) -> dict[str, float]:

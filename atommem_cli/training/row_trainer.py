@@ -10,6 +10,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from atommem_cli.config.schema import GrpoSection
+from atommem_cli.models.decodable import beneath
 from atommem_cli.models.likelihood import Reply
 from atommem_cli.training import grpo_rows
 from atommem_cli.training.distributed import gather
@@ -54,8 +55,7 @@ class RowGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _below(self, model: Any) -> Any:
         """A model without what is wrapped around it."""
-        bare = self.accelerator.unwrap_model(model)
-        return bare.get_base_model() if hasattr(bare, "get_base_model") else bare
+        return beneath(self.accelerator.unwrap_model(model))
 
     def filler(self, weight: float = 1.0) -> TrainingRow:
         """A row of one token that says nothing."""

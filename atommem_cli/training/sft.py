@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from atommem_cli.core.errors import RecipeError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
 from atommem_cli.models import tiny, words
+from atommem_cli.models.decodable import beneath
 from atommem_cli.models.loading import load_model
 from atommem_cli.running import helpers
 from atommem_cli.runs import identity
@@ -194,7 +196,6 @@ def _trainer(
     """
     from trl.trainer.sft_trainer import SFTTrainer
 
-    _score_completions_alone(model)
     try:
         trainer = SFTTrainer(
             model,
@@ -210,13 +211,19 @@ def _trainer(
     return trainer
 
 
-def _score_completions_alone(model: Any) -> None:
+@contextmanager
+def _completions_alone(model: Any) -> Iterator[None]:
     """Spare the head what is not scored: TRL's takes every position of a row where there is no Triton, for the sake of
     compilers, of which the CPU has none. It costs as much as all layers of a small model with a large vocabulary."""
     from trl.trainer import utils
 
+    plain = utils._use_triton
     if model.device.type == "cpu" and model.get_output_embeddings().weight.size(0) >= _LARGE:
         utils._use_triton = lambda _: True  # there it says no more than which positions are taken
+    try:
+        yield
+    finally:
+        utils._use_triton = plain
 
 
 def _fit(trainer: Any, recipe: Recipe, out: Path, key: str, progress: Progress | None, say: loop.Say) -> None:
@@ -226,7 +233,8 @@ def _fit(trainer: Any, recipe: Recipe, out: Path, key: str, progress: Progress |
         # TRL counts tokens in the process only; a resumed run goes on counting.
         trainer._total_train_tokens = max((line.get("num_tokens", 0) for line in logged), default=0)
     trainer.add_callback(checkpoints.callback(out, recipe, spent=spent, progress=progress, remark=_remark))
-    loop.fit(trainer, out, checkpoint, key, "sft.trainer.per_device_train_batch_size")
+    with _completions_alone(beneath(trainer.model)):
+        loop.fit(trainer, out, checkpoint, key, "sft.trainer.per_device_train_batch_size")
 
 
 def _remark(line: dict[str, Any]) -> str:

@@ -187,14 +187,14 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
         trained = list(filter(None, ([row for row in rows if every or row.learns] for rows in made)))
         order = torch.randperm(len(trained), generator=self._shuffler()).tolist()
         accumulation = args.gradient_accumulation_steps
-        dealt = grpo_rows.slots(
+        dealt, spent = grpo_rows.slots(
             [trained[at] for at in order],
             args.steps_per_generation // accumulation,
             accumulation,
             recipe.grpo.micro_batch_tokens,
             share=self.scorers.share,
         )
-        self._log_batch(sum(map(len, made)), dealt)
+        self._log_batch(grpo_rows.sizes(sum(map(len, made)), dealt, spent))
         shape = grpo_rows.common_shape(gather([[[len(batch) for batch in slot] for slot in dealt]]))
         normaliser = torch.tensor(float(counts.tokens), device=self.accelerator.device)
         full = grpo_rows.level(dealt, shape, self.filler(weight=0.0))
@@ -229,10 +229,9 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
         self._add("time/generate", played.clock.model)
         self._add("time/environment", played.seconds - played.clock.model)
 
-    def _log_batch(self, made: int, dealt: Sequence[grpo_rows.Slot]) -> None:
-        share = self.scorers.share
-        total = map(sum, zip(*gather([grpo_rows.sizes(made, dealt, share=share)]), strict=True))
-        for key, value in grpo_rows.metrics(*total, share=share).items():
+    def _log_batch(self, sizes: tuple[int, int, int, int]) -> None:
+        total = map(sum, zip(*gather([sizes]), strict=True))
+        for key, value in grpo_rows.metrics(*total, share=self.scorers.share).items():
             self._add(key, value)
 
 

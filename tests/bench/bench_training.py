@@ -156,7 +156,7 @@ def packed(folder: Path) -> None:
     widest = max(len(r.prompt) for r in everything), max(len(r.completion) for r in everything)
     at_once = 8192 // sum(widest)
     naive = [everything[at : at + at_once] for at in range(0, len(everything), at_once)]
-    [slot] = grpo_rows.slots(trajectories, 1, 1, 8192)
+    [slot], spent = grpo_rows.slots(trajectories, 1, 1, 8192)
     normaliser = torch.tensor(float(sum(len(row.completion) for row in everything)))
     batches = {
         "naive": [widen(made._tensors(rows, normaliser), *widest) for rows in naive],
@@ -168,7 +168,7 @@ def packed(folder: Path) -> None:
         seconds = {name: pass_over(made, batches[name]) for name in names}
         ratios.append(seconds["naive"] / seconds["packed"])
     waste = 1 - sum(r.tokens for r in everything) / (len(everything) * sum(widest))
-    left = 1 - sum(r.tokens for r in everything) / sum(map(grpo_rows.padded_tokens, slot))
+    left = 1 - sum(r.tokens for r in everything) / spent
     print(
         f"grpo, 20 contexts a trajectory: {statistics.median(ratios):.2f}x the tokens a second of one padded shape "
         f"({min(ratios):.2f}-{max(ratios):.2f} in {2 * PAIRS} pairs; padding {waste:.0%} -> {left:.0%}; goal 1.3x)"

@@ -140,6 +140,24 @@ def test_a_delete_is_worth_what_it_made_room_for() -> None:
     assert Played(replies).prices()[Place(1, 0)] == 0.0
 
 
+def test_a_create_that_fills_the_store_pays_for_what_found_no_room() -> None:
+    replies = [[LOOK, create("Bo lives in Dorn")], [create("Ada lives in Velt")]]
+    capped = Played(replies, room=1)
+    assert capped.trajectory.answers[0].text == "unknown"
+    assert capped.prices() == {Place(0, 0): 0.0, Place(0, 1): -1.0}  # without it Ada is stored
+    assert Played(replies, room=2).prices()[Place(0, 1)] == 0.0
+
+
+def test_what_was_there_already_stands_in_for_what_is_left_out() -> None:
+    again = [[LOOK], [LOOK], [create("Ada lives in Dorn")], *[[MemoryOp(UPDATE, "Ada lives in Velt", 1)]] * 2]
+    played = Played(again)
+    assert [step.results[0].outcome for step in played.trajectory.transitions[:5]] == ["ok", "noop", "ok", "ok", "noop"]
+    assert played.prices() == {Place(0, 0): None, Place(2, 0): 1.0, Place(3, 0): 0.0}
+    assert played.asked == 1
+    noted = Played([[MemoryOp(NOTE, "so Ada lives in Velt")]] * 2)
+    assert noted.prices() == {Place(0, 0): None}
+
+
 def test_what_is_too_far_from_the_query_is_not_shown_instead() -> None:
     replies = [[LOOK, create("Ada lives in Velt")], [create("Cy plays the horn")]]
     assert Played(replies, k=1).prices()[Place(0, 1)] == 1.0

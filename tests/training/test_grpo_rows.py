@@ -33,7 +33,7 @@ def test_rollouts_of_one_task_are_one_group_to_the_last_micro_batch() -> None:
         rows_of(one, float(at), group)
         for at, (one, group) in enumerate(zip(played.trajectories, played.groups, strict=True))
     ]
-    dealt = level(slots(made, 1, 2, 40), [[3] * 12, [3] * 12], TrainingRow((0,), (0,), 0.0, weight=0.0))
+    dealt = level(slots(made, 1, 2, 40)[0], [[3] * 12, [3] * 12], TrainingRow((0,), (0,), 0.0, weight=0.0))
     trained = [row for slot in dealt for batch in slot for row in batch]
     expected = {float(at): group for at, group in enumerate(played.groups)}
     kept = [row for row in trained if row.weight]

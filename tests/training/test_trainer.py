@@ -285,8 +285,8 @@ def test_every_row_lies_in_one_micro_batch_within_the_budget(share: bool) -> Non
 
 
 def test_ranks_agree_on_the_shape_of_every_slot() -> None:
-    first = grpo_rows.slots([rows((5, 2)), rows((9, 3), (4, 4))], 1, 2, 12)
-    second = grpo_rows.slots([rows((5, 2))], 1, 2, 12)
+    first, _ = grpo_rows.slots([rows((5, 2)), rows((9, 3), (4, 4))], 1, 2, 12)
+    second, _ = grpo_rows.slots([rows((5, 2))], 1, 2, 12)
     shape = grpo_rows.common_shape([[[len(b) for b in slot] for slot in dealt] for dealt in (first, second)])
     filler = TrainingRow((0,), (1,), 0.0, weight=0.0)
     shapes = [
