@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from atommem_cli.compare.comparison import compare as compare_runs
     from atommem_cli.config.recipe import load as load_recipe
     from atommem_cli.config.schema import Section
-    from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
+    from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation, Tool
     from atommem_cli.core.chunking import WordTokenizer
     from atommem_cli.core.context import Context
     from atommem_cli.core.episode import Agent, Call, Episode, Policy, Request, apply, ask, embed
@@ -82,6 +82,7 @@ __all__ = [
     "Support",
     "Task",
     "Text",
+    "Tool",
     "Trajectory",
     "UsageError",
     "WordTokenizer",
@@ -120,6 +121,7 @@ _WHERE = {
     "split_thoughts": ("atommem_cli.core.thoughts", "split"),
     "Store": ("atommem_cli.core.store", "Store"),
     "Text": ("atommem_cli.core.memory", "Text"),
+    "Tool": ("atommem_cli.core.calls", "Tool"),
     "prepare": ("atommem_cli.data.preparation", "prepare"),
     "load_recipe": ("atommem_cli.config.recipe", "load"),
     "Section": ("atommem_cli.config.schema", "Section"),

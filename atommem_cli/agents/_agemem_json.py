@@ -12,25 +12,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from atommem_cli.agents._agemem_arguments import READERS, SPAN, TOP_K, WHERE, WrongArgument
 from atommem_cli.agents._agemem_words import FAULT, Words
-from atommem_cli.core import thoughts
+from atommem_cli.core import thoughts, tool_calls
+from atommem_cli.core.tool_calls import ToolCall
 from atommem_cli.core.types import MemoryOp, OpKind, Outcome
 
 CODED = {"clear_context": OpKind.FILTER}
 """Names of the authors' code, which are understood always."""
-KIND = "memory_type"
-TOP_K, SPAN = "top_k", "span"
-"""Keys of further arguments in the metadata of an operation."""
-WHERE = "metadata."
-"""Likewise, before the keys of a filter by metadata."""
 _SHOWN = 200
 """Characters of a call that is not understood, in the journal; the whole reply is there as well."""
 _BARE = re.compile(r"\s*(?:```(?:json)?\s*)?(?=[\[{])")
 _SPACE = re.compile(r"[\s,]*")
-_ID = re.compile(r"#?([0-9]{1,9})")
 _DECODER = json.JSONDecoder()
 
 
@@ -44,7 +40,12 @@ class _Broken(NamedTuple):
 class JsonCalls:
     """The grammar under the names of one wording."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, *, native: bool = False) -> None:
+        """
+        Args:
+            native: whether calls are written as models with tools of their own write them, one block each.
+        """
+        self._native = native
         self._names = words.names
         self._kinds = {**CODED, **{name.casefold(): kind for kind, name in words.names.items()}}
         self._call, self._end = words.wording.tags["calls"], words.wording.tags["answer"]
@@ -58,6 +59,9 @@ class JsonCalls:
     def write(self, ops: Sequence[MemoryOp], answer: str | None) -> str:
         """The reply that means these operations and this answer."""
         calls = [call for call in map(self._written, ops) if call is not None]
+        if self._native:
+            said = "" if answer is None else f"<{self._end}>{answer}</{self._end}>"
+            return tool_calls.write(said, [ToolCall(call["name"], call["arguments"]) for call in calls])
         lines = []
         if calls or answer is None:
             said = json.dumps(calls, ensure_ascii=False).replace("</", "<\\/")
@@ -181,13 +185,9 @@ class JsonCalls:
         if not isinstance(arguments, dict):
             return _bad("arguments are an object", value, kind)
         try:
-            return _READERS[kind](arguments)
-        except _Wrong as wrong:
+            return READERS[kind](arguments)
+        except WrongArgument as wrong:
             return _bad(str(wrong), value, kind)
-
-
-class _Wrong(Exception):
-    """An argument is missing or of another type; the message says which."""
 
 
 def _bad(fault: str, value: Any, kind: OpKind = OpKind.CREATE, *, closed: bool = True) -> MemoryOp:
@@ -200,101 +200,3 @@ def _past(text: str, at: int) -> int:
     """Past white space and commas."""
     space = _SPACE.match(text, at)
     return space.end() if space else at
-
-
-# --- the arguments of each tool
-
-
-def _text(arguments: Mapping[str, Any], name: str) -> str:
-    value = arguments.get(name)
-    if not isinstance(value, str):
-        raise _Wrong(f"{name} is a text")
-    return value
-
-
-def _number(arguments: Mapping[str, Any], name: str) -> int:
-    value = arguments.get(name)
-    found = _ID.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is not None:
-        return int(found[1])
-    if type(value) is not int:
-        raise _Wrong(f"{name} is a whole number")
-    return value
-
-
-def _pairs(arguments: Mapping[str, Any], name: str) -> dict[str, str]:
-    value = arguments.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _Wrong(f"{name} is an object")
-    return {key: one if isinstance(one, str) else json.dumps(one) for key, one in (value or {}).items()}
-
-
-def _messages(arguments: Mapping[str, Any]) -> tuple[int, ...]:
-    value = arguments.get("messages", [])
-    if not isinstance(value, list) or any(type(one) is not int for one in value):
-        raise _Wrong("messages are whole numbers")
-    return tuple(value)
-
-
-def _kept(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    meta = _pairs(arguments, "metadata")
-    meta |= {KIND: _text(arguments, KIND)} if arguments.get(KIND) is not None else {}
-    return tuple(meta.items())
-
-
-def _create(arguments: Mapping[str, Any]) -> MemoryOp:
-    return MemoryOp(OpKind.CREATE, _text(arguments, "content"), meta=_kept(arguments))
-
-
-def _update(arguments: Mapping[str, Any]) -> MemoryOp:
-    content, target = _text(arguments, "content"), _number(arguments, "memory_id")
-    return MemoryOp(OpKind.UPDATE, content, target, meta=_kept(arguments))
-
-
-def _delete(arguments: Mapping[str, Any]) -> MemoryOp:
-    target = _number(arguments, "memory_id")
-    sure = arguments.get("confirmation", arguments.get("confirmed"))  # the paper's examples have the other word
-    if not isinstance(sure, bool):
-        raise _Wrong("confirmation is true or false")
-    fault = () if sure else ((FAULT, "not confirmed"),)
-    return MemoryOp(OpKind.DELETE, target=target, defect=None if sure else Outcome.NOOP, meta=fault)
-
-
-def _retrieve(arguments: Mapping[str, Any]) -> MemoryOp:
-    meta = {WHERE + key: value for key, value in _pairs(arguments, "metadata_filter").items()}
-    if arguments.get(TOP_K) is not None:
-        most = _number(arguments, TOP_K)
-        if most < 1:
-            raise _Wrong(f"{TOP_K} is at least 1")
-        meta[TOP_K] = str(most)
-    return MemoryOp(OpKind.READ, _text(arguments, "query"), meta=tuple(meta.items()))
-
-
-def _summarize(arguments: Mapping[str, Any]) -> MemoryOp:
-    messages, summary = _messages(arguments), arguments.get("summary", "")
-    if not isinstance(summary, str):
-        raise _Wrong("summary is a text")
-    if messages:
-        return MemoryOp(OpKind.SUMMARIZE, summary, targets=messages)
-    span = arguments.get(SPAN)
-    if isinstance(span, bool) or not isinstance(span, str | int):
-        raise _Wrong(f'{SPAN} is "all", a number of rounds or a range of them')
-    return MemoryOp(OpKind.SUMMARIZE, summary, meta=((SPAN, str(span)),))
-
-
-def _filter(arguments: Mapping[str, Any]) -> MemoryOp:
-    messages = _messages(arguments)
-    criteria = arguments.get("criteria", "") if messages else _text(arguments, "criteria")
-    if not isinstance(criteria, str):
-        raise _Wrong("criteria is a text")
-    return MemoryOp(OpKind.FILTER, criteria, targets=messages)
-
-
-_READERS = {
-    OpKind.CREATE: _create,
-    OpKind.UPDATE: _update,
-    OpKind.DELETE: _delete,
-    OpKind.READ: _retrieve,
-    OpKind.SUMMARIZE: _summarize,
-    OpKind.FILTER: _filter,
-}

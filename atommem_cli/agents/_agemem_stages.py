@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli.agents._agemem_json import SPAN, TOP_K, WHERE
+from atommem_cli.agents._agemem_arguments import SPAN, TOP_K, WHERE
 from atommem_cli.agents._agemem_rounds import editable, spanned
 from atommem_cli.agents._agemem_words import FAULT, Words
 from atommem_cli.core.calls import POLICY, Expects, Generation, Message, Observation
@@ -52,6 +52,10 @@ class Stages:
         """Calls that tools may still make."""
         self._sizes: dict[int, int] = {}
         """Tokens of each message, by its id."""
+        self._tools = words.tools(self._memory.untold)
+        told = Observation((), 0, Expects.NOTES, tools=self._tools).texts
+        self._schemas = sum(map(len, map(episode.tokenizer.spans, told)))
+        """Tokens of the tools, where they are told apart from the messages."""
 
     def play(self) -> Play:
         """All of it."""
@@ -116,6 +120,10 @@ class Stages:
 
     def _say(self, section: str, fields: Mapping[str, str]) -> int:
         """Put the next message into the context; its id, or that of the last one where there is nothing to say."""
+        if self._options.calling == "native":
+            for result in self._told:
+                self._context.add("tool", result or self._words.wording.nothing)
+            self._told.clear()
         results = "\n".join(filter(None, self._told))
         told = {"results": results} if results else {}
         self._told.clear()
@@ -143,8 +151,9 @@ class Stages:
                 question=question,
                 reads_left=left,
                 keep_tokens=True,
-                room=self._options.context_tokens - sum(map(self._size, self._context.entries)),
+                room=self._options.context_tokens - self._schemas - sum(map(self._size, self._context.entries)),
                 limit=self._options.context_tokens,
+                tools=self._tools,
             )
         )
         return reply

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from atommem_cli.core.calls import Tool
 from atommem_cli.core.context import ContextMessage
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.headings import Headings
@@ -68,17 +70,44 @@ class Wording(BaseModel):
     """The call of a model that is asked which messages to remove; fields messages and criteria."""
 
 
+class Schema(BaseModel):
+    """What a model is told of one tool, where tools are told apart from the messages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str
+    parameters: dict[str, dict[str, str]]
+    required: list[str]
+
+    def tool(self, name: str) -> Tool:
+        """The tool under a name."""
+        schema = {"type": "object", "properties": self.parameters, "required": self.required}
+        return Tool(name, self.description, json.dumps(schema, ensure_ascii=False))
+
+
+class Native(BaseModel):
+    """The file for such models, checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str
+    """Field known."""
+    tools: dict[OpKind, Schema]
+
+
 class Words:
     """One wording, ready to make messages."""
 
-    def __init__(self, name: str, wording: Wording, digest: str, coded: bool) -> None:
+    def __init__(self, name: str, wording: Wording, digest: str, coded: bool, native: Native | None) -> None:
         """
         Args:
             digest: sha256 of the file, 16 hexadecimal digits.
             coded: whether Filter is called Clear_context, as in the authors' code.
+            native: of tools that are told apart from the messages; None where the instructions tell them.
         """
         self.name, self.digest = name, digest
         self.wording = wording
+        self._native = native
         self.names = {**wording.names, **({OpKind.FILTER: "Clear_context"} if coded and wording.names else {})}
         texts = (wording.first, wording.second, wording.third, wording.again)
         entry = pieces(wording.memory)
@@ -98,8 +127,14 @@ class Words:
         )
         asked = "\n".join(self._quoted(" ".join(text.splitlines())) for text in questions)
         known = _template(self.wording.known).substitute(questions=asked).rstrip("\n") if questions else ""
-        made = _template(self.wording.system).substitute(known=known, tools=tools)
+        told = self._native.system if self._native else self.wording.system
+        made = _template(told).substitute(known=known, tools=tools)
         return "\n".join(line for line in made.splitlines() if line.strip())
+
+    def tools(self, dropped: frozenset[OpKind]) -> tuple[Tool, ...]:
+        """The tools that are told apart from the messages; none where the instructions tell them."""
+        schemas = self._native.tools.items() if self._native else ()
+        return tuple(schema.tool(self.names[kind]) for kind, schema in schemas if kind not in dropped)
 
     def message(self, section: str, fields: Mapping[str, str]) -> str:
         """A message of one section of the file; parts whose field is not given are left out."""
@@ -150,24 +185,40 @@ class Words:
         return made.rstrip()
 
 
-def load(name: str, *, coded: bool = False) -> Words:
+def load(name: str, *, coded: bool = False, native: bool = False) -> Words:
     """The wording of that name, or in the file of that path; `paper` for a dialect that other agents alone speak.
 
     Raises:
-        UsageError: there is none, or the file is no wording; names the file and the key.
+        UsageError: there is none, or the file is no wording; names the file and the key. Or it is native, and writes
+            calls as tags.
     """
     own = name if name.endswith((".yaml", ".yml")) or name in SHIPPED else "paper" if name in shipped() else None
     if own is None:
         raise UsageError(
             f"agent.dialect: agemem speaks {' and '.join(SHIPPED)}, or what a file of one's own says (given: {name})"
         )
-    return Words(own, *_read(own), coded)
+    wording, digest = _read(own)
+    if not native:
+        return Words(own, wording, digest, coded, None)
+    if wording.grammar != "json":
+        raise UsageError(f"agent.calling=native: calls are JSON there, and agent.dialect={name} writes them as tags")
+    schemas, told = _native()
+    return Words(own, wording, hashlib.sha256(f"{digest} {told}".encode()).hexdigest()[:16], coded, schemas)
+
+
+@functools.cache
+def _native() -> tuple[Native, str]:
+    path = _shipped("native")
+    return Native.model_validate(read_yaml(path)), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(resources.files("atommem_cli") / "agents" / f"_agemem_{name}.yaml"))
 
 
 @functools.cache
 def _read(name: str) -> tuple[Wording, str]:
-    own = name.endswith((".yaml", ".yml"))
-    path = Path(name) if own else Path(str(resources.files("atommem_cli") / "agents" / f"_agemem_{name}.yaml"))
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _shipped(name)
     content = read_yaml(path, name)
     try:
         wording = Wording.model_validate(content)

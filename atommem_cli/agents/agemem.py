@@ -79,6 +79,10 @@ class Options(Section):
     """Whether the policy learns from these calls."""
     further_calls: NonNegativeInt = 8
     """Most calls of an episode for a Summary or a Filter itself; one beyond is `over_budget`."""
+    calling: Literal["text", "native"] = Field("text", exclude_if=lambda value: value == "text")
+    """How the model is told of its tools: text, in the instructions; native, by its chat template (`hf`) or in the
+    request (`openai_server`), with JSON schemas; it calls them in its own form, and the result of each call is a
+    message of the role `tool`. Answers keep their tags."""
     results: Literal["user", "tool"] = "user"
     """Where results of calls stand: at the head of the next message, or in one of the role `tool`, for chat templates
     that have it."""
@@ -102,12 +106,15 @@ class AgeMem:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.words = _agemem_words.load(options.dialect, coded=options.version == "coded")
+        native = options.calling == "native"
+        self.words = _agemem_words.load(options.dialect, coded=options.version == "coded", native=native)
+        self.native_tools = native
         self.embeds = options.filter == "embedder"
         asked = (("filter", options.filter), ("summary", options.summary))
         self.helpers = tuple(name for name, who in asked if who == "helper")
         self.spare_calls = options.further_calls
-        self._calls = JsonCalls(self.words) if self.words.wording.grammar == "json" else TagCalls(self.words)
+        json = self.words.wording.grammar == "json"
+        self._calls = JsonCalls(self.words, native=native) if json else TagCalls(self.words)
 
     def play(self, episode: Episode) -> Play:
         yield from Stages(self.options, self.words, self.parse, self.answer, episode).play()
@@ -131,4 +138,5 @@ class AgeMem:
 
     def describe(self) -> dict[str, str]:
         name = f"{self.name}, question known" if self.options.question_known else self.name
-        return {"name": name, "dialect": self.words.name, "prompts": self.words.digest}
+        calling = {"calling": "native"} if self.native_tools else {}
+        return {"name": name, "dialect": self.words.name, "prompts": self.words.digest, **calling}

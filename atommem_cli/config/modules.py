@@ -34,8 +34,9 @@ class AgentModule(PluginModule, Protocol):
 class PolicyModule(PluginModule, Protocol):
     """A module of `policies`.
 
-    It may have one function more: `probe(options)`, one sentence about the server, from one request; for
-    `atommem check --recipe`. It raises BackendError where there is no answer.
+    It may have two functions more. `probe(options)`: one sentence about the server, from one request, for
+    `atommem check --recipe`; it raises BackendError where there is no answer. `insist_tools(options)`: raises
+    UsageError, in one sentence, where the model cannot be told of tools apart from the messages; no weights load.
     """
 
     def build(self, options: Any, /) -> Policy | ServerPolicy:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Finish(StrEnum):
@@ -55,6 +56,26 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that is told apart from the messages: by the chat template, or in a field of a server's request."""
+
+    name: str
+    description: str
+    """What it does, for the model."""
+    parameters: str
+    """The JSON schema of its arguments, an object, as a text."""
+
+    @property
+    def function(self) -> dict[str, Any]:
+        """As chat templates and servers take it."""
+        schema = json.loads(self.parameters)
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": schema},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One model call as the agent wants it: the messages are all that the policy sees."""
 
@@ -79,6 +100,14 @@ class Observation:
     episode ends with `context_overflow`, as where a prompt does not fit the window."""
     limit: int | None = None
     """Tokens of that limit."""
+    tools: tuple[Tool, ...] = ()
+    """Tools that the reply may call in the model's own form; see `core.tool_calls` for how the calls of a server's
+    reply then stand in its text. Where neither model nor server takes tools, that is an error of one sentence."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a prompt is made of: what budgets count."""
+        return (*(said.content for said in self.messages), *(json.dumps(tool.function) for tool in self.tools))
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ class Agent(Protocol):
     """A way to read a stream and answer questions about it.
 
     One that shows a chunk again for replies that did more than read says how often it may, over a whole episode, as
-    `spare_calls`; plans count them.
+    `spare_calls`; plans count them. One whose observations have `tools` says so as `native_tools`, so that a model
+    without them is refused before it loads.
     """
 
     @property

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from atommem_cli.core.calls import Message
+from atommem_cli.core.calls import Message, Tool
 from atommem_cli.core.chunking import Span
 from atommem_cli.core.errors import UsageError
+from atommem_cli.models import templates
+from atommem_cli.models.templates import ToolTemplate
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_TODAY = (
-    "{% macro strftime_now(format) %}"
-    "{{ {'%d %b %Y': '26 Jul 2024', '%Y-%m-%d': '2024-07-26'}.get(format, '26 July 2024') }}"
-    "{% endmacro %}"
-)
-"""Put before templates that ask for the date (Llama 3's own default): a prompt must not change overnight."""
 
 
 def whole(text: str) -> str:
@@ -35,7 +33,8 @@ class Contents:
             marks: ids that no content may become.
         """
         self._tokenizer = tokenizer
-        self._marks = frozenset(marks)
+        self.marks = frozenset(marks)
+        """Ids that no content becomes."""
         names = sorted(filter(None, map(str, tokenizer.convert_ids_to_tokens(list(marks)))), key=len, reverse=True)
         # Normalisers may ignore case; what is found too much is encoded as it always was.
         self.named = re.compile("|".join(map(re.escape, names)) or r"(?!)", re.IGNORECASE)
@@ -48,23 +47,23 @@ class Contents:
             while at < len(inside) and inside[at][1] <= start:
                 at += 1
             content = at < len(inside) and inside[at][0] < end
-            made += [one for one, _ in self._plain(text, start, end)] if content and token in self._marks else [token]
+            made += [one for one, _ in self._plain(text, start, end)] if content and token in self.marks else [token]
         return made
 
     def spans(self, text: str) -> Sequence[Span]:
         """Character span of each token of a text that is a content as a whole."""
         found, spans = self._encoded(text)
-        if self._marks.isdisjoint(found):
+        if self.marks.isdisjoint(found):
             return spans
         made: list[Span] = []
         for token, span in zip(found, spans, strict=True):
-            made += [one for _, one in self._plain(text, *span)] if token in self._marks else [span]
+            made += [one for _, one in self._plain(text, *span)] if token in self.marks else [span]
         return made
 
     def _plain(self, text: str, start: int, end: int) -> list[tuple[int, Span]]:
         """Tokens of a part of a text, none of them a control token, and where they are in the text."""
         found, spans = self._encoded(text[start:end], split_special_tokens=True)
-        if self._marks.isdisjoint(found):
+        if self.marks.isdisjoint(found):
             return [(token, (start + a, start + b)) for token, (a, b) in zip(found, spans, strict=True)]
         if end - start > 1:  # a vocabulary of whole words knows it as a word
             return [*self._plain(text, start, start + 1), *self._plain(text, start + 1, end)]
@@ -124,8 +123,9 @@ class Chat:
         template: str = tokenizer.get_chat_template()
         self.digest = hashlib.sha256(template.encode()).hexdigest()[:16]
         """sha256 of the template, 16 hexadecimal digits."""
-        self._template = _TODAY + template if "strftime_now" in template else template
+        self._template = templates.dated(template)
         self._tokenizer = tokenizer
+        self._name = name
         self._thinking = thinking
         self._takes_system = self._shows_system()
         special = _special(tokenizer)
@@ -136,38 +136,60 @@ class Chat:
         self.contents = Contents(tokenizer, sorted({*special, *own} - {tokenizer.unk_token_id}))
         """What documents, memories and questions become."""
 
+    @functools.cached_property
+    def tools(self) -> ToolTemplate:
+        """How the model is told of tools.
+
+        Raises:
+            UsageError: the template shows none, or not what came of calls.
+        """
+        return ToolTemplate(self._tokenizer, self._name, thinking=self._thinking)
+
+    @functools.cached_property
+    def _with_tools(self) -> Contents:
+        """What contents become where tools are told: the marks of tools are no content either."""
+        return Contents(self._tokenizer, sorted({*self.contents.marks, *self.tools.marks}))
+
     def reply(self, text: str) -> list[int]:
         """Token ids of a reply's text, without its end; what it says of special tokens is text."""
         clean = whole(text)
         spans = [match.span() for match in self._replies.named.finditer(clean)]
         return self._replies.ids(clean, spans) if spans else self._encoded(clean)
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         """Token ids of the whole prompt, up to where the reply begins.
 
         Replies that a conversation has kept with their tokens stand there as these very tokens: a prompt begins with
         the prompt and the reply before it, whatever the template would make of an old reply. Where the template does
         not take the messages as they are (two of one role in a row, say), those are joined and all is text.
+
+        Args:
+            tools: what the template tells the model of; results of calls are messages of the role `tool`.
+
+        Raises:
+            UsageError: the template shows no tools.
         """
         from jinja2 import TemplateError
 
         try:
-            return self._grown(messages)
+            return self._grown(messages, tools)
         except TemplateError:
-            return self._written(joined(messages))
+            plain = [replace(m, role="user") if m.role == "tool" else m for m in messages] if tools else messages
+            return self._written(joined(plain), tools)
 
-    def _grown(self, messages: Sequence[Message]) -> list[int]:
+    def _grown(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         at = max((i for i, message in enumerate(messages) if message.tokens), default=None)
         if at is None:
-            return self._written(messages)
+            return self._written(messages, tools)
         reply = messages[at].tokens
-        after = self._written(messages, after=at)
+        after = self._written(messages, tools, after=at)
         if reply[-1] in self._special and after[:1] and after[0] in self._special:
             after = after[1:]  # the turn has its end already
-        return [*self._grown(messages[:at]), *reply, *after]
+        return [*self._grown(messages[:at], tools), *reply, *after]
 
-    def _written(self, messages: Sequence[Message], after: int | None = None) -> list[int]:
+    def _written(self, messages: Sequence[Message], tools: Sequence[Tool], after: int | None = None) -> list[int]:
         """Token ids of what the template writes; of what it writes after one of the messages alone."""
+        contents = self._with_tools if tools else self.contents
         turns = [{"role": m.role, "content": whole(m.content)} for m in messages]
         text = "".join(turn["content"] for turn in turns)
         free = (chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
@@ -176,13 +198,15 @@ class Chat:
             turns[after]["content"] = cut
         if not self._takes_system:
             turns = without_system(turns)
-        if not any(self.contents.named.search(turn["content"]) for turn in turns):
-            return self._encoded(self._render(turns).rpartition(cut)[2])
-        rendered, spans = self._located(turns, name)
+        if not any(contents.named.search(turn["content"]) for turn in turns):
+            return self._encoded(self._render(turns, tools).rpartition(cut)[2])
+        rendered, spans = self._located(turns, tools, contents.named, name)
         start = rendered.rindex(cut) + 1 if after is not None else 0
-        return self.contents.ids(rendered[start:], [(a - start, b - start) for a, b in spans if a >= start])
+        return contents.ids(rendered[start:], [(a - start, b - start) for a, b in spans if a >= start])
 
-    def _located(self, turns: Sequence[dict[str, str]], sign: str) -> tuple[str, list[Span]]:
+    def _located(
+        self, turns: Sequence[dict[str, str]], tools: Sequence[Tool], named: re.Pattern[str], sign: str
+    ) -> tuple[str, list[Span]]:
         """The rendered conversation, and where contents name control tokens in it.
 
         Args:
@@ -194,8 +218,8 @@ class Chat:
             names.append(match[0])
             return f"{sign}{len(names) - 1}{sign}"
 
-        hidden = [{**turn, "content": self.contents.named.sub(hide, turn["content"])} for turn in turns]
-        parts = re.split(f"{sign}([0-9]+){sign}", self._render(hidden))
+        hidden = [{**turn, "content": named.sub(hide, turn["content"])} for turn in turns]
+        parts = re.split(f"{sign}([0-9]+){sign}", self._render(hidden, tools))
         text, spans = parts[0], []
         for number, rest in zip(parts[1::2], parts[2::2], strict=True):
             spans.append((len(text), len(text) + len(names[int(number)])))
@@ -207,15 +231,10 @@ class Chat:
         ids: list[int] = encoded["input_ids"]
         return ids
 
-    def _render(self, turns: Sequence[dict[str, str]]) -> str:
-        rendered: str = self._tokenizer.apply_chat_template(
-            turns,
-            chat_template=self._template,
-            add_generation_prompt=True,
-            tokenize=False,
-            enable_thinking=self._thinking,
-        )
-        return rendered
+    def _render(self, turns: Sequence[dict[str, str]], tools: Sequence[Tool] = ()) -> str:
+        if tools:
+            return self.tools.render(turns, tools)
+        return templates.rendered(self._tokenizer, self._template, self._thinking, turns)
 
     def _shows_system(self) -> bool:
         """Whether a system message arrives: some templates refuse it (Gemma 2), others drop it."""
@@ -235,7 +254,7 @@ def joined(messages: Sequence[Message]) -> list[Message]:
     ]
 
 
-def without_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def without_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A leading system message becomes the beginning of the message after it."""
     if len(turns) < 2 or turns[0]["role"] != "system":
         return turns

@@ -51,9 +51,8 @@ class Turns:
         """What can be run; and, by index, the replies of the calls whose prompt does not fit."""
         rows, refused = [], {}
         for index, call in enumerate(calls):
-            row = PromptRow(
-                index, self._chat.prompt(call.observation.messages), call.observation.max_new_tokens, call.seed
-            )
+            told = call.observation
+            row = PromptRow(index, self._chat.prompt(told.messages, told.tools), told.max_new_tokens, call.seed)
             if self.window is not None and row.tokens > self.window:
                 error = f"{len(row.prompt)} prompt tokens and {row.most} new ones exceed the window of {self.window}"
                 refused[index] = Generation("", Finish.OVERFLOW, error=error)

@@ -28,7 +28,8 @@ class GoldRow(NamedTuple):
 
 def row(words: Words, asked: GoldReply) -> GoldRow | None:
     """A reply as tokens; None where the window does not take them."""
-    prompt, reply = words.chat.prompt(asked.observation.messages), words.chat.reply(asked.reply)
+    told = asked.observation
+    prompt, reply = words.chat.prompt(told.messages, told.tools), words.chat.reply(asked.reply)
     if words.window is not None and len(prompt) + len(reply) > words.window:
         return None
     spans = words.counter.spans(asked.reply)

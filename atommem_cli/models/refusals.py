@@ -125,6 +125,23 @@ _SYSTEM = _any(
 )
 
 
+_NO_TOOLS = _any(
+    r"tool[ _]?choice.{0,40}requires|tool-call-parser|enable-auto-tool-choice",  # vLLM
+    r"tools? .{0,40}requires? .{0,12}--jinja",  # llama.cpp
+    r"(tools?|tool[ _](calls?|calling|use)|functions?|function[ _]call(s|ing)?)`?\b.{0,40}(not|n't) "
+    r"(be )?(support|enabled|available|allow|permit)",  # Groq, Together
+    r"(not|n't) support(s|ed)? (the )?`?(tools?|function)",  # Ollama
+    r"no endpoints found that support tool",  # OpenRouter
+    r"(unrecognized|unknown|unexpected|unsupported|extra)\b.{0,60}\btools?\b",
+)
+"""Said of a request that holds tools."""
+
+
+def takes_no_tools(body: str) -> bool:
+    """Whether a server refuses a request because of its tools."""
+    return bool(_NO_TOOLS.search(facts(body)))
+
+
 def said(body: str) -> str:
     """The message in an error response, or the beginning of whatever came."""
     try:

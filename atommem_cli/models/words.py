@@ -95,7 +95,7 @@ class Words:
                 else message
                 for message in messages
             )
-        return self.chat.prompt(messages)
+        return self.chat.prompt(messages, step.observation.tools)
 
     def completion(self, step: Transition) -> list[int]:
         """What the policy would have had to write: the reply and, unless it was cut off, the end of the turn."""
@@ -175,6 +175,16 @@ def digest(name: str, model: Any) -> str:
 
 def _tokenizer(name: str) -> Any:
     return tiny.build_tokenizer((*tiny.MARKS, *VOCABULARY)) if name == tiny.NAME else load_tokenizer(name)
+
+
+def chat(named: Named) -> Chat:
+    """Its chat template.
+
+    Raises:
+        MissingExtra: the model is not there.
+        UsageError: its tokenizer has no chat template.
+    """
+    return _asked(named)[1]
 
 
 def _asked(named: Named) -> tuple[Any, Chat]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from atommem_cli.core import tool_calls
 from atommem_cli.core.calls import Finish
+from atommem_cli.core.tool_calls import ToolCall
 
 # Finish reasons in lower case, of all servers.
 _STOPS = re.compile(r"stop(_sequence|_token)?|eos(_token)?|endoftext|end(_of)?(_turn)?|completed?|done|finished")
@@ -40,10 +43,13 @@ class Completion:
     """What is wrong, where `finish` is OTHER, FILTERED or ERROR."""
 
 
-def read(body: str) -> Completion | None:
+def read(body: str, *, tools: bool = False) -> Completion | None:
     """The reply in a response's body; None where it holds none, but an error or something else.
 
     Reasoning that comes apart is left out; text that comes in parts is joined.
+
+    Args:
+        tools: whether the request held tools; calls of them then stand in the text, see `core.tool_calls`.
     """
     try:
         data = json.loads(body)
@@ -54,6 +60,8 @@ def read(body: str) -> Completion | None:
         return None
     if text is None or data.get("error") or (choice.get("error") and not text):
         return None
+    if tools:
+        text = tool_calls.write(text, _called(message))
     reason = str(ending or "").rpartition(".")[2].strip().lower()
     counts = _count(data, "prompt_tokens"), _count(data, "completion_tokens")
     if _FAILURES.fullmatch(reason) or (not reason and not text and not refusal):
@@ -65,6 +73,8 @@ def read(body: str) -> Completion | None:
     if _LENGTHS.fullmatch(reason):
         return Completion(text, Finish.LENGTH, *counts)
     missing = "" if text else _elsewhere(message)
+    if tools and _TOOLS.fullmatch(reason):
+        return Completion(text, Finish.STOP, *counts)
     if _TOOLS.fullmatch(reason) or missing == "tool_calls":
         error = "the reply was taken for a tool call: start the server without a tool parser (vLLM: --tool-call-parser)"
         return Completion("", Finish.ERROR, *counts, error)
@@ -97,6 +107,24 @@ def _text(content: object) -> str | None:
     parts = [part for part in content if isinstance(part, dict) and part.get("type") in ("text", "output_text")]
     texts = [part.get("text") for part in parts]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _called(message: dict[str, Any]) -> list[ToolCall]:
+    """The calls of a message, whatever they hold."""
+    legacy = message.get("function_call")
+    found = message.get("tool_calls") or ([{"function": legacy}] if legacy else [])
+    return [_call(one) for one in (found if isinstance(found, list) else [found])]
+
+
+def _call(value: Any) -> ToolCall:
+    function = value.get("function") if isinstance(value, dict) else None
+    if not isinstance(function, dict):
+        return ToolCall(None, value)
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with suppress(ValueError, RecursionError):  # the agent says what is wrong with it
+            arguments = json.loads(arguments or "{}")
+    return ToolCall(function.get("name"), {} if arguments is None else arguments)
 
 
 def _elsewhere(message: dict[str, Any]) -> str:

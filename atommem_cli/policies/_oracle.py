@@ -136,7 +136,7 @@ class Oracle:
             there = episode.chunks[observation.chunk].documents
             gone = [last] if all(self._task.documents[i].distractor for i in there) else []
         edits = [MemoryOp(OpKind.FILTER, targets=tuple(gone))] if gone else []
-        used = sum(len(episode.tokenizer.spans(message.content)) for message in observation.messages)
+        used = sum(map(len, map(episode.tokenizer.spans, observation.texts)))
         if before and observation.room < used:
             summary = "\n".join(text for text in wanted.values() if text in said(observation))
             if OpKind.SUMMARIZE in can and (summary or OpKind.FILTER not in can):

@@ -86,6 +86,16 @@ def window(options: Options) -> int | None:
     return words.window(options)
 
 
+def insist_tools(options: Options) -> None:
+    """Insist that it can be told of tools, without the weights.
+
+    Raises:
+        MissingExtra: the model is not there.
+        UsageError: its tokenizer has no chat template, or one without tools.
+    """
+    _ = words.chat(options).tools
+
+
 class HuggingFace:
     """Answers a whole batch at once."""
 

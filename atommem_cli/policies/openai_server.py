@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from atommem_cli.config.credentials import Keyless, KeyVariable, ServerUrl
 from atommem_cli.config.schema import OPERATIONAL, Section
-from atommem_cli.core.calls import Finish, Generation, Message
+from atommem_cli.core import tool_calls
+from atommem_cli.core.calls import Finish, Generation
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import BackendError
@@ -27,7 +29,7 @@ from atommem_cli.core.thoughts import OwnMarks
 from atommem_cli.models.chat import OffsetTokenizer, whole, without_system
 from atommem_cli.models.http import Client, PassingError, Response, UnreachableError
 from atommem_cli.models.loading import load_tokenizer
-from atommem_cli.models.refusals import Fault, fault, said
+from atommem_cli.models.refusals import Fault, fault, said, takes_no_tools
 from atommem_cli.policies import _completions as completions
 from atommem_cli.policies._completions import Completion
 
@@ -187,7 +189,8 @@ class OpenAIServer:
             error.others = self._responses > before
             raise
         self._responses += 1
-        completion = completions.read(response.text) if response.status == 200 else None
+        tools = bool(call.observation.tools)
+        completion = completions.read(response.text, tools=tools) if response.status == 200 else None
         if completion is None:
             return await self._refused(call, body, response)
         if completion.finish is Finish.ERROR:
@@ -202,6 +205,9 @@ class OpenAIServer:
         if status == 200 and (reason := completions.ending(text)):
             where += f" and ended without a reply (finish reason {reason})"
         told = said(text)
+        if "tools" in body and takes_no_tools(text):
+            mend = "start it with its tool parser (llama.cpp: --jinja), or set agent.calling=text"
+            raise BackendError(self._advised(where, told, mend))
         match fault(status, text):
             case Fault.OVERFLOW:
                 return Generation("", Finish.OVERFLOW, error=self._client.clean(told))
@@ -244,7 +250,11 @@ class OpenAIServer:
 
     def _body(self, call: Call, limit: str) -> dict[str, Any]:
         options, observation = self.options, call.observation
-        turns = [{"role": m.role, "content": whole(m.content)} for m in observation.messages]
+        turns: list[dict[str, Any]]
+        if observation.tools:
+            turns = tool_calls.turns([replace(m, content=whole(m.content)) for m in observation.messages])
+        else:
+            turns = [{"role": m.role, "content": whole(m.content)} for m in observation.messages]
         body: dict[str, Any] = {
             "model": options.model,
             "messages": turns if options.system == "keep" else without_system(turns),
@@ -252,6 +262,8 @@ class OpenAIServer:
             "temperature": options.temperature,
             "top_p": options.top_p,
         }
+        if observation.tools:
+            body["tools"] = [tool.function for tool in observation.tools]
         if options.temperature > 0:
             body["seed"] = call.seed % 2**31
         if options.thinking is not None:
@@ -270,7 +282,7 @@ class OpenAIServer:
             text, finish = within, Finish.LENGTH
         prompt, new = completion.prompt_tokens, completion.new_tokens
         if prompt is None:
-            prompt = sum(map(self._count, call.observation.messages))
+            prompt = sum(len(self.tokenizer.spans(told)) for told in call.observation.texts)
         if new is None or len(text) > new * _LONGEST:
             new = len(self.tokenizer.spans(text))
         return Generation(text, finish, prompt_tokens=prompt, new_tokens=new, error=error)
@@ -282,6 +294,3 @@ class OpenAIServer:
         spans = self.tokenizer.spans(text[: most * _LONGEST])
         gross = len(text) > most * _LONGEST or len(spans) > 2 * most + 16
         return text[: spans[most - 1][1]] if gross and len(spans) >= most else text[: most * _LONGEST]
-
-    def _count(self, message: Message) -> int:
-        return len(self.tokenizer.spans(message.content))

@@ -103,7 +103,7 @@ class Scripted:
         self.insist_known(call.episode.task)
         text = _SCRIPTS[self.options.script](call.episode, call.observation, random.Random(call.seed))
         spans = self.tokenizer.spans
-        prompt = sum(len(spans(message.content)) for message in call.observation.messages)
+        prompt = sum(map(len, map(spans, call.observation.texts)))
         return Generation(text, prompt_tokens=prompt, new_tokens=len(spans(text)))
 
 

@@ -164,6 +164,8 @@ def assemble(
         place = (platform.node(), str(where.resolve())) if where else (recipe.digest, os.getpid())
         store_options = store_options.model_copy(update={"run": f"{seeds.derive(0, *place):016x}"})
     agent = recipe.build("agent")
+    if playing is None:
+        insist_tools(recipe, agent)
     # A store holds the vectors of one embedder.
     shared = lent if lent and (lent.recipe.store, lent.recipe.embedder) == (recipe.store, recipe.embedder) else None
     return Parts(
@@ -174,6 +176,19 @@ def assemble(
         shared.vectors if shared else CachedEmbedder(recipe.build("embedder")),
         helpers=_helpers(recipe, agent, further or {}, lent) if helping is None else helping,
     )
+
+
+def insist_tools(recipe: Recipe, agent: Agent) -> None:
+    """Insist that the policy can be told of tools where the agent does; one that cannot say so without its weights says
+    it at the first call.
+
+    Raises:
+        UsageError: its chat template shows none.
+    """
+    module, options = recipe.plugin("policy")
+    look = getattr(module, "insist_tools", None)
+    if getattr(agent, "native_tools", False) and look is not None:
+        look(options)
 
 
 def asked_by(agent: Agent) -> dict[str, str]:

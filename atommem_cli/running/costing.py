@@ -165,7 +165,7 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
 
     def measured(calls: Sequence[Call]) -> list[Generation]:
         # The few tokens of the chat template are not in it.
-        shown.extend(sum(len(tokenizer.spans(m.content)) for m in call.observation.messages) for call in calls)
+        shown.extend(sum(len(tokenizer.spans(text)) for text in call.observation.texts) for call in calls)
         return [Generation("")] * len(calls)
 
     plain = recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"])

@@ -224,7 +224,7 @@ class Player:
             return StopReason.BUDGET
         if budget.prompt_tokens is not None:
             spans = self.episode.tokenizer.spans
-            prompt = sum(len(spans(message.content)) for message in observation.messages)
+            prompt = sum(map(len, map(spans, observation.texts)))
             if usage.prompt_tokens + prompt > budget.prompt_tokens:
                 return StopReason.BUDGET
         return None

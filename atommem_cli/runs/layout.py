@@ -239,8 +239,9 @@ def recorded_reply(line: Mapping[str, Any]) -> Generation:
 
 
 def prompt_hash(observation: Observation) -> str:
-    """16 hexadecimal digits over the messages of a call."""
-    text = json.dumps([(m.role, m.content) for m in observation.messages])
+    """16 hexadecimal digits over the messages of a call, and over the tools that are told apart from them."""
+    told: list[Any] = [(m.role, m.content) for m in observation.messages]
+    text = json.dumps([*told, *(tool.function for tool in observation.tools)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -14,6 +14,7 @@ from atommem_cli.models import words
 from atommem_cli.models.generation import Turns
 from atommem_cli.models.loading import load_model
 from atommem_cli.models.words import Words
+from atommem_cli.running.build import insist_tools
 from atommem_cli.runs.layout import RECIPE
 from atommem_cli.training import trl_keywords
 
@@ -38,7 +39,7 @@ class Learner:
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse a policy that has no weights here, before anything loads.
+    """Refuse a policy that has no weights here, or cannot be told of the agent's tools, before anything loads.
 
     Raises:
         UsageError: one sentence.
@@ -48,6 +49,7 @@ def check(recipe: Recipe) -> None:
             f"training needs weights, and the recipe's policy is {recipe.policy.name}: "
             "name a model folder or hub id with --policy, or set policy={name: hf, model: ...}"
         )
+    insist_tools(recipe, recipe.build("agent"))
 
 
 def load(recipe: Recipe) -> Learner:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from asked_server import call, policy, replies, reply
 from fake_server import Answer, Server, choice, completion, error
 from pydantic import ValidationError
 
-from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
-from atommem_cli.core.episode import Call, ServerPolicy
+from atommem_cli.core.calls import Finish, Generation
+from atommem_cli.core.episode import ServerPolicy
 from atommem_cli.core.errors import BackendError, UsageError
 from atommem_cli.models import http
 from atommem_cli.policies import openai_server
-from atommem_cli.policies.openai_server import OpenAIServer, Options
+from atommem_cli.policies.openai_server import Options
 
 KEY = "sk-very-secret"
 
@@ -28,32 +27,6 @@ KEY = "sk-very-secret"
 @pytest.fixture(autouse=True)
 def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-def call(text: str = "hello", *, most: int = 20, seed: int = 5) -> Call:
-    messages = (Message("system", "be brief"), Message("user", text))
-    return Call(None, Observation(messages, most, Expects.ANSWER), seed)
-
-
-def policy(server: Server, **options: object) -> OpenAIServer:
-    given = {"url": server.url, "model": "m", "retries": 1, "timeout_s": 0.5} | options
-    return openai_server.build(Options.model_validate(given))
-
-
-def replies(asked: OpenAIServer, calls: Sequence[Call]) -> list[Generation]:
-    """In an event loop of their own, all at once."""
-
-    async def play() -> list[Generation]:
-        try:
-            return await asyncio.gather(*map(asked.reply, calls))
-        finally:
-            await asked.close()
-
-    return asyncio.run(play())
-
-
-def reply(asked: OpenAIServer, asking: Call | None = None) -> Generation:
-    return replies(asked, [asking or call()])[0]
 
 
 def free_url() -> str:

@@ -14,7 +14,29 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}"
 )
+HERMES = (
+    "{% if tools %}<|im_start|>system\n{{ messages[0]['content'] ~ '\n' if messages[0]['role'] == 'system' else '' }}"
+    "<tools>{% for tool in tools %}{{ '\n' ~ (tool | tojson) }}{% endfor %}{{ '\n' }}</tools>\n"
+    "Each call: <tool_call>JSON</tool_call><|im_end|>\n{% endif %}"
+    "{% for m in messages %}{% if m['role'] == 'tool' %}"
+    "{% if loop.previtem['role'] != 'tool' %}<|im_start|>user{% endif %}"
+    "{{ '\n' }}<tool_response>\n{{ m['content'] }}\n</tool_response>"
+    "{% if loop.last or loop.nextitem['role'] != 'tool' %}<|im_end|>\n{% endif %}"
+    "{% elif not (tools and loop.first and m['role'] == 'system') %}"
+    "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""With tools, as Hermes 3, Qwen 2.5 and Qwen 3: results of one reply stand in one turn of the user's."""
 TEXT = "Ada was born in Velt. Where does Bo live? {id: 3} größe 日本 \U0001f600 " * 3
+
+
+def hermes() -> Any:
+    """As `bpe`, with marks of tools and a template that knows them."""
+    made = bpe()
+    marks = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+    made.add_tokens([AddedToken(mark, special=False) for mark in marks])
+    made.chat_template = HERMES
+    return made
 
 
 def bpe() -> Any:

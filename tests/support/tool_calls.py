@@ -37,16 +37,18 @@ def one(dice: Random, words: list[str]) -> dict[str, Any]:
     return {"name": name, "arguments": arguments}
 
 
-def reply(dice: Random, words: list[str], *, answer: float = 0.2, bent: float = 0.2) -> str:
+def reply(dice: Random, words: list[str], *, native: bool = False, answer: float = 0.2, bent: float = 0.2) -> str:
     """A whole reply.
 
     Args:
+        native: whether each call stands in a block of its own, as models with tools write them.
         answer: how often it holds one.
         bent: how often something is put in, or taken away, that does not belong there.
     """
     calls = [one(dice, words) for _ in range(dice.choice([0, 1, 1, 2, 4]))]
     text = f"<think>{dice.choice(words)}</think>" if dice.random() < 0.3 else ""
-    text += f"<tool_call>{json.dumps(calls)}</tool_call>" if calls else ""
+    blocks = calls if native else [calls] if calls else []
+    text += "".join(f"<tool_call>{json.dumps(block)}</tool_call>" for block in blocks)
     text += f"<answer>{dice.choice(words)}</answer>" if dice.random() < answer else ""
     while dice.random() < bent:
         at = dice.randrange(len(text) + 1)
@@ -81,9 +83,12 @@ class ToolCalls:
     def reply(self, call: Call) -> Generation:
         told = call.observation.messages
         words = [word for message in told[-2:] for word in message.content.split()][:200] or ["nothing"]
-        text = reply(Random(call.seed), words, answer=0.3 if call.observation.question is not None else 0.02)
+        native = bool(call.observation.tools)
+        text = reply(
+            Random(call.seed), words, native=native, answer=0.3 if call.observation.question is not None else 0.02
+        )
         count = self.tokenizer.spans
-        prompt = sum(len(count(message.content)) for message in told)
+        prompt = sum(map(len, map(count, call.observation.texts)))
         return Generation(text, prompt_tokens=prompt, new_tokens=len(count(text)))
 
     def describe(self) -> dict[str, str]:
