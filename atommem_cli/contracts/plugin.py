@@ -86,8 +86,8 @@ def look(
 
 
 def _of_reward(name: str) -> Iterator[Verdict]:
-    if name in named.REWARDS:
-        yield from promises.look(rewards.PROMISES, named.of(name))
+    if name in named.OWN:
+        yield from promises.look(rewards.PROMISES, named.of(name, rewards.judge))
         return
     module = named.module_of(name)
     found = list(promises.look(rewards.MODULE_PROMISES, module))

@@ -39,6 +39,12 @@ def ask(_: str, prompts: Sequence[Observation]) -> list[Generation]:
     return [Generation(str(len(prompt.messages[-1].content) % 10)) for prompt in prompts]
 
 
+def judge(_: str, prompts: Sequence[Observation]) -> list[Generation]:
+    """In place of `helpers.judge`: likewise, with a verdict that our own rewards read."""
+    verdicts = (len(prompt.messages[-1].content) % 2 for prompt in prompts)
+    return [Generation(f'{{"score": {one}}} {{"good": {one}}}') for one in verdicts]
+
+
 def it_needs_no_key(module: RewardModule) -> None:
     """`Options` needs no key: a recipe gives a reward its weight alone."""
     try:

@@ -50,9 +50,9 @@ def sources(recipe: Recipe) -> dict[str, str]:
 
 
 def reward_sources(weights: Mapping[str, float]) -> dict[str, str]:
-    """Likewise of the rewards that come from outside."""
-    found: dict[str, str] = {}
-    for name in weights.keys() - rewards.REWARDS.keys():
+    """Likewise of the rewards that come from outside, and of instructions that our own give a model."""
+    found = {f"{rewards.ROOM}/{file}": digest for name in weights for file, digest in rewards.prompts(name).items()}
+    for name in weights.keys() - {*rewards.OWN}:
         found |= _made_of(rewards.ROOM, name, plugins.given(rewards.ROOM, name, ()), shipped=())
     return dict(sorted(found.items()))
 

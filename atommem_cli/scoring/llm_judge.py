@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 
 from atommem_cli.core import thoughts
 from atommem_cli.core.calls import Message
+from atommem_cli.scoring import grades
 
 NAME = "judge"
 """The scorer's name in a recipe, beside those in `metrics.SCORERS`."""
-
-# The verdict first in its object, a reason may follow. In an echo of the case the quotes are escaped: no match.
-_VERDICT = re.compile(r"""\{\s*["']correct["']\s*:\s*["']?(true|false)["']?\s*[,}]""", re.IGNORECASE)
 
 
 def leading(scorers: Sequence[str]) -> str:
@@ -31,30 +24,18 @@ class UnreadableVerdict(ValueError):
     """The judge's reply holds no verdict, or two different ones; it is no score, whatever it says."""
 
 
-@cache
-def prompt() -> str:
-    """The judge's instructions (scoring/prompts/judge.txt).
+def prompt_digest() -> str:
+    """SHA-256 of the instructions (scoring/prompts/judge.txt), hexadecimal: part of what a judged score depends on.
 
     Own wording; as lenient to extra detail as the judge of RUCBM/AtomMem@238d36c
     AtomMem/verl/utils/reward_score/hotpotqa.py, but it shows the question, and the golds of no other one.
     """
-    return (resources.files("atommem_cli.scoring") / "prompts" / "judge.txt").read_text(encoding="utf-8").strip()
-
-
-def prompt_digest() -> str:
-    """SHA-256 of the instructions, hexadecimal: part of what a judged score depends on."""
-    return hashlib.sha256(prompt().encode()).hexdigest()
+    return grades.digest(NAME)
 
 
 def judge_messages(question: str, golds: tuple[str, ...], answer: str) -> tuple[Message, ...]:
-    """The instructions, and the case as a message of its own: one JSON object.
-
-    An answer cannot leave its string, and since `<` is escaped it cannot spell a tag or a chat template's
-    `<|...|>` either.
-    """
-    case = {"question": question, "gold_answers": list(golds), "answer": answer}
-    fenced = json.dumps(case, ensure_ascii=False).replace("<", "\\u003c")
-    return Message("system", prompt()), Message("user", fenced)
+    """The instructions and the case, as `grades.messages`."""
+    return grades.messages(NAME, {"question": question, "gold_answers": list(golds), "answer": answer})
 
 
 def parse_verdict(reply: str, marks: thoughts.Marks = thoughts.MARKS) -> bool:
@@ -66,7 +47,7 @@ def parse_verdict(reply: str, marks: thoughts.Marks = thoughts.MARKS) -> bool:
     Raises:
         UnreadableVerdict: no verdict, an unfinished thought, or both true and false.
     """
-    verdicts = {match.lower() for match in _VERDICT.findall(thoughts.split(reply, marks).said)}
+    verdicts = grades.said(reply, "correct", "true|false", marks)
     if len(verdicts) != 1:
         problem = "two different verdicts" if len(verdicts) > 1 else "no verdict"
         raise UnreadableVerdict(f"{problem} in the judge's reply {_shortened(reply)!r}")

@@ -24,7 +24,7 @@ from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.safe_text import cut
 from atommem_cli.core.types import Outcome, Task, Trajectory, Transition
-from atommem_cli.scoring import agemem_coded, agemem_paper, metrics
+from atommem_cli.scoring import agemem_coded, agemem_judged, agemem_paper, grades, metrics
 
 Pair = tuple[Task, Trajectory]
 Reward = Callable[[Task, Trajectory], float]
@@ -120,7 +120,11 @@ REWARDS: dict[str, Reward] = {
     LIKELIHOOD: likelihood,
 }
 """By name, as a recipe's `rewards` takes them."""
-PARTS = {agemem_paper.NAME: agemem_paper.PARTS, agemem_coded.NAME: agemem_coded.PARTS}
+JUDGED = agemem_judged.REWARDS
+"""Likewise, those that ask the model `helpers.judge`: each is built with what asks."""
+OWN = (*REWARDS, *JUDGED)
+"""Names of those that come with atommem."""
+PARTS = {agemem_paper.NAME: agemem_paper.PARTS, agemem_coded.NAME: agemem_coded.PARTS, **agemem_judged.PARTS}
 """What composite rewards are made of, by name."""
 
 
@@ -156,7 +160,7 @@ def with_parts(weights: Mapping[str, float]) -> dict[str, float]:
 
 def available() -> list[str]:
     """Names of the rewards, sorted: those that come with atommem, and those of installed packages."""
-    return sorted({*REWARDS, *(point.name for point in plugins.outside(ROOM, REWARDS))})
+    return sorted({*OWN, *(point.name for point in plugins.outside(ROOM, OWN))})
 
 
 def about(name: str) -> str:
@@ -165,6 +169,8 @@ def about(name: str) -> str:
     Raises:
         UsageError: there is no such reward.
     """
+    if name in JUDGED:
+        return agemem_judged.ABOUT[name]
     one: object = metrics.SCORERS.get(name) or REWARDS.get(name) or module_of(name)
     return (one.__doc__ or "").strip().partition("\n")[0]
 
@@ -175,7 +181,14 @@ def helpers(name: str) -> tuple[str, ...]:
     Raises:
         UsageError: there is no such reward.
     """
-    return () if name in REWARDS else tuple(getattr(module_of(name), "helpers", ()))
+    if name in OWN:
+        return (agemem_judged.HELPER,) if name in JUDGED else ()
+    return tuple(getattr(module_of(name), "helpers", ()))
+
+
+def prompts(name: str) -> dict[str, str]:
+    """Digests of the instructions that a reward of atommem's own gives a model, by file; 16 hexadecimal digits."""
+    return {f"{file}.txt": grades.digest(file)[:16] for file in agemem_judged.PROMPTS} if name in JUDGED else {}
 
 
 def of(name: str, ask: Ask | None = None, gold: BatchReward | None = None) -> BatchReward:
@@ -194,6 +207,8 @@ def of(name: str, ask: Ask | None = None, gold: BatchReward | None = None) -> Ba
     if name in REWARDS:
         reward = REWARDS[name]
         return lambda pairs: [reward(task, trajectory) for task, trajectory in pairs]
+    if name in JUDGED:
+        return JUDGED[name](ask or _nobody)
     module = module_of(name)
     try:
         theirs = made(module, ask)
@@ -209,6 +224,10 @@ def of(name: str, ask: Ask | None = None, gold: BatchReward | None = None) -> Ba
     return checked
 
 
+def _nobody(_: str, __: Sequence[Observation]) -> list[Generation]:
+    raise UsageError("a judged reward was built to be looked at alone: nobody can be asked")
+
+
 def made(module: RewardModule, ask: Ask | None) -> BatchReward:
     """The reward of a module; see `of`."""
     return module.build(module.Options(), *([ask] if getattr(module, "helpers", ()) else []))
@@ -220,7 +239,7 @@ def module_of(name: str) -> RewardModule:
     Raises:
         UsageError: there is none.
     """
-    return cast("RewardModule", plugins.given(ROOM, name, REWARDS))
+    return cast("RewardModule", plugins.given(ROOM, name, OWN))
 
 
 def total(weights: Mapping[str, float], ask: Ask | None = None) -> Callable[[Task, Trajectory], float]:

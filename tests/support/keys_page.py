@@ -32,8 +32,9 @@ def page() -> str:
         if section not in {key.name for key in alone}:
             parts += [f"### {section}\n", _table(key for key in recipe if key.name.startswith(f"{section}."))]
     parts += ["## Scorers\n", "Names for `eval.scorers`, besides `judge`.\n", _meanings(metrics.SCORERS)]
-    own = {name: reward for name, reward in rewards.REWARDS.items() if name not in metrics.SCORERS}
-    parts += ["## Rewards\n", "Names for `sft.rewards` and `grpo.rewards`, besides every scorer.\n", _meanings(own)]
+    own = [(f"`{name}`", rewards.about(name)) for name in rewards.OWN if name not in metrics.SCORERS]
+    told = "Names for `sft.rewards` and `grpo.rewards`, besides every scorer. Those in `_judged` ask `helpers.judge`.\n"
+    parts += ["## Rewards\n", told, _rows(("name", "meaning"), *own)]
     for room, section in keys.WHERE.items():
         of_recipes = f"Keys of the section `{section}`, beside `name`."
         said = of_recipes if section else "Keys for the `--set` of `atommem prepare`."
