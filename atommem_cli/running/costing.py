@@ -56,7 +56,7 @@ def plans(
         SourceError, MissingExtra: as `plan`.
     """
     counted: dict[str, _Counts] = {}
-    measured: dict[str, _Prompts] = {}
+    measured: dict[str, Prompts] = {}
     for _, recipe in named:
         check_scorers(recipe, recipe.eval.scorers)
         counted.setdefault(_cut(recipe), _Counts(recipe))
@@ -144,28 +144,34 @@ class _Once:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prompts:
+class Prompts:
     """Lengths in tokens, means over the tasks that were played."""
 
     shown: float
     """Of one prompt, with an empty memory."""
+    asking: float
+    """Of one about a question, likewise."""
     remembered: int
     """What the memory may add to it."""
     stored: float
     """Of what the agent stores before its first call, per episode."""
 
 
-def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tuple[Chunk, ...], int]]) -> _Prompts:
+def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tuple[Chunk, ...], int]]) -> Prompts:
     """Play tasks with a policy that says nothing, and measure what it is shown.
 
     Args:
         tasks: each with its chunks, and the tokens that none of them shows.
     """
     shown: list[int] = []
+    asking: list[int] = []
 
     def measured(calls: Sequence[Call]) -> list[Generation]:
-        # The few tokens of the chat template are not in it.
-        shown.extend(sum(len(tokenizer.spans(text)) for text in call.observation.texts) for call in calls)
+        for observation in (call.observation for call in calls):
+            # The few tokens of the chat template are not in it.
+            shown.append(sum(len(tokenizer.spans(text)) for text in observation.texts))
+            if observation.question is not None:
+                asking.append(shown[-1])
         return [Generation("")] * len(calls)
 
     plain = recipe.changed(["store={name: exact}", "embedder={name: hashing}", "budget={}"])
@@ -178,7 +184,7 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
     finally:
         parts.close()
     remembered = 2 * recipe.limits.reply if parts.agent.calls_per_chunk else 0
-    return _Prompts(fmean(shown or [0]), remembered, fmean(stored or [0]))
+    return Prompts(fmean(shown or [0]), fmean(asking or [0]), remembered, fmean(stored or [0]))
 
 
 # --- bounds
@@ -190,6 +196,9 @@ class EpisodeBound:
 
     calls_low: int
     calls_high: int
+    questions: int
+    asking_high: int
+    """Of `calls_high`, those about questions."""
     new_tokens_high: int
 
 
@@ -207,11 +216,13 @@ def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> 
     return EpisodeBound(
         calls_low=min(low, budget.calls or low),
         calls_high=min(high, budget.calls or high),
+        questions=questions,
+        asking_high=min(questions * tries, budget.calls or high),
         new_tokens_high=min(longest, budget.new_tokens or longest),
     )
 
 
-def _cost(recipe: Recipe, counts: _Counts, measured: _Prompts) -> Cost:
+def _cost(recipe: Recipe, counts: _Counts, measured: Prompts) -> Cost:
     agent: Agent = recipe.build("agent")
     bounds = [bound_episode(recipe, agent, chunks, questions) for chunks, _, questions in counts.sizes]
     repeats, most = recipe.eval.repeats, recipe.budget.prompt_tokens

@@ -3,7 +3,8 @@
 Tokens are counted on a sample of the training tasks. The low figures come from episodes that are really
 played, by a policy that says nothing: one call per chunk and question, in the prompts as they are rendered,
 with an empty memory. The high figures use up every read and every token of a reply, and add two whole
-replies to each prompt: one for the scratchpad, one for what is retrieved. `plan_sharing` says what rows share.
+replies to each prompt: one for the scratchpad, one for what is retrieved. `plan_sharing` says what rows share,
+`plan_credit` what it takes to price operations.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from atommem_cli.core.types import Chunk, Task
 from atommem_cli.data import chosen_tasks
 from atommem_cli.data.files import verify
 from atommem_cli.running import helpers
-from atommem_cli.running.costing import EpisodeBound, bound_episode, prompts
-from atommem_cli.training import learners, memory_estimate, plan_sharing, trl_config
+from atommem_cli.running.costing import EpisodeBound, Prompts, bound_episode, prompts
+from atommem_cli.training import learners, memory_estimate, plan_credit, plan_sharing, trl_config
 from atommem_cli.training.plan_sharing import Sharing
 from atommem_cli.training.plan_tables import Bound, GrpoPlan
 
@@ -53,7 +54,9 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
     tasks = min(section.limit or there, there)
     rollouts, trajectories, per_generation = batches(trainer, processes)
     apart = plan_sharing.refused(recipe)
-    rows, prompt, new, shared = _episodes(recipe, min(tasks, SAMPLE), share=not apart)
+    bounds, measured, shared = _episodes(recipe, min(tasks, SAMPLE), share=not apart)
+    rows = Bound(fmean(b.calls_low for b in bounds), fmean(b.calls_high for b in bounds))
+    prompt, new = Bound(measured.shown, measured.shown + measured.remembered), fmean(b.new_tokens_high for b in bounds)
     tokens = Bound(trajectories * rows.low * prompt.low, trajectories * (rows.high * prompt.high + new))
     nodes = shared.nodes(trajectories // rollouts, rollouts, prompt, rows, new) if shared else None
     computed, most = nodes or tokens, section.micro_batch_tokens
@@ -82,6 +85,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         nodes=nodes,
         apart=apart,
         micro_batches=Bound(*(math.ceil(size / (processes * most)) for size in (computed.low, computed.high))),
+        pricing=plan_credit.pricing(recipe, bounds, measured, trajectories),
         memory=memory,
         missing=missing,
     )
@@ -113,8 +117,8 @@ def _given(trainer: Mapping[str, Any], name: str) -> Any:
     return trainer[name] if name in trainer else _defaults()[name]
 
 
-def _episodes(recipe: Recipe, sampled: int, *, share: bool) -> tuple[Bound, Bound, float, Sharing | None]:
-    """Rows per trajectory, prompt tokens per row, the most new tokens of a trajectory, and what rollouts share."""
+def _episodes(recipe: Recipe, sampled: int, *, share: bool) -> tuple[list[EpisodeBound], Prompts, Sharing | None]:
+    """Of some tasks what an episode may take, how long its prompts are, and what rollouts share."""
     tokenizer = recipe.tokenizer()
     agent: Agent = recipe.build("agent")
     bounds: list[EpisodeBound] = []
@@ -125,7 +129,4 @@ def _episodes(recipe: Recipe, sampled: int, *, share: bool) -> tuple[Bound, Boun
         if len(first) < PLAYED:
             first.append((task, chunks, cut))
     measured = prompts(recipe, tokenizer, first)
-    rows = Bound(fmean(b.calls_low for b in bounds), fmean(b.calls_high for b in bounds))
-    prompt = Bound(measured.shown, measured.shown + measured.remembered)
-    shared = plan_sharing.sharing(recipe, tokenizer, first) if share else None
-    return rows, prompt, fmean(b.new_tokens_high for b in bounds), shared
+    return bounds, measured, plan_sharing.sharing(recipe, tokenizer, first) if share else None

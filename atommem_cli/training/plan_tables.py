@@ -60,6 +60,17 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Pricing:
+    """What one generation takes beside, to price single operations (`plan_credit`)."""
+
+    calls: Bound
+    prompts: Bound
+    """Tokens."""
+    replies: float
+    """The most tokens of their replies."""
+
+
+@dataclass(frozen=True, slots=True)
 class GrpoPlan:
     """What a GRPO training will take."""
 
@@ -91,6 +102,8 @@ class GrpoPlan:
     """Why none is shared, as the end of a sentence."""
     micro_batches: Bound
     """Per process and generation, if no token is padding."""
+    pricing: Pricing | None
+    """None where no operation is priced."""
     memory: DeviceMemory | None
     """Per device; None where the model's configuration is not here."""
     missing: str = ""
@@ -108,6 +121,7 @@ def tables(plan: GrpoPlan, rates: Rates | None = None) -> list[Table]:
         ("prompt tokens per row", _range(plan.prompt)),
         ("tokens per generation", _range(plan.tokens)),
         *_shared(plan),
+        *(_priced(plan.pricing) if plan.pricing else []),
         ("micro-batches per process and generation", _range(plan.micro_batches)),
         *(_hours(plan, rates) if rates and rates.speed else []),
         *([("memory", plan.missing)] if plan.missing else []),
@@ -127,16 +141,32 @@ def _shared(plan: GrpoPlan) -> list[tuple[str, str]]:
     ]
 
 
+def _priced(pricing: Pricing) -> list[tuple[str, str]]:
+    tokens = Bound(pricing.prompts.low, pricing.prompts.high + pricing.replies)
+    return [
+        ("further calls per generation, to price operations, one a reply at most", _range(pricing.calls)),
+        ("tokens of these", _range(tokens)),
+    ]
+
+
 def _hours(plan: GrpoPlan, rates: Rates) -> list[tuple[str, str]]:
-    """Of playing: if every prompt is read, and if what prompts share is read once."""
+    """Of playing: if every prompt is read, and if what prompts share is read once; and of pricing."""
     generations = plan.updates / plan.updates_per_generation
 
-    def line(what: str, read: Bound) -> tuple[str, str]:
-        low, high = rates.hours(read.low, 0), rates.hours(read.high - plan.replies, plan.replies)
-        return what, f"{generations * low:,.2f} to {generations * high:,.2f}"
+    def line(what: str, low: float, high: float, written: float) -> tuple[str, str]:
+        least, most = rates.hours(low, 0), rates.hours(high, written)
+        return what, f"{generations * least:,.2f} to {generations * most:,.2f}"
 
-    whole = line("hours of playing, without updates", plan.tokens)
-    return [whole] if plan.nodes is None else [whole, line("likewise, what prompts share read once", plan.nodes)]
+    def played(what: str, read: Bound) -> tuple[str, str]:
+        return line(what, read.low, read.high - plan.replies, plan.replies)
+
+    found = [played("hours of playing, without updates", plan.tokens)]
+    if plan.nodes is not None:
+        found.append(played("likewise, what prompts share read once", plan.nodes))
+    if plan.pricing is not None:
+        read = plan.pricing.prompts
+        found.append(line("hours of pricing operations", read.low, read.high, plan.pricing.replies))
+    return found
 
 
 class Plan(Protocol):

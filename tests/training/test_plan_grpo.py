@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
 from atommem_cli.data.files import read_tasks
 from atommem_cli.models import tiny, words
+from atommem_cli.replay import operation_prices
 from atommem_cli.running import costing
 from atommem_cli.running.build import assemble
 from atommem_cli.runs.tables import Rates
+from atommem_cli.scoring import rewards
 from atommem_cli.training import memory_estimate, plan_grpo, plan_tables
 from atommem_cli.training.plan_tables import DeviceMemory
 
@@ -160,6 +163,36 @@ def test_the_plan_bounds_what_is_really_played() -> None:
     tokens = sum(trajectory.usage.prompt_tokens + trajectory.usage.new_tokens for trajectory in played)
     assert plan.tokens.low <= plan.trajectories * tokens / len(played) <= plan.tokens.high
     assert 1 <= plan.micro_batches.low <= plan.micro_batches.high
+
+
+def test_the_plan_bounds_what_pricing_operations_really_asks() -> None:
+    given = recipe("grpo.credit.name=operation")
+    plan = plan_grpo.grpo(given)
+    assert plan.pricing
+    assert plan.pricing.calls.low == plan.pricing.prompts.low == 0
+    assert plan.pricing.calls.high == pytest.approx(8 * (plan.rows.high - 1) * 2)  # one question, which may read once
+    assert plan.pricing.replies == 4 * plan.pricing.calls.high
+    scripted = given.changed(["policy={name: scripted, script: careful}"])
+    with closing(assemble(scripted)) as parts:
+        tasks = read_tasks(data() / "train")
+        played = [(task, trajectory) for task in tasks for trajectory in parts.play(parts.episodes([task]))]
+        calls = operation_prices.prices(parts, played, rewards.of("em")).calls
+    assert 0 < calls < plan.pricing.calls.high * len(played) / 8
+    shown = plan_tables.tables(plan, Rates((1 / 36, 1 / 360)))[0].markdown()
+    assert f"one a reply at most | 0 to {plan.pricing.calls.high:,.0f} |" in shown
+    most = (plan.pricing.prompts.high + 10 * plan.pricing.replies) * 2 / 100
+    assert f"| hours of pricing operations | 0.00 to {most:,.2f} |" in shown
+    assert plan_grpo.grpo(recipe()).pricing is None
+
+
+def test_prices_by_likelihood_take_a_score_for_each_operation_and_one_for_the_episode() -> None:
+    plan = plan_grpo.grpo(recipe("grpo.credit={name: operation, price: likelihood}"))
+    assert plan.pricing
+    assert (plan.pricing.calls.low, plan.pricing.replies) == (8, 0)
+    assert plan.pricing.calls.high == pytest.approx(8 * plan.rows.high)
+    both = plan_grpo.grpo(recipe("grpo.credit.name=operation", "grpo.rewards={em: 1.0, likelihood: 0.1}"))
+    assert both.pricing
+    assert both.pricing.calls.high == pytest.approx(8 * (plan.rows.high - 1) * 3)
 
 
 @pytest.mark.parametrize(
