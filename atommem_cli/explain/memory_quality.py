@@ -23,7 +23,7 @@ from atommem_cli.explain import miss_causes, signatures
 from atommem_cli.explain.cause_counts import Tallies, Tally
 from atommem_cli.explain.duplicates import doubles
 from atommem_cli.explain.fact_trails import Traced, followed, trace
-from atommem_cli.explain.signatures import Signatures
+from atommem_cli.explain.signatures import Signatures, share
 from atommem_cli.explain.trail import Trail
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, states
@@ -115,33 +115,29 @@ def table(runs: Mapping[str, Hygiene]) -> Table:
     ages = [age for age in (1, 2, 4, 8, 16) if any(len(h.survival) > age for h in runs.values())]
     measures: list[tuple[str, Callable[[Hygiene], str]]] = [
         ("episodes", lambda h: str(h.episodes)),
-        ("gold facts held at the end, of those ever written", lambda h: _of(h.kept_facts, h.written_facts)),
+        ("gold facts held at the end, of those ever written", lambda h: share(h.kept_facts, h.written_facts)),
         *(
             (f"held {age} steps after, of those still to be seen", functools.partial(_survived, age=age))
             for age in ages
         ),
         ("entries created", lambda h: str(h.created)),
-        ("never read, of those created", lambda h: _of(h.never_read, h.created)),
-        ("duplicates, of entries at the end", lambda h: _of(h.duplicates, h.live)),
-        ("near duplicates, likewise", lambda h: _of(h.near_duplicates, h.live)),
+        ("never read, of those created", lambda h: share(h.never_read, h.created)),
+        ("duplicates, of entries at the end", lambda h: share(h.duplicates, h.live)),
+        ("near duplicates, likewise", lambda h: share(h.near_duplicates, h.live)),
         ("updates", lambda h: str(h.updates)),
         ("longest chain of updates", lambda h: str(max(0, len(h.chains) - 1))),
-        ("updates with an unsupported number or date", lambda h: _of(h.unsupported, h.updates)),
-        ("outdated, of entries in all prompts", lambda h: _of(h.stale, h.retrieved)),
-        ("outdated, of entries that answers were given from", lambda h: _of(h.answered_stale, h.answered_from)),
+        ("updates with an unsupported number or date", lambda h: share(h.unsupported, h.updates)),
+        ("outdated, of entries in all prompts", lambda h: share(h.stale, h.retrieved)),
+        ("outdated, of entries that answers were given from", lambda h: share(h.answered_stale, h.answered_from)),
     ]
     rows = [(name, *map(of, runs.values())) for name, of in measures]
-    rows += signatures.rows((hygiene.signatures for hygiene in runs.values()), _of)
+    rows += signatures.rows(hygiene.signatures for hygiene in runs.values())
     return Table("Hygiene of the memory", ("", *runs), tuple(rows))
-
-
-def _of(part: int | None, whole: int) -> str:
-    return f"{100 * part / whole:.1f} % of {whole}" if whole and part is not None else "-"
 
 
 def _survived(hygiene: Hygiene, age: int) -> str:
     looked, held = hygiene.survival[age] if age < len(hygiene.survival) else (0, 0)
-    return _of(held, looked)
+    return share(held, looked)
 
 
 class Count:

@@ -6,8 +6,10 @@ them broke is the cause**:
 
     never shown          no prompt showed all of it: it was cut out of the middle, or the episode stopped (or
                          its call failed) before the chunk that completes it
-    shown, not written   neither an entry nor the scratchpad ever held it; a conversation that had it was cleared by the
-                         agent itself, between two stages
+    shown, not written   neither an entry nor the scratchpad ever held it
+    never stored in stage 1
+                         likewise, and the agent itself cleared the conversation that had it: between two stages, for
+                         AgeMem
     in the context, then filtered, in the context, then summarised away
                          of agents that keep a conversation: no prompt of the question had it in its conversation,
                          and the memory did not hold it; an operation took out the message that had it, or put a
@@ -81,6 +83,7 @@ class Cause(StrEnum):
 
     NOT_SHOWN = "never shown"
     NOT_WRITTEN = "shown, not written"
+    NOT_STORED = "never stored in stage 1"
     FILTERED = "in the context, then filtered"
     SUMMARISED = "in the context, then summarised away"
     LOST = "written, then lost"
@@ -94,7 +97,7 @@ class Cause(StrEnum):
     UNTOLD = "no gold facts: cannot tell"
 
 
-OCCASIONAL = (Cause.FILTERED, Cause.SUMMARISED, Cause.BELIEVED)
+OCCASIONAL = (Cause.NOT_STORED, Cause.FILTERED, Cause.SUMMARISED, Cause.BELIEVED)
 """Causes that only some agents, or some tasks, have."""
 OF_CONTEXT = {OpKind.FILTER: Cause.FILTERED, OpKind.SUMMARIZE: Cause.SUMMARISED}
 """What an operation on the conversation lost; no other agents have these causes."""
@@ -217,7 +220,7 @@ def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
     elif then.ever:
         cause = Cause.LOST if then.last is None else OF_CONTEXT.get(then.last, Cause.LOST)
         if then.last is OpKind.CLEAR and trail.written is None:
-            cause = Cause.NOT_WRITTEN
+            cause = Cause.NOT_STORED
     else:
         cause = Cause.NOT_SHOWN if trail.shown is None else Cause.NOT_WRITTEN
     support = trail.support

@@ -14,6 +14,8 @@ from atommem_cli.compare import panels
 from atommem_cli.compare.comparison import Comparison, compare
 from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
+from atommem_cli.core.types import CONTEXT_OPS
+from atommem_cli.explain import signatures
 from atommem_cli.reporting import comparison_figures, comparison_tables, setup_tables
 from atommem_cli.reporting.training_figures import save
 from atommem_cli.runs.layout import COMPARISON, TABLE
@@ -83,11 +85,13 @@ def findings(
         for number, side in enumerate(compared.sides)
         if number
     ]
+    hygiene = {name: found for name, run in zip(names, runs, strict=True) if (found := _signatures(run))}
     tables = (
         comparison_tables.main(compared, theirs, whose),
         comparison_tables.by_kind(compared),
         comparison_tables.costs(compared),
         other,
+        signatures.table(hygiene) if hygiene else None,
     )
     keys = setup_tables.differing_keys(names, [run.recipe.content for run in runs])
     values = {
@@ -96,10 +100,16 @@ def findings(
         "runs": [asdict(side) for side in compared.sides],
         "differing": differing([run.recipe.content for run in runs]),
         "scorers": asdict(panel),
+        **({"hygiene": {name: asdict(found) for name, found in hygiene.items()}} if hygiene else {}),
         **({"theirs": theirs} if theirs else {}),
     }
     shown = tuple(table for table in tables if table)
     return Findings((compared,), shown, (*sentences, order), _plain(values), keys, whose=whose)
+
+
+def _signatures(run: Run) -> signatures.Signatures | None:
+    """Of a run whose agent edits a context; no other is read for it."""
+    return signatures.of_run(run) if {*CONTEXT_OPS} & {*run.agent.operations} else None
 
 
 MARK = COMPARISON

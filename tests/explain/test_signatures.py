@@ -19,6 +19,7 @@ from atommem_cli.data import preparation
 from atommem_cli.explain import cause_counts, memory_quality, miss_causes
 from atommem_cli.explain.miss_causes import Cause
 from atommem_cli.explain.signatures import Signatures
+from atommem_cli.reporting import publish
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import evaluate
 from atommem_cli.runs.reader import Run
@@ -72,7 +73,7 @@ def test_between_the_oracle_and_silence_each_script_misses_for_its_own_cause(run
     counted = {name: cause_counts.summarize(run)["all"].causes for name, run in runs.items()}
     causes = {name: {cause for cause, count in found.items() if count} for name, found in counted.items()}
     assert causes["oracle"] == set()
-    assert causes["amnesiac"] == {Cause.NOT_WRITTEN}
+    assert causes["amnesiac"] == {Cause.NOT_STORED}
     assert causes["wiper"] == {Cause.FILTERED, Cause.SUMMARISED}
     assert causes["append_only"] <= {Cause.NOT_RETRIEVED, Cause.NOT_USED}
 
@@ -83,7 +84,7 @@ def test_signatures_are_counts_of_the_journal(runs: dict[str, Run]) -> None:
     for name, one in told.items():
         assert one.shown == facts, name
     oracle, hoarder, amnesiac, wiper = (told[name] for name in ("oracle", "append_only", "amnesiac", "wiper"))
-    tasks = preparation.read_tasks(Path(runs["oracle"].recipe.task.folder) / "validation")
+    tasks = list(preparation.read_tasks(Path(runs["oracle"].recipe.task.folder) / "validation"))
     assert hoarder.created == sum(len({document.text for document in task.documents}) for task in tasks)
     assert (oracle.unwritten, oracle.wiped, hoarder.unwritten, hoarder.wiped) == (0, 0, 0, 0)
     assert hoarder.idle / hoarder.created > 0.7 > oracle.idle / oracle.created
@@ -96,7 +97,10 @@ def test_signatures_are_counts_of_the_journal(runs: dict[str, Run]) -> None:
         for run_fact in explanation.facts
     )
     assert amnesiac.unwritten == wiper.unwritten == wiper.wiped == facts - ended
-    assert Signatures(1, 1, 2, 2, 3, 3) + Signatures(1) == Signatures(2, 1, 2, 2, 3, 3)
+    late = sum(document.distractor for task in tasks for document in task.documents)
+    assert (hoarder.tempted, hoarder.distracted) == (hoarder.created, late)
+    assert (oracle.tempted, oracle.distracted) == (oracle.created, 0)
+    assert Signatures(1, 1, 2, 2, 3, 3, 4, 4) + Signatures(1) == Signatures(2, 1, 2, 2, 3, 3, 4, 4)
 
 
 def test_tables_have_them_where_there_is_a_context(runs: dict[str, Run], tmp_path: Path) -> None:
@@ -106,11 +110,20 @@ def test_tables_have_them_where_there_is_a_context(runs: dict[str, Run], tmp_pat
     assert rows["wiped out"][0].startswith("0.0 %")
     told = json.loads(atommem("why", str(runs["wiper"].path), "--json", cwd=tmp_path).stdout)["wiper"]["hygiene"]
     assert told["signatures"]["wiped"] == signed(runs["wiper"]).wiped
+    beside = publish.findings([runs[name] for name in ("append_only", "wiper")], ["append_only", "wiper"])
+    (compared,) = (table for table in beside.tables if "memory and context" in table.title)
+    names = [header.partition(":")[0] for header in compared.headers]
+    assert names == ["run", "hoarded", "forgotten", "wiped out", "distracted"]
+    for number, (label, *cells) in enumerate(compared.rows):
+        assert cells == [rows[name][number] for name in names[1:]], label
+    assert beside.values["hygiene"]["wiper"]["wiped"] == signed(runs["wiper"]).wiped
     data = runs["wiper"].recipe.task.folder
-    plain = play(tmp_path / "plain", Path(data), "oracle", agent={"name": "atommem"}, task={"folder": data, "limit": 3})
+    few = {"agent": {"name": "atommem"}, "task": {"folder": data, "limit": 3}}
+    plain, mute = (play(tmp_path / name, Path(data), name, **few) for name in ("oracle", "mute"))
     clean = memory_quality.inspect(plain)
     assert clean.signatures is None
     assert "hoarded" not in {row[0].partition(":")[0] for row in memory_quality.table({"plain": clean}).rows}
+    assert "hygiene" not in publish.findings([plain, mute], ["plain", "mute"]).values
 
 
 @real_data
