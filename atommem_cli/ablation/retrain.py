@@ -68,7 +68,7 @@ def _learns(recipe: Recipe, stage: str) -> str:
 
 def untrained(recipe: Recipe) -> bool:
     """Whether the policy is a fresh model. What such a one loses with a component says nothing about the component."""
-    return (recipe.policy.model_extra or {}).get("model") == tiny.NAME
+    return (recipe.policy.model_extra or {}).get("model") in tiny.VOCABULARIES
 
 
 def newest(recipe: Recipe) -> Path | None:

@@ -86,7 +86,7 @@ class Stages:
                 results = yield from self._carried_out(reply)
                 if self._answer(reply.text, self._episode.marks).tagged:
                     return
-                looked = any(r.op.kind is OpKind.READ and r.outcome is Outcome.OK for r in results)
+                looked = any(r.op.kind is OpKind.READ and r.outcome in _FOUND for r in results)
                 if not left or not looked or any(r.op.kind is not OpKind.READ for r in results):
                     break
                 self._say("again", _left(left - 1))

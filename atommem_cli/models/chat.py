@@ -185,7 +185,13 @@ class Chat:
         after = self._written(messages, tools, after=at)
         if reply[-1] in self._special and after[:1] and after[0] in self._special:
             after = after[1:]  # the turn has its end already
-        return [*self._grown(messages[:at], tools), *reply, *after]
+        before = self._grown(messages[:at], tools) if at else self._encoded(self._opening(tools))
+        return [*before, *reply, *after]
+
+    def _opening(self, tools: Sequence[Tool]) -> str:
+        """What stands before a reply that begins a conversation, once the messages before it were taken out."""
+        cut = "\ue000"
+        return self._render([{"role": "assistant", "content": cut}], tools).partition(cut)[0]
 
     def _written(self, messages: Sequence[Message], tools: Sequence[Tool], after: int | None = None) -> list[int]:
         """Token ids of what the template writes; of what it writes after one of the messages alone."""

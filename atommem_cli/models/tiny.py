@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-NAME = "tiny"
-"""Of the model, in recipes."""
+NAME, AGEMEM = "tiny", "tiny_agemem"
+"""Of the model, in recipes: they differ in their words alone. The second knows the tools of `agemem`, too."""
 _TAGS = ("create", "read", "update", "delete", "scratchpad", "answer")
 MARKS = (
     *(f"<{slash}{tag}>" for tag in _TAGS for slash in ("", "/")),
@@ -23,6 +23,16 @@ MARKS = (
     *(":", ".", "?"),
 )
 """What the dialect `tiny` is written in, beside the words of the task: tags, headings, numbers of entries."""
+VOCABULARIES = {
+    NAME: MARKS,
+    AGEMEM: (
+        *MARKS,
+        *(f"<{slash}{tag}>" for tag in ("summary", "filter") for slash in ("", "/")),
+        "tool",
+        *(str(number) for number in range(13, 41)),
+    ),
+}
+"""Of each name. AgeMem's ids count every entry and every message of an episode."""
 
 PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
 WINDOW = 2048

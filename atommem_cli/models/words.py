@@ -31,7 +31,7 @@ class Named(Protocol):
 
     @property
     def model(self) -> str:
-        """`tiny`, a folder, or a hub id."""
+        """`tiny`, `tiny_agemem`, a folder, or a hub id."""
 
     @property
     def init_seed(self) -> int:
@@ -114,7 +114,7 @@ def load(named: Named) -> tuple[Any, Words]:
     import torch
 
     tokenizer, chat = _asked(named)
-    if named.model == tiny.NAME:
+    if named.model in tiny.VOCABULARIES:
         dtype = torch.bfloat16 if named.dtype == "bfloat16" else torch.float32
         model: Any = tiny.build_model(tokenizer, named.init_seed).to(dtype)
     else:
@@ -130,7 +130,7 @@ def outline(named: Named) -> Words:
     """
     from transformers import GenerationConfig
 
-    if named.model == tiny.NAME:
+    if named.model in tiny.VOCABULARIES:
         return load(named)[1]
     tokenizer, chat = _asked(named)
     config = load_config(named.model)
@@ -148,7 +148,7 @@ def counter(named: Named) -> OffsetTokenizer:
     Raises:
         MissingExtra: the model is not there.
     """
-    tokenizer = _tokenizer(named.model)
+    tokenizer = tokenizer_of(named.model)
     contents = Chat(tokenizer, named.model, thinking=named.thinking).contents if tokenizer.chat_template else None
     return OffsetTokenizer(tokenizer, named.model, contents)
 
@@ -159,7 +159,7 @@ def window(named: Named) -> int | None:
     Raises:
         MissingExtra: the model is not there.
     """
-    if named.window or named.model == tiny.NAME:
+    if named.window or named.model in tiny.VOCABULARIES:
         return named.window or tiny.WINDOW
     return context_window(load_config(named.model))
 
@@ -170,11 +170,17 @@ def digest(name: str, model: Any) -> str:
     Args:
         model: as it was loaded; read for `tiny`, which has no files.
     """
-    return digest_of_tensors(model) if name == tiny.NAME else digest_of_files(weight_files(name))
+    return digest_of_tensors(model) if name in tiny.VOCABULARIES else digest_of_files(weight_files(name))
 
 
-def _tokenizer(name: str) -> Any:
-    return tiny.build_tokenizer((*tiny.MARKS, *VOCABULARY)) if name == tiny.NAME else load_tokenizer(name)
+def tokenizer_of(name: str) -> Any:
+    """The one of `transformers`, of a model by its name in recipes.
+
+    Raises:
+        MissingExtra: it is not there.
+    """
+    marks = tiny.VOCABULARIES.get(name)
+    return load_tokenizer(name) if marks is None else tiny.build_tokenizer((*marks, *VOCABULARY))
 
 
 def chat(named: Named) -> Chat:
@@ -188,7 +194,7 @@ def chat(named: Named) -> Chat:
 
 
 def _asked(named: Named) -> tuple[Any, Chat]:
-    tokenizer = _tokenizer(named.model)
+    tokenizer = tokenizer_of(named.model)
     return tokenizer, Chat(tokenizer, named.model, thinking=named.thinking)
 
 

@@ -32,6 +32,10 @@ class Rates(NamedTuple):
     """An entry that a statement contradicts is updated; else the statement is created beside it."""
     delete: float
     """An entry that a statement takes back is deleted; else it stays."""
+    filter: float = 0.0
+    """A passage that is beside the point is filtered out of a context, by whom it is about."""
+    summarize: float = 0.0
+    """Where it is not, the context is summed up, by a word: what counts is in the store."""
 
 
 SLOPPY = Rates(store=0.8, read=0.9, update=0.15, delete=0.15)

@@ -5,22 +5,28 @@ a small model can learn it, and a k of 1 is enough. It needs chunks of one state
 second hop: what the first hop has found goes to the scratchpad while the second is looked up. Its faults, where it is
 hasty: it forgets to look, to store, and to correct, and what it forgets to correct stays as it is, without a second
 entry. Paths of three hops are beyond it.
+
+Where the context is the policy's own (AgeMem), it takes out what is beside the point, a passage of distractors, by the
+name that the passage begins with, and the first hop stays in the conversation. Where it is hasty, its context fills up.
 """
 
 from __future__ import annotations
 
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.stream_facts import UNKNOWN
-from atommem_cli.core.types import Event, MemoryOp, OpKind, Question
-from atommem_cli.policies._sloppy import Demonstrator, Rates
+from atommem_cli.core.types import CONTEXT_OPS, Event, MemoryOp, OpKind, Question
+from atommem_cli.policies._sloppy import CAREFUL, Demonstrator, Rates
 
-HASTY = Rates(store=0.7, read=0.9, update=0.15, delete=0.15)
+HASTY = Rates(store=0.7, read=0.9, update=0.15, delete=0.15, filter=0.15, summarize=0.1)
+THOROUGH = CAREFUL._replace(filter=1.0)
 
 
 class LookingDemonstrator(Demonstrator):
     """One reply of it."""
 
     def _read(self) -> str:
+        if edits := self._cleared():
+            return self._episode.agent.write(Expects.OPERATIONS, edits)
         events = self._news(self._episode.task.questions)
         look = self._look_at(f"{events[0].subject} {events[0].relation}", 0) if events else []
         ops = look or [op for event in events for op in self._keep(event)]
@@ -40,7 +46,7 @@ class LookingDemonstrator(Demonstrator):
         notes: list[MemoryOp] = []
         for link in links[:1]:
             fact = f"{subject} {link}"
-            noted = self._episode.memory.scratchpad.partition(f"{fact} ")[2]
+            noted = self._noted(path)
             if not noted and (look := self._look_at(fact, 0)):
                 return write(Expects.ANSWER, look)
             found = noted or self._value(subject, link)
@@ -52,6 +58,24 @@ class LookingDemonstrator(Demonstrator):
         if look := self._look_at(f"{subject} {relation}", len(links)):
             return write(Expects.ANSWER, [*notes, *look])
         return write(Expects.ANSWER, [], self._value(subject, relation) or UNKNOWN)
+
+    def _cleared(self) -> list[MemoryOp]:
+        """An edit of the context, where the chunk is nothing but distractors that state no single fact."""
+        chunk = self._episode.chunks[self._observation.chunk or 0]
+        passages = [self._episode.task.documents[i] for i in chunk.documents]
+        keeps_context = not {*self._episode.agent.operations}.isdisjoint(CONTEXT_OPS)
+        if not keeps_context or not all(one.distractor and one.event is None for one in passages):
+            return []
+        if self._does("filter"):
+            return [MemoryOp(OpKind.FILTER, passages[0].text.split()[0])]
+        return [MemoryOp(OpKind.SUMMARIZE, "none")] if self._does("summarize") else []
+
+    def _noted(self, path: tuple[str, ...]) -> str:
+        """What the first hop has found, once the second is looked up."""
+        if OpKind.SCRATCHPAD in self._episode.agent.operations:
+            return self._episode.memory.scratchpad.partition(f"{path[0]} {path[1]} ")[2]
+        second = self._observation.reads_left < self._episode.limits.reads - 1
+        return (self._link(path) if second else None) or ""
 
     def _look_at(self, fact: str, before: int) -> list[MemoryOp]:
         """A Read, where it has read so many times about this chunk or question, unless it forgets to."""

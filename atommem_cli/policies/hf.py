@@ -27,7 +27,8 @@ class Options(Section):
     """Keys of the recipe's `policy` section."""
 
     model: str
-    """A model folder, a hub id, or `tiny`: a freshly initialised model of 0.2 M parameters."""
+    """A model folder, a hub id, or `tiny`: a freshly initialised model of 0.2 M parameters, whose words are those of
+    `stream`; `tiny_agemem` knows the tools of the agent `agemem`, too."""
     init_seed: int = Field(0, ge=0)
     """Of the fresh weights of `tiny`; nothing to other models."""
     temperature: float = Field(0.7, ge=0)

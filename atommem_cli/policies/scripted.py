@@ -6,6 +6,7 @@ keep no state: a reply depends on the call alone, so an interrupted run continue
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from collections.abc import Sequence
@@ -20,10 +21,12 @@ from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call, Episode
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind, Task
+from atommem_cli.models import words
+from atommem_cli.models.chat import OffsetTokenizer
 from atommem_cli.policies._forgetful import amnesiac, wiper
 from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
-from atommem_cli.policies._thorough import HASTY, LookingDemonstrator
+from atommem_cli.policies._thorough import HASTY, THOROUGH, LookingDemonstrator
 
 
 class Options(Section):
@@ -46,10 +49,12 @@ class Options(Section):
     every statement, corrects none and clears nothing (a hoarder); amnesiac: stores nothing; wiper: stores nothing and
     clears its context of all that it reads; sloppy: shows a model of `stream` how it is done, but stores, reads,
     updates and deletes only some of the time; careful: sloppy without its faults; hasty and thorough: likewise, by a
-    method that looks a fact up before it writes of it; random: well-formed nonsense;
-    chaotic: malformed operations, hostile text, empty replies."""
+    method that looks a fact up before it writes of it, and that keeps a context clear of distractors; random:
+    well-formed nonsense; chaotic: malformed operations, hostile text, empty replies."""
     batch: PositiveInt = 64
     """Episodes played at once."""
+    tokenizer: str | None = None
+    """Model whose tokens count, for contexts and budgets that are to be those of that model; null counts words."""
 
 
 def build(options: Options) -> Scripted:
@@ -57,9 +62,14 @@ def build(options: Options) -> Scripted:
     return Scripted(options)
 
 
-def tokenizer(_: Options) -> Tokenizer:
-    """What counts its tokens."""
-    return WordTokenizer()
+def tokenizer(options: Options) -> Tokenizer:
+    """What counts its tokens.
+
+    Raises:
+        MissingExtra: the model is not there.
+    """
+    named = options.tokenizer
+    return WordTokenizer() if named is None else OffsetTokenizer(words.tokenizer_of(named), named)
 
 
 def window(_: Options) -> int | None:
@@ -78,15 +88,16 @@ class Scripted:
     def batch(self) -> int:
         return self.options.batch
 
-    @property
+    @functools.cached_property
     def tokenizer(self) -> Tokenizer:
-        return WordTokenizer()
+        return tokenizer(self.options)
 
     def generate(self, calls: Sequence[Call]) -> list[Generation]:
         return [self._reply(call) for call in calls]
 
     def describe(self) -> dict[str, str]:
-        return {"name": f"scripted: {self.options.script}"}
+        named = self.options.tokenizer
+        return {"name": f"scripted: {self.options.script}", **({"tokenizer": named} if named else {})}
 
     def insist_known(self, task: Task) -> None:
         """
@@ -152,7 +163,7 @@ def _hasty(episode: Episode, observation: Observation, dice: random.Random) -> s
 
 
 def _thorough(episode: Episode, observation: Observation, dice: random.Random) -> str:
-    return LookingDemonstrator(episode, observation, CAREFUL, dice).reply()
+    return LookingDemonstrator(episode, observation, THOROUGH, dice).reply()
 
 
 def _random(episode: Episode, observation: Observation, dice: random.Random) -> str:

@@ -70,6 +70,9 @@ class Options(Section):
     """Half of them tell of people with similar names, half say a sentence again."""
     noise: Share = 0.1
     """Sentences about nobody."""
+    passage: int = Field(1, ge=1, le=len(RELATIONS), exclude_if=lambda value: value == 1)
+    """Statements of a distractor that `--distractors` adds: of 1 it is one of another world, of more it tells as many
+    things about one person."""
     questions: int = Field(1, ge=1)
     """Questions per task, at most people x relations."""
     hops: dict[Literal[1, 2, 3], float] = Field({1: 0.4, 2: 0.6})
@@ -126,7 +129,9 @@ class _Maker:
         return generate(self.options, self.seed, self.split, index)
 
     def others(self, _: int, rng: Random) -> Iterator[Document]:
-        """Statements of worlds that are no task of any split."""
+        """Statements of worlds that are no task of any split, or passages about people."""
+        if self.options.passage > 1:
+            return _worlds.passages(STYLES[self.options.style], self.options.passage, rng)
         return _worlds.statements(lambda number: generate(self.options, self.seed, "elsewhere", number), rng)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atommem_cli.config.recipe import Recipe
+from atommem_cli.core.episode import Agent
 from atommem_cli.core.errors import MissingExtra, RecipeError, UsageError, did_you_mean
 from atommem_cli.core.files import write_whole
-from atommem_cli.models import words
+from atommem_cli.core.types import CONTEXT_OPS
+from atommem_cli.models import tiny, words
 from atommem_cli.models.generation import Turns
 from atommem_cli.models.loading import load_model
 from atommem_cli.models.words import Words
@@ -61,6 +63,12 @@ def load(recipe: Recipe) -> Learner:
     """
     check(recipe)
     _, options = recipe.plugin("policy")
+    agent: Agent = recipe.build("agent")
+    if options.model == tiny.NAME and not {*agent.operations}.isdisjoint(CONTEXT_OPS):
+        raise UsageError(
+            f"policy.model: {tiny.NAME} has no words for the tools of the agent {recipe.agent.name}: "
+            f"set policy.model={tiny.AGEMEM}"
+        )
     model, found = words.load(options)
     known = model.get_input_embeddings().num_embeddings
     if len(found.tokenizer) > known:

@@ -192,7 +192,7 @@ def _stop_at_the_end() -> Any:
 
 def rooted(learner: Learner, out: Path) -> Any:
     """The model to train, with a folder to its name: adapters and the KL term's reference are loaded from it."""
-    if learner.words.name == tiny.NAME or adapted(learner.words.name):
+    if learner.words.name in tiny.VOCABULARIES or adapted(learner.words.name):
         start = out / "start"
         if not distributed.own():
             tiny.save(start, learner.model, learner.words.tokenizer)

@@ -143,7 +143,7 @@ def _bare(recipe: Recipe) -> Any:
     from transformers import AutoModelForCausalLM
 
     _, options = recipe.plugin("policy")
-    if options.model == tiny.NAME:
+    if options.model in tiny.VOCABULARIES:
         return words.load(options)[0]
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(load_config(options.model), trust_remote_code=False)

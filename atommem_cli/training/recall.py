@@ -1,4 +1,4 @@
-"""Recall from the context, for the model `tiny`: what pretrained models can do and a fresh one cannot.
+"""Recall from the context, for `tiny` and `tiny_agemem`: what pretrained models can do and fresh ones cannot.
 
 Imitation alone does not teach a fresh model to copy from its prompt. Two exercises do: to say a random
 segment again and again, then to tell statements again in another order. They come in this order, in the
@@ -36,8 +36,11 @@ def check(recipe: Recipe) -> None:
         UsageError: one sentence.
     """
     model = (recipe.policy.model_extra or {}).get("model")
-    if recipe.sft.recall is not None and model != tiny.NAME:
-        raise UsageError(f"sft.recall: it is for the model {tiny.NAME} alone, and policy.model is {model}: take it out")
+    if recipe.sft.recall is not None and model not in tiny.VOCABULARIES:
+        raise UsageError(
+            f"sft.recall: it is for the models {' and '.join(tiny.VOCABULARIES)} alone, and policy.model is {model}: "
+            "take it out"
+        )
 
 
 def rows(words: Words, count: int, seed: int) -> list[Example]:

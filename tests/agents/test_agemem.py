@@ -134,6 +134,14 @@ def test_a_reply_that_only_retrieves_is_asked_again_with_what_was_found() -> Non
     assert [s.observation.chunk for s in both] == [0, 1, None]
 
 
+def test_the_same_query_twice_in_a_row_is_asked_again_too() -> None:
+    look = calls(call("Retrieve_memory", query="Ada"))
+    done = played(script(look, NONE, look, NONE, ANSWER), retrieval="never")
+    outcomes = [outcome for step in done.transitions for kind, outcome in policy_ops(step) if kind is OpKind.READ]
+    assert outcomes == [Outcome.OK, Outcome.NOOP]
+    assert [step.observation.chunk for step in done.transitions] == [0, 0, 1, 1, None]
+
+
 def test_a_question_is_asked_again_after_calls_and_the_last_reply_counts_as_it_is() -> None:
     look = calls(call("Retrieve_memory", query="Ada"))
     whole = played(script(NONE, NONE, look, look, look, ANSWER))

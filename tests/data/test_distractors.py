@@ -59,6 +59,32 @@ def test_statements_of_other_worlds_touch_nothing_that_a_path_of_this_one_touche
             assert gold.isdisjoint(words(" ".join(document.text for document in others)))
 
 
+@pytest.mark.parametrize("style", ["closed", "rich"])
+def test_a_passage_tells_several_things_about_one_person(tmp_path: Path, style: str) -> None:
+    options = {"style": style, "passage": 3, "hops": {2: 1.0}}
+    for task in made(tmp_path, options=options, distractors=4):
+        own, others = split(task)
+        assert len(own) == 8
+        assert len({document.text for document in others}) == 4
+        assert all(document.distractor and document.event is None for document in others)
+        first = [re.findall(r"\w+", said) for document in others for said in document.text.split(".") if said.strip()]
+        assert len(first) == 12
+        if style == "closed":
+            for at in range(0, 12, 3):
+                people, relations, _ = zip(*first[at : at + 3], strict=True)
+                assert len({*people}) == 1
+                assert len({*relations}) == 3
+            path = {*task.questions[0].path[:1], *task.questions[0].answers} - {"unknown"}
+            assert path.isdisjoint(words(" ".join(document.text for document in others)))
+
+
+def test_worlds_without_passages_say_nothing_of_them(tmp_path: Path) -> None:
+    made(tmp_path / "plain")
+    assert '"passage"' not in (tmp_path / "plain/validation/manifest.json").read_text()
+    made(tmp_path / "long", options={"passage": 2})
+    assert '"passage": 2' in (tmp_path / "long/validation/manifest.json").read_text()
+
+
 def test_passages_of_other_questions_hold_neither_gold_titles_nor_answers(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     for task in hotpots(tmp_path, 12, distractors=4):

@@ -101,6 +101,20 @@ def test_foreign_text_after_a_reply_ends_no_turn() -> None:
     assert spoken.prompt(evil).count(end) == spoken.prompt(mild).count(end)
 
 
+@pytest.mark.parametrize("make", [bpe, words])
+def test_a_conversation_may_begin_with_a_reply_where_what_came_before_it_was_taken_out(make: Any) -> None:
+    tokenizer = make()
+    spoken = chat(tokenizer)
+    reply = (*spoken.reply(SAID), tokenizer.eos_token_id)
+    after = spoken.prompt([Message("user", "one"), Message("assistant", SAID, reply), Message("user", "two")])
+    first = len(spoken.prompt([Message("user", "one")])) - len(ids(tokenizer, OPENING[make]))
+    left = spoken.prompt([Message("assistant", SAID, reply), Message("user", "two")])
+    assert left == after[first:]
+
+
+OPENING = {bpe: "<|im_start|>assistant\n", words: "assistant "}
+
+
 def test_two_messages_of_one_role_are_joined_where_the_template_wants_turns() -> None:
     tokenizer = bpe()
     spoken = chat(tokenizer, STRICT)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import agent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
@@ -47,6 +48,20 @@ def test_words_need_no_spaces_between_them_and_unknown_ones_are_one_token(
         "mara home ? <create> velt . </create>"
     )
     assert tokenizer.decode(ids(tokenizer, "mara's <b> größe")) == " ".join(["mara", *["<unk>"] * 4])
+
+
+def test_the_words_of_agemem_come_behind_those_of_tiny_and_write_all_of_its_tools() -> None:
+    assert tiny.VOCABULARIES[tiny.NAME] == tiny.MARKS == tiny.VOCABULARIES[tiny.AGEMEM][: len(tiny.MARKS)]
+    fast = tiny.build_tokenizer((*tiny.VOCABULARIES[tiny.AGEMEM], "mara", "home", "velt"))
+    by = agent("agemem", dialect="tiny")
+    wanted = [
+        MemoryOp(OpKind.CREATE, "mara home velt"), MemoryOp(OpKind.READ, "mara home"),
+        MemoryOp(OpKind.UPDATE, "mara home velt", 40), MemoryOp(OpKind.DELETE, target=13),
+        MemoryOp(OpKind.SUMMARIZE, "none", targets=(2, 38)), MemoryOp(OpKind.FILTER, "mara"),
+    ]  # fmt: skip
+    reply = by.write(Expects.OPERATIONS, wanted, "velt")
+    assert fast.unk_token_id not in ids(fast, reply)
+    assert by.parse(Expects.OPERATIONS, fast.decode(ids(fast, reply))) == tuple(wanted)
 
 
 def test_the_tiny_dialect_has_no_unknown_words(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import builders
@@ -11,7 +12,19 @@ import pytest
 
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Limits
-from atommem_cli.core.types import Document, Event, MemoryOp, OpKind, Outcome, Question, Task, Trajectory
+from atommem_cli.core.types import (
+    Document,
+    Event,
+    MemoryOp,
+    OpKind,
+    Outcome,
+    Question,
+    StopReason,
+    Task,
+    Trajectory,
+)
+from atommem_cli.data import distractors
+from atommem_cli.data.files import Request
 from atommem_cli.policies import scripted
 from atommem_cli.policies._sloppy import CAREFUL, Rates
 from atommem_cli.policies._thorough import LookingDemonstrator
@@ -38,6 +51,27 @@ def play(script: str, count: int = 100) -> list[tuple[Task, Trajectory]]:
 
 def exact_match(played: Sequence[tuple[Task, Trajectory]]) -> float:
     return sum(one.answers[0].text == task.questions[0].answers[0] for task, one in played) / len(played)
+
+
+ROOM = Limits(reply=60, answer=60, reads=2)
+
+
+def manage(script: str, *dropped: OpKind) -> list[tuple[Task, Trajectory]]:
+    """The same with AgeMem: worlds of six statements, then six passages about others, and a small context."""
+    request = Request("validation", None, 60, 1, None, None, None, Path(), lambda _: None)
+    plan = distractors.add(stream.build(stream.Options(docs=6, people=2, passage=5), request), 6, 1, "stream")
+    policy = scripted.build(scripted.Options.model_validate({"script": script, "tokenizer": "tiny_agemem"}))
+    by, where = (
+        builders.agent("agemem", dialect="tiny", retrieval="never", context_tokens=140),
+        builders.store(least=0.65),
+    )
+    tasks = [plan.make(job) for job in plan.jobs]
+    episodes = [
+        builders.episode(task, where, by=by, k=1, size=7, limits=ROOM, dropped=frozenset(dropped)) for task in tasks
+    ]
+    for episode in episodes:
+        episode.tokenizer = policy.tokenizer
+    return list(zip(tasks, builders.rollout(where).play(policy, episodes), strict=True))
 
 
 def says(
@@ -75,6 +109,24 @@ def test_it_uses_every_operation_and_none_is_refused() -> None:
     assert {r.outcome for r in results if r.op.kind is not OpKind.READ} == {Outcome.OK}
     assert {r.outcome for r in results if r.op.kind is OpKind.READ} == {Outcome.OK, Outcome.NOOP}
     assert set(Counter(str(r.op.kind) for r in results)) == {"create", "read", "update", "delete", "scratchpad"}
+
+
+def test_a_context_that_it_keeps_clear_is_worth_all_and_one_that_overflows_nothing() -> None:
+    assert exact_match(manage("thorough")) > 0.95
+    assert 0.2 < exact_match(manage("hasty")) < 0.5
+    without = manage("thorough", OpKind.FILTER, OpKind.SUMMARIZE)
+    assert {played.stop for _, played in without} == {StopReason.CONTEXT_OVERFLOW}
+
+
+def test_a_passage_goes_by_the_name_of_whom_it_is_about_and_is_never_stored() -> None:
+    for task, played in manage("thorough"):
+        late = {document.text for document in task.documents if document.distractor}
+        gone = [r.op for step in played.transitions for r in step.results if r.op.kind is OpKind.FILTER]
+        assert [op.text for op in gone] == [document.text.split()[0] for document in task.documents[6:]]
+        created = {r.op.text for step in played.transitions for r in step.results if r.op.kind is OpKind.CREATE}
+        assert not any(text in passage for text in created for passage in late)
+    hasty = Counter(r.op.kind for _, played in manage("hasty") for t in played.transitions for r in t.results)
+    assert 60 * 6 * 0.05 < hasty[OpKind.SUMMARIZE] < hasty[OpKind.FILTER] < 60 * 6 * 0.25
 
 
 def test_it_looks_before_it_writes() -> None:

@@ -57,5 +57,12 @@ def test_the_seed_alone_decides(tiny_words: Words) -> None:
 def test_pretrained_models_need_it_not() -> None:
     recall.check(demos.recipe("sft.recall={rows: 8}"))
     recall.check(demos.recipe("policy.model=some/model"))
-    with pytest.raises(UsageError, match=r"sft.recall: it is for the model tiny alone, and policy.model is some/model"):
+    with pytest.raises(UsageError, match=r"tiny and tiny_agemem alone, and policy.model is some/model"):
         recall.check(demos.recipe("sft.recall={rows: 8}", "policy.model=some/model"))
+
+
+def test_the_words_of_tiny_are_refused_where_the_agent_has_tools_that_they_cannot_say() -> None:
+    with pytest.raises(UsageError, match=r"tiny has no words for the tools of the agent agemem: set policy"):
+        learners.load(demos.recipe("agent={name: agemem, dialect: tiny}"))
+    learner = learners.load(demos.recipe("agent={name: agemem, dialect: tiny}", "policy.model=tiny_agemem"))
+    assert "<filter>" in learner.words.tokenizer.get_vocab()

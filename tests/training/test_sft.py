@@ -327,7 +327,12 @@ def test_an_adapter_comes_out_as_a_whole_model_that_plays(tmp_path: Path) -> Non
         (RecipeError, (), {"completion_only_loss": False}, "sft.trainer.completion_only_loss: atommem takes it from"),
         (RecipeError, ("sft.lora={rank: 4}",), {}, "sft.lora.rank: unknown key"),
         (RecipeError, ("sft.recall={rows: 8, trainer: {optimizer: x}}",), {}, "sft.recall.trainer.optimizer: unknown"),
-        (UsageError, ("sft.recall={rows: 8}", "policy.model=some/model"), {}, "for the model tiny alone"),
+        (
+            UsageError,
+            ("sft.recall={rows: 8}", "policy.model=some/model"),
+            {},
+            "tiny and tiny_agemem alone",
+        ),
         (RecipeError, (), {"eval_steps": 3, "save_steps": 2, "eval_strategy": "steps"}, "sft.trainer: "),
         (UsageError, ("sft.runs=[]",), {}, "name the folder of at least one run"),
     ],
