@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from math import floor
 from typing import TYPE_CHECKING, Any
 
-from atommem_cli.agents._agemem_arguments import SPAN, TOP_K, WHERE
-from atommem_cli.agents._agemem_rounds import editable, spanned
+from atommem_cli.agents._agemem_aim import Aim, Parse
+from atommem_cli.agents._agemem_arguments import TOP_K, WHERE
+from atommem_cli.agents._agemem_sentences import Beginnings
 from atommem_cli.agents._agemem_words import FAULT, Words
-from atommem_cli.core.calls import POLICY, Expects, Generation, Message, Observation
+from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.context import ContextMessage
-from atommem_cli.core.episode import Episode, Play, Request, apply, ask, embed
-from atommem_cli.core.memory import Text
+from atommem_cli.core.episode import Episode, Play, Request, apply, ask
 from atommem_cli.core.thoughts import Marks
 from atommem_cli.core.types import Answer, Chunk, MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
 
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
 Doing = Generator[Request, Any, tuple[OpResult, ...]]
 AUTOMATIC = (("automatic", "true"),)
 """Metadata of a Retrieve that no policy wrote."""
+CHARACTERS = 4
+"""To a token, as the authors' code counts them (papers.md 2.5)."""
 _AIMED = (OpKind.SUMMARIZE, OpKind.FILTER)
 _FOUND = (Outcome.OK, Outcome.NOOP)
 """Of a Retrieve that shows entries: a query that is the one before shows what is there now."""
-_OBJECT = re.compile(r"\{[^{}]*\}")
 
 
 class Stages:
@@ -37,7 +37,7 @@ class Stages:
         self,
         options: Options,
         words: Words,
-        parse: Callable[[Expects, str, Marks], tuple[MemoryOp, ...]],
+        parse: Parse,
         answer: Callable[[str, Marks], Answer],
         episode: Episode,
     ) -> None:
@@ -48,14 +48,14 @@ class Stages:
         """What became of calls, as far as no message has it yet."""
         self._found: dict[int, None] = {}
         """Entries that the next message shows, by id."""
-        self._further = options.further_calls
-        """Calls that tools may still make."""
-        self._sizes: dict[int, int] = {}
+        self._aim = Aim(options, words, parse, episode)
+        self._sizes: dict[int, float] = {}
         """Tokens of each message, by its id."""
         self._tools = words.tools(self._memory.untold)
         told = Observation((), 0, Expects.NOTES, tools=self._tools).texts
-        self._schemas = sum(map(len, map(episode.tokenizer.spans, told)))
+        self._schemas = sum(map(self._measured, told))
         """Tokens of the tools, where they are told apart from the messages."""
+        self._beginnings = Beginnings(episode, options.sentences) if options.sentences else None
 
     def play(self) -> Play:
         """All of it."""
@@ -79,17 +79,26 @@ class Stages:
         most = self._episode.limits.reads
         automatic = self._options.retrieval == "always" or (self._options.retrieval == "first" and stage == "first")
         for chunk in chunks:
-            memories = (yield from self._retrieved(chunk.text)) if automatic else {}
-            self._say(stage, {"chunk": chunk.text, **memories})
+            text = self._beginnings.of(chunk) if self._beginnings and stage == "first" else chunk.text
+            memories = (yield from self._retrieved(text)) if automatic else {}
+            self._say(stage, {"chunk": text, **memories})
             for left in range(most, -1, -1):
+                if self._options.overflow == "stage" and self._room < 0:
+                    return
                 reply = yield from self._asked(Expects.OPERATIONS, left, chunk=chunk.index)
                 results = yield from self._carried_out(reply)
                 if self._answer(reply.text, self._episode.marks).tagged:
                     return
-                looked = any(r.op.kind is OpKind.READ and r.outcome in _FOUND for r in results)
-                if not left or not looked or any(r.op.kind is not OpKind.READ for r in results):
+                if not left or not self._goes_on(results):
                     break
                 self._say("again", _left(left - 1))
+
+    def _goes_on(self, results: Sequence[OpResult]) -> bool:
+        """Whether the policy is asked about the same message again."""
+        if self._options.again == "calls":
+            return bool(results)
+        looked = any(r.op.kind is OpKind.READ and r.outcome in _FOUND for r in results)
+        return looked and all(r.op.kind is OpKind.READ for r in results)
 
     def _clear(self) -> Play:
         """The context is emptied of all but instructions; the store stays."""
@@ -151,17 +160,29 @@ class Stages:
                 question=question,
                 reads_left=left,
                 keep_tokens=True,
-                room=self._options.context_tokens - self._schemas - sum(map(self._size, self._context.entries)),
+                room=self._room,
                 limit=self._options.context_tokens,
                 tools=self._tools,
             )
         )
         return reply
 
-    def _size(self, entry: ContextMessage) -> int:
+    @property
+    def _room(self) -> int:
+        """Tokens by which the context may still grow."""
+        most = self._options.context_share * self._options.context_tokens
+        return floor(most - self._schemas - sum(map(self._size, self._context.entries)))
+
+    def _size(self, entry: ContextMessage) -> float:
         if entry.id not in self._sizes:
-            self._sizes[entry.id] = len(self._episode.tokenizer.spans(entry.message.content))
+            self._sizes[entry.id] = self._measured(entry.message.content)
         return self._sizes[entry.id]
+
+    def _measured(self, text: str) -> float:
+        """Tokens of a text, or what stands for them."""
+        if self._options.counting == "characters":
+            return len(text) / CHARACTERS
+        return len(self._episode.tokenizer.spans(text))
 
     # --- tools
 
@@ -197,7 +218,8 @@ class Stages:
             if op.kind in _AIMED and aimed.defect is None and not op.targets and op.kind not in self._memory.dropped:
                 results += yield from self._applied(waiting)
                 waiting = []
-                aimed = yield from (self._filter(op, mine) if op.kind is OpKind.FILTER else self._sum_up(op, mine))
+                aim = self._aim.filter if op.kind is OpKind.FILTER else self._aim.sum_up
+                aimed = yield from aim(op, mine)
             waiting.append(aimed)
             if op.kind is OpKind.READ:
                 results += yield from self._applied(waiting)
@@ -211,58 +233,6 @@ class Stages:
             self._told.append(self._words.result(result, self._shown(result.op) if looked else None))
         return results
 
-    def _filter(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
-        """A Filter with the messages that are near to its criteria."""
-        entries = [entry for entry in editable(self._context.entries, reply) if entry.message.content.strip()]
-        if not op.text.strip() or not entries:
-            return op
-        if self._options.filter == "helper":
-            if not self._further:
-                return replace(op, defect=Outcome.OVER_BUDGET)
-            near = yield from self._judged(op.text, entries)
-        else:
-            texts = [Text(op.text, True), *(Text(entry.message.content, False) for entry in entries)]
-            vectors = yield from embed(texts)
-            cosines = (vectors[1:] @ vectors[0]).tolist()
-            near = dict(zip((entry.id for entry in entries), cosines, strict=True))
-        gone = tuple(entry.id for entry in entries if near.get(entry.id, 0.0) >= self._options.filter_threshold)
-        return replace(op, targets=gone)
-
-    def _judged(self, criteria: str, entries: Sequence[ContextMessage]) -> Generator[Request, Any, Mapping[int, float]]:
-        """How near each message is to the criteria, as a model says; nothing about those that it leaves out."""
-        told = {"criteria": criteria, "messages": self._words.conversation(entries, numbered=True)}
-        self._further -= 1
-        prompt = Message("user", self._words.message("filter", told))
-        reply = yield from ask(Observation((prompt,), self._episode.limits.reply, Expects.NOTES), to="filter")
-        for found in _OBJECT.findall(reply.text)[-1:]:
-            try:
-                said = json.loads(found)
-            except ValueError:
-                return {}
-            return {int(key): float(value) for key, value in said.items() if key.isdecimal() and _is_share(value)}
-        return {}
-
-    def _sum_up(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
-        """A Summary with its messages and its text; it asks for the text where the call does not bring one along."""
-        entries = editable(self._context.entries, reply)
-        targets = spanned(dict(op.meta).get(SPAN, "all"), entries)
-        if targets is None:
-            return replace(op, defect=Outcome.MALFORMED, meta=(*op.meta, (FAULT, "there is no such span")))
-        aimed = replace(op, targets=targets)
-        if op.text.strip() or not targets:
-            return aimed
-        if not self._further:
-            return replace(aimed, defect=Outcome.OVER_BUDGET)
-        self._further -= 1
-        messages = self._words.conversation([entry for entry in entries if entry.id in targets])
-        prompt = Message("user", self._words.message("summary", {"messages": messages}))
-        own = self._options.summary == "policy"
-        trained = own and self._options.train_summary
-        observation = Observation((prompt,), self._episode.limits.reply, Expects.NOTES, trained=trained)
-        written = yield from ask(observation, to=POLICY if own else "summary")
-        notes = self._parse(Expects.NOTES, written.text, self._episode.marks)
-        return replace(aimed, text=notes[-1].text if notes else "")
-
 
 def _once(op: MemoryOp) -> MemoryOp:
     """A call that the same reply has made already."""
@@ -272,7 +242,3 @@ def _once(op: MemoryOp) -> MemoryOp:
 def _left(replies: int) -> dict[str, str]:
     """How many further replies may hold calls, as the part of a message; nothing where none may."""
     return {"reads_left": str(replies)} if replies else {}
-
-
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

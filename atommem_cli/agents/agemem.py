@@ -6,8 +6,9 @@ distractors (`prepare --distractors`; none where there are none). Stage 3: the q
 before stage 3 ends a stage.
 
 A reply is calls or an answer; of both, calls run first and the answer counts. What became of calls stands in the next
-message. While reading, a reply that only retrieves is asked again, at most `limits.reads` times in a row, as AtomMem's;
-a reply to a question that only calls tools likewise. Update and Delete name the id of any entry that was ever shown.
+message. While reading, a reply that only retrieves is asked again, at most `limits.reads` times in a row, as AtomMem's
+(`again`: one that calls any tool); a reply to a question that only calls tools likewise. Update and Delete name the id
+of any entry that was ever shown.
 
 Where the paper leaves a value open, or its code differs (papers.md 2.1 to 2.5), it is an option. How many entries a
 Retrieve shows where it does not say (the paper: 3) is `memory.retrieve_k`, the same for all agents of a comparison.
@@ -57,7 +58,9 @@ class Options(Section):
     """Wording and grammar: paper (JSON), tiny (tags, for closed vocabularies), or the path of a file of one's own,
     which ends in .yaml, from the working folder. Other dialects of atommem mean paper here."""
     version: Literal["paper", "coded"] = "paper"
-    """Whether Filter is called Filter_context, as in the paper, or Clear_context, as in the authors' code."""
+    """Whether Filter is called Filter_context, as in the paper, or Clear_context, as in the authors' code. What else
+    the code does, the options below say; its first stage is one message, as `chunk.by: documents` makes it with a
+    `chunk.tokens` that all of it fits."""
     question_known: bool = False
     """Whether the questions are told from the start, as in the paper's formal state (its text says they are not); the
     agent is then named so in tables."""
@@ -67,6 +70,19 @@ class Options(Section):
     context_tokens: PositiveInt = 8192
     """Tokens of the context, from which on nothing is asked any more and the episode ends with `context_overflow` (the
     paper; the code: 0.8 of it)."""
+    context_share: float = Field(1.0, gt=0, le=1, exclude_if=lambda value: value == 1)
+    """Which part of `context_tokens` it is (the code: 0.8)."""
+    counting: Literal["tokens", "characters"] = Field("tokens", exclude_if=lambda value: value == "tokens")
+    """What the context is measured in: the policy's tokens, or characters, four to a token (the code)."""
+    overflow: Literal["episode", "stage"] = Field("episode", exclude_if=lambda value: value == "episode")
+    """What ends where the context is full: the episode, or the stage that is read (the code); a question that does not
+    fit ends the episode."""
+    again: Literal["reads", "calls"] = Field("reads", exclude_if=lambda value: value == "reads")
+    """Which replies while reading are asked again, at most `limits.reads` times in a row: those that only retrieve, or
+    all that call tools (the code, with 4: five rounds)."""
+    sentences: PositiveInt | None = Field(None, exclude_if=lambda value: value is None)
+    """Sentences of each document that the first stage shows (the code: 10); null is all. `why` takes the others for
+    shown; the tokens are counted as never shown."""
     filter: Literal["embedder", "helper"] = "embedder"
     """Who says how near a message is to the criteria of a Filter: the embedder, or the model `helpers.filter` (the
     code)."""
