@@ -16,6 +16,9 @@ from atommem_cli.core.types import Meta, OpKind
 Part = Literal["entries", "scratchpad", "query", "context"]
 """What a state consists of: the fields of `State`."""
 
+AUTOMATIC: Meta = (("automatic", "true"),)
+"""Metadata of an operation that an agent runs by itself, and no policy wrote."""
+
 Verb = Literal["add", "replace", "remove", "set"]
 """What happens to a part: its texts by id are added, replaced or removed; one that is a single text is set."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.episode import shows_of
-from atommem_cli.core.types import CONTEXT_OPS, Chunk, Shows, Task
+from atommem_cli.core.types import CONTEXT_OPS, Chunk, OpKind, Shows, Task
 from atommem_cli.explain.conversation import Conversation
 from atommem_cli.explain.coverage import Coverage, material
 from atommem_cli.explain.trail import NOTES, Standing, Trail
@@ -34,7 +34,7 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Sh
     for trail in found:
         by_question[trail.question].append(trail)
     view, talk = Coverage(task, chunks), None
-    if steps and steps[0]["step"] < 0:
+    if read_first(steps):
         for trail in found:
             trail.shown = steps[0]["step"] if view.lists(trail.documents) else None
     notes = ""
@@ -53,6 +53,11 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Sh
         if trail.answered is None:
             trail.close()
     return found
+
+
+def read_first(steps: Sequence[Line]) -> bool:
+    """Whether the agent stored what it was to read before its first call, as `rag`; others may look something up."""
+    return bool(steps) and steps[0]["step"] < 0 and any(op["kind"] == OpKind.CREATE for op in steps[0]["ops"])
 
 
 class Traced(NamedTuple):

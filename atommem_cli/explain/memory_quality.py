@@ -22,7 +22,7 @@ from atommem_cli.core.types import Chunk, OpKind, Outcome, Shows, Task
 from atommem_cli.explain import miss_causes, signatures
 from atommem_cli.explain.cause_counts import Tallies, Tally
 from atommem_cli.explain.duplicates import doubles
-from atommem_cli.explain.fact_trails import Traced, followed, trace
+from atommem_cli.explain.fact_trails import Traced, followed, read_first, trace
 from atommem_cli.explain.signatures import Signatures, share
 from atommem_cli.explain.trail import Trail
 from atommem_cli.runs.layout import Line
@@ -226,7 +226,7 @@ class Count:
         final = {line["question"]: line["step"] for line in steps if line.get("question") is not None}
         told = Told(task, traced.chunks) if any(document.event for document in task.documents) else None
         self._timed = self._timed or told is not None
-        if told and (traced.shows is Shows.WHOLE or steps[0]["step"] < 0):
+        if told and (traced.shows is Shows.WHOLE or read_first(steps)):
             told.all()
         for line in filter(_seen, steps):
             stale = sum(map(told.outdated, (text for _, text in line["shown"]))) if told else 0

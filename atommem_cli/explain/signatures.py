@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from atommem_cli.core.types import OpKind, Outcome
 from atommem_cli.explain.fact_trails import Traced, trace
 from atommem_cli.runs.reader import Run
+from atommem_cli.runs.stages import distracting
 from atommem_cli.runs.tables import Table
 
 
@@ -44,7 +45,7 @@ def of(traced: Traced) -> Signatures | None:
     """Those of one episode; None where no prompt showed a context."""
     if not any(line.get("context") for line in traced.steps):
         return None
-    late = _late(traced)
+    late = distracting(traced.task, traced.chunks)
     created: dict[int, int | None] = {
         op["entry"]: line.get("chunk")
         for line in traced.steps
@@ -73,12 +74,6 @@ def of_run(run: Run) -> Signatures | None:
     """
     found = [one for line in run.episodes.values() if (one := of(trace(run, line)))]
     return functools.reduce(operator.add, found) if found else None
-
-
-def _late(traced: Traced) -> set[int]:
-    """Chunks that hold nothing but distractors."""
-    distractors = {number for number, document in enumerate(traced.task.documents) if document.distractor}
-    return {chunk.index for chunk in traced.chunks if chunk.documents and distractors.issuperset(chunk.documents)}
 
 
 Counted = Callable[[Signatures], tuple[int, int]]

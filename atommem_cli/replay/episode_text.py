@@ -56,7 +56,8 @@ def _some(parts: Sequence[Iterable[str]], what: str, width: int, full: bool) -> 
 
 def _page(page: Page, width: int, full: bool, ids: bool) -> Iterator[str]:
     yield ""
-    yield _rule(f"step {page.step}: {page.heading}" if page.step >= 0 else page.heading, width)
+    where = f"stage {page.stage}, {page.heading}" if page.stage else page.heading
+    yield _rule(f"step {page.step}: {where}" if page.step >= 0 else page.heading, width)
     if page.step >= 0:
         yield from _field("shown", page.shown, width)
         if page.scratchpad:
@@ -106,7 +107,8 @@ def described(operation: Operation) -> str:
         outcome = f"refused: {outcome}"
     what = "message" if operation.targets else "entry"
     entry = f", {what} {operation.entry}" if operation.entry is not None else ""
-    return f"{operation.kind} [{outcome}{entry}]{place}{text}"
+    by = " by the agent itself" if operation.automatic else ""
+    return f"{operation.kind} [{outcome}{entry}]{by}{place}{text}"
 
 
 def _field(name: str, text: str, width: int) -> Iterator[str]:

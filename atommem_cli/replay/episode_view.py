@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from atommem_cli.core.episode import addressing_of
 from atommem_cli.core.errors import SourceError, UsageError, did_you_mean
 from atommem_cli.core.types import OpKind, Outcome, Question, Task
+from atommem_cli.runs import stages
 from atommem_cli.runs.labels import scorer
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, Said, states
@@ -33,6 +34,8 @@ class Operation:
     entry: int | None
     old: str
     """What it replaced: this, and what is above from `step` on, as in `Moment`."""
+    automatic: bool
+    """Whether the agent ran it by itself, and no policy wrote it."""
     addressed: str
     """What it names of what the prompt showed: `Memory 2`, `entry 7` where targets are ids, or `messages 3, 4`; else
     empty."""
@@ -61,6 +64,8 @@ class Page:
 
     step: int
     """-1 is before the first call."""
+    stage: int
+    """Of agents that clear their context in between, from 1 to 3; 0 for others."""
     heading: str
     """What it is about, as in `chunk 2 of 5`."""
     shown: str
@@ -168,12 +173,15 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
     chunks = run.chunks(task)
     before = _Contents()
     at, ids = 0, by_id(run)
-    for step in states(steps):
+    parts = stages.numbered(steps) if stages.staged(run.agent) else [0] * len(steps)
+    late = stages.distracting(task, chunks)
+    for step, stage in zip(states(steps), parts, strict=True):
         line, mine = step.line, step.moments
         operations = tuple(_operation(at + i, moment, ids) for i, moment in enumerate(mine, start=1))
         at += len(mine)
         if line.get("chunk") is not None:
             heading, shown = f"chunk {line['chunk'] + 1} of {len(chunks)}", chunks[line["chunk"]].text
+            heading += ", a distractor" if line["chunk"] in late else ""
         elif line.get("question") is not None:
             number = line["question"]
             heading, shown = f"question {number + 1} of {len(task.questions)}", task.questions[number].text
@@ -183,6 +191,7 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
         after = _Contents(mine[-1].entries, mine[-1].scratchpad, mine[-1].query, mine[-1].context) if mine else before
         yield Page(
             line["step"],
+            stage,
             heading,
             shown,
             before.scratchpad,
@@ -203,7 +212,8 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
 def _operation(number: int, of: Moment, ids: bool) -> Operation:
     named = "" if of.target is None else f"entry {of.target}" if ids else f"Memory {of.target}"
     addressed = f"messages {', '.join(map(str, of.targets))}" if of.targets else named
-    return Operation(number, of.step, of.kind, of.outcome, of.text, of.target, of.targets, of.entry, of.old, addressed)
+    wrote = (of.step, of.kind, of.outcome, of.text, of.target, of.targets, of.entry, of.old, of.automatic)
+    return Operation(number, *wrote, addressed)
 
 
 @dataclass(frozen=True, slots=True)

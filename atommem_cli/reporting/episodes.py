@@ -14,7 +14,7 @@ from atommem_cli.core.safe_text import cut, visible
 from atommem_cli.core.types import Chunk, OpKind, Question, Task
 from atommem_cli.explain.miss_causes import MISSED_BELOW, Explanation
 from atommem_cli.replay import replay
-from atommem_cli.runs import summary
+from atommem_cli.runs import stages, summary
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import Moment, Step, states
 from atommem_cli.runs.reader import Run
@@ -58,8 +58,16 @@ def case(
     task: Task | None,
     chunks: Sequence[Chunk] | None,
     explained: Sequence[Explanation] | None,
+    *,
+    staged: bool = False,
 ) -> Case:
-    """One episode; of what is not there any more (tasks, tokenizer) there is None or nothing."""
+    """One episode; of what is not there any more (tasks, tokenizer) there is None or nothing.
+
+    Args:
+        staged: whether its agent has stages.
+    """
+    parts = {number: {"stage": stage} for number, stage in enumerate(stages.numbered(steps))} if staged else {}
+    late = stages.distracting(task, chunks) if task and chunks else ()
     questions = [
         {
             **(_asked(task.questions[number]) if task else {}),
@@ -78,7 +86,8 @@ def case(
         "chunks": None if chunks is None else [Prose(chunk.text) for chunk in chunks],
         "count": line["chunks"],
         "questions": questions,
-        "steps": [_step(step) for step in states(steps)],
+        "steps": [{**_step(step), **parts.get(number, {})} for number, step in enumerate(states(steps))],
+        **({"distractors": sorted(late)} if late else {}),
     }
 
 
@@ -228,6 +237,7 @@ def _op(moment: Moment) -> Case:
         "entry": moment.entry,
         **({"target": moment.target} if moment.target is not None else {}),
         **({"targets": list(moment.targets)} if moment.targets else {}),
+        **({"automatic": True} if moment.automatic else {}),
         **({"old": Prose(moment.old)} if rewritten else {}),
     }
 

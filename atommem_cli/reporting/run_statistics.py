@@ -18,6 +18,7 @@ from atommem_cli.reporting import episodes
 from atommem_cli.reporting.episodes import Case
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.reader import Run
+from atommem_cli.runs.stages import staged
 from atommem_cli.scoring import llm_judge
 
 Tried = tuple[int, OpKind, bool]
@@ -106,7 +107,9 @@ def take(run: Run, label: str, most: int = episodes.SHOWN) -> Survey:
         _count(survey, line, task, steps)
         if name in chosen:
             pieces = run.chunks(task) if task and chunks else None
-            chosen[name] = episodes.case(line, steps, scorers, leading, task, pieces, explained)
+            chosen[name] = episodes.case(
+                line, steps, scorers, leading, task, pieces, explained, staged=staged(run.agent)
+            )
     survey.cases = list(chosen.values())
     survey.causes = tallies.by_kind()
     survey.hygiene = inspected.result() if chunks else None

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from atommem_cli.core.context import SUMMARY_ROLE
-from atommem_cli.core.effects import EFFECTS, Done, Edit, State
+from atommem_cli.core.effects import AUTOMATIC, EFFECTS, Done, Edit, State
 from atommem_cli.core.types import OpKind, Outcome
 
 _KINDS: dict[str, OpKind] = {kind: kind for kind in OpKind}
@@ -146,6 +146,8 @@ class Moment(NamedTuple):
     """Id of the entry that was created, changed or deleted, or of the message that sums others up."""
     old: str
     """What an Update or a Delete replaced, or the scratchpad or query before; else empty."""
+    automatic: bool
+    """Whether the agent ran it by itself, and no policy wrote it."""
     edits: tuple[Edit, ...]
     """What it did to the state; nothing where it was refused or without effect."""
     entries: Entries
@@ -208,6 +210,7 @@ def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
                     targets,
                     entry,
                     old,
+                    kind is OpKind.CLEAR or [*AUTOMATIC[0]] in op.get("meta", ()),
                     edits,
                     entries.now,
                     state.scratchpad,

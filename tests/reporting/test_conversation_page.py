@@ -48,7 +48,7 @@ def test_messages_that_a_step_took_out_or_put_in_are_marked_and_hostile_ones_do_
             if "summarize" not in {op["kind"] for op in done}:
                 continue
             page.tab.goto(page.tab.url.split("#")[0] + f"#{name.replace('#', '%23')}/{step['step']}")
-            rows = page.tab.locator(".panes > div:nth-child(2) h4", has_text="Context after").locator("+ .box li")
+            rows = page.tab.locator(".state > div:nth-child(1) h4", has_text="Context after").locator("+ .box li")
             gone = {f"− #{target}" for op in done for target in op["targets"]} - {f"− #{step['context'][-1][0] + 1}"}
             come = {f"+ #{op['entry']}" for op in done if op["kind"] == "summarize"}
             found = {kind: rows.and_(page.tab.locator(kind)).all_inner_texts() for kind in (".removed", ".added")}

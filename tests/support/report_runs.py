@@ -66,6 +66,29 @@ def corrected(folder: Path, out: Path) -> Path:
     return out
 
 
+def staged(home: Path, count: int = 3) -> Path:
+    """A finished run of `agemem` in three stages, whose policy adds, filters, and sums up in hostile words."""
+    preparation.prepare("stream", out=home / "late", split="validation", limit=count, seed=3, distractors=2)
+
+    def say(call: Call) -> str:
+        assert call.episode is not None
+        there = [entry.id for entry in call.episode.context.entries if entry.message.role != "system"]
+        chunk = call.observation.chunk
+        if chunk is None:
+            return call.episode.agent.write(Expects.ANSWER, [], "nobody knows")
+        text = call.episode.chunks[chunk].text
+        sum_up = MemoryOp(OpKind.SUMMARIZE, f"{ATTACK} {text}", targets=tuple(there[-2:]))
+        take_out = MemoryOp(OpKind.FILTER, "all of this", targets=tuple(there[:1]))
+        ops = [[MemoryOp(OpKind.CREATE, text)], [sum_up], [take_out], [sum_up, MemoryOp(OpKind.CREATE, ATTACK)]]
+        return call.episode.agent.write(Expects.OPERATIONS, ops[chunk % 4])
+
+    settings = [f"task.folder={home / 'late'}", "agent={name: agemem, dialect: paper}", "store.name=exact"]
+    settings += ["limits={reply: 400, answer: 100, reads: 2}", "policy={name: scripted, script: mute}"]
+    recipe = recipes.load("tiny", settings)
+    evaluation.evaluate(recipe, home / "staged", parts=assemble(recipe, home / "staged", playing=Says(say)))
+    return home / "staged"
+
+
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change every line of a file of JSON lines."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]

@@ -14,11 +14,11 @@ let at = 0; // index of its step in view
 const text = (ref) => ref.map((piece) => data.pieces[piece]).join("");
 
 function ledger(episode) {
-  let state = { entries: new Map(), scratchpad: "", query: "", context: new Map() };
+  let state = { entries: new Map(), scratchpad: "", query: "", context: new Map(), gone: new Map() };
   return episode.steps.map((step) => {
     const heard = (step.heard || []).map(([id, role, ref]) => [id, { role, text: text(ref), place: id }]);
     const before = { ...state, context: new Map([...state.context, ...heard]) };
-    state = { ...before };
+    state = { ...before, gone: new Map([...before.gone, ...taken(step, before.context)]) };
     for (const [part, change] of Object.entries(step.changed || {})) {
       if (Array.isArray(change)) {
         state[part] = text(change);
@@ -32,6 +32,21 @@ function ledger(episode) {
     }
     return { before, after: state };
   });
+}
+
+const FATES = { filter: "filtered", summarize: "summarised", clear: "cleared" };
+
+/** Messages that a step took out of the context, those too that it had put in: what became of each, and by which step. */
+function taken(step, context) {
+  const there = new Map(context), gone = new Map();
+  for (const op of step.ops.filter((one) => one.outcome === "ok" && FATES[one.kind])) {
+    const targets = (op.targets || []).filter((id) => there.has(id));
+    const place = Math.min(...targets.map((id) => there.get(id).place));
+    const fate = `${FATES[op.kind]}${op.entry === null ? "" : ` into #${op.entry}`} at step ${step.step}`;
+    for (const id of targets) gone.set(id, { ...there.get(id), fate });
+    if (op.entry !== null) there.set(op.entry, { role: "user", text: text(op.text), place });
+  }
+  return gone;
 }
 
 // --- one step
@@ -60,8 +75,11 @@ function rows(items) {
 
 function title(episode, step) {
   if (step.step < 0) return "Before the first call";
-  if (step.question !== null) return `Step ${step.step} · answers question ${step.question + 1} of ${episode.questions.length}`;
-  return step.chunk === null ? `Step ${step.step}` : `Step ${step.step} · reads chunk ${step.chunk + 1} of ${episode.count}`;
+  const name = `Step ${step.step}${step.stage ? ` · stage ${step.stage}` : ""}`;
+  if (step.question !== null) return `${name} · answers question ${step.question + 1} of ${episode.questions.length}`;
+  if (step.chunk === null) return name;
+  const late = (episode.distractors || []).includes(step.chunk) ? ", a distractor" : "";
+  return `${name} · reads chunk ${step.chunk + 1} of ${episode.count}${late}`;
 }
 
 function shownTo(episode, step, before) {
@@ -73,7 +91,7 @@ function shownTo(episode, step, before) {
   } else if (step.chunk !== null) {
     pane.append(heading("Chunk"), box(episode.chunks ? text(episode.chunks[step.chunk]) : "", "not there any more"));
   }
-  pane.append(heading("Scratchpad"), box(before.scratchpad, "empty"));
+  if (before.scratchpad || !before.context.size) pane.append(heading("Scratchpad"), box(before.scratchpad, "empty"));
   pane.append(heading("Query"), box(before.query, "none yet"));
   pane.append(heading(`Memories shown (${step.shown.length})`));
   const shown = step.shown.map(([entry, ref], index) => [byId(episode) ? `#${entry}` : `Memory ${index + 1} (#${entry})`, prose(text(ref))]);
@@ -86,8 +104,12 @@ function shownTo(episode, step, before) {
   return pane;
 }
 
-/** A row of a message: its id, its role and its text. */
-const message = (sign, id, said, className = "") => [`${sign}#${id} ${said.role}`, prose(said.text), className];
+/** A row of a message: its id, its role and its text; instructions are folded. */
+function message(sign, id, said, className = "") {
+  const length = `${said.text.length.toLocaleString("en")} characters`;
+  const content = said.role === "system" ? make("details", {}, make("summary", {}, length), prose(said.text)) : prose(said.text);
+  return [`${sign}#${id} ${said.role}`, content, className];
+}
 
 /** Whether prompts and operations name entries by their ids. */
 const byId = (episode) => data.runs[episode.run].ids === true;
@@ -95,14 +117,13 @@ const byId = (episode) => data.runs[episode.run].ids === true;
 function operation(op, ids) {
   const target = op.target === undefined ? "" : ids ? ` #${op.target}` : ` Memory ${op.target}`;
   const about = op.entry === null || (ids && op.entry === op.target) ? "" : ` (#${op.entry})`;
-  const name = `${op.kind}${target}${(op.targets || []).map((id) => ` #${id}`).join("")}${about}`;
+  const name = `${op.kind}${op.automatic ? " (agent)" : ""}${target}${(op.targets || []).map((id) => ` #${id}`).join("")}${about}`;
   const content = make("span", {}, chip(op.outcome.replaceAll("_", " "), op.outcome === "ok" ? "ok" : "no"));
   content.append(op.old ? difference(text(op.old), text(op.text)) : prose(text(op.text)));
   return [name, content];
 }
 
-/** `whole`: the entries that stayed as they were, too. */
-function replied(episode, step, before, after, whole) {
+function replied(episode, step) {
   const pane = make("div", {});
   if (step.step >= 0) {
     pane.append(heading("Reply"), box(text(step.reply), "empty", "reply"));
@@ -111,6 +132,11 @@ function replied(episode, step, before, after, whole) {
   }
   pane.append(heading(`Operations (${step.ops.length})`));
   pane.append(step.ops.length ? framed(rows(step.ops.map((op) => operation(op, byId(episode))))) : none("none"));
+  return pane;
+}
+
+/** `whole`: the entries that stayed as they were, too. */
+function stored(before, after, whole) {
   const ids = [...new Set([...before.entries.keys(), ...after.entries.keys()])].sort((a, b) => a - b);
   const store = ids.map((id) => {
     const was = before.entries.get(id), is = after.entries.get(id);
@@ -118,23 +144,34 @@ function replied(episode, step, before, after, whole) {
     if (is === undefined) return [`− #${id}`, prose(was), "removed"];
     return was === is ? [`#${id}`, prose(is)] : [`~ #${id}`, difference(was, is), "changed"];
   });
-  pane.append(heading(`Store after the step (${after.entries.size})`));
   const listed = whole ? store : store.filter((row) => row.length > 2);
-  if (listed.length) pane.append(framed(rows(listed)));
-  else pane.append(none(store.length ? "unchanged" : "empty"));
-  if (before.context.size) pane.append(...conversation(before.context, after.context, whole));
-  return pane;
+  return [
+    heading(`Store after the step (${after.entries.size})`),
+    listed.length ? framed(rows(listed)) : none(store.length ? "unchanged" : "empty"),
+  ];
 }
 
-/** The messages of the context in order, with those that the step took out or put in marked. */
+/** The messages of the context in order: those that the step took out or put in are marked, and what was gone before. */
 function conversation(before, after, whole) {
-  const all = [...new Map([...before, ...after])].sort(([a, one], [b, other]) => one.place - other.place || a - b);
+  const gone = new Map([...after.gone].filter(([id]) => !before.gone.has(id)));
+  const all = [...new Map([...gone, ...before.context, ...after.context])].sort(([a, one], [b, other]) => one.place - other.place || a - b);
   const told = all.map(([id, said]) => {
-    if (!after.has(id)) return message("− ", id, said, "removed");
-    return before.has(id) ? message("", id, said) : message("+ ", id, said, "added");
+    if (gone.has(id)) return left(before.context.has(id) ? "− " : "± ", id, gone.get(id), "removed");
+    return before.context.has(id) ? message("", id, said) : message("+ ", id, said, "added");
   });
   const listed = whole ? told : told.filter(([, , className]) => className);
-  return [heading(`Context after the step (${after.size})`), listed.length ? framed(rows(listed)) : none("unchanged")];
+  const parts = [heading(`Context after the step (${after.context.size})`), listed.length ? framed(rows(listed)) : none("unchanged")];
+  if (whole && before.gone.size) {
+    const earlier = [...before.gone].map(([id, said]) => left("", id, said));
+    parts.push(make("details", { className: "gone" }, make("summary", {}, `Gone before this step (${earlier.length})`), framed(rows(earlier))));
+  }
+  return parts;
+}
+
+/** A row of a message that is gone, with what became of it. */
+function left(sign, id, said, className = "") {
+  const content = make("span", {}, chip(said.fate, "no"), prose(said.text));
+  return [`${sign}#${id} ${said.role}`, content, className];
 }
 
 function prompt(step) {
@@ -150,7 +187,12 @@ function drawStep(episode, index, whole = true) {
     const cost = `${step.prompt_tokens.toLocaleString("en")} prompt tokens, ${step.new_tokens.toLocaleString("en")} new, ${step.seconds.toFixed(2)} s`;
     node.append(make("p", { className: "soft" }, cost));
   }
-  node.append(make("div", { className: "panes" }, shownTo(episode, step, before), replied(episode, step, before, after, whole)));
+  const reply = replied(episode, step), store = stored(before, after, whole);
+  node.append(make("div", { className: "panes" }, shownTo(episode, step, before), reply));
+  if (before.context.size) {
+    const context = make("div", {}, ...conversation(before, after, whole));
+    node.append(make("div", { className: "panes state" }, context, make("div", {}, ...store)));
+  } else reply.append(...store);
   if (step.prompt) node.append(prompt(step));
   return node;
 }
@@ -215,10 +257,11 @@ function open(episode) {
   slider.min = 0;
   slider.max = Math.max(0, episode.steps.length - 1);
   $("strip").replaceChildren(...episode.steps.map((step, index) => {
+    const begins = step.stage > 1 && step.stage !== episode.steps[index - 1].stage ? " begins" : "";
     const refused = step.ops.some((op) => op.outcome !== "ok" && op.outcome !== "noop");
     const wrote = Object.keys(step.changed || {}).some((part) => part !== "query");
     const letters = typeof step.question === "number" ? "?" : tally(step.ops);
-    const tick = make("span", { className: refused ? "refused" : wrote ? "write" : "", title: title(episode, step) }, letters);
+    const tick = make("span", { className: (refused ? "refused" : wrote ? "write" : "") + begins, title: title(episode, step) }, letters);
     tick.addEventListener("click", () => go(index));
     return tick;
   }));

@@ -1,0 +1,42 @@
+"""Which stage of its episode each step belongs to, for agents that clear their context between stages (AgeMem).
+
+1 before the context is cleared, 2 after it, 3 from the first question on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from atommem_cli.core.episode import Agent
+from atommem_cli.core.types import Chunk, OpKind, Outcome, Task
+
+
+def staged(agent: Agent) -> bool:
+    """Whether an agent has stages."""
+    return OpKind.CLEAR in agent.operations
+
+
+def numbered(lines: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+    """The stage of every step.
+
+    Args:
+        lines: of `steps.jsonl`, those of one episode, by step.
+    """
+    stage = 1
+    for line in lines:
+        if line.get("question") is not None:
+            stage = 3
+        yield stage
+        if stage == 1 and any(_clears(op) for op in line["ops"]):
+            stage = 2
+
+
+def _clears(op: Mapping[str, Any]) -> bool:
+    return bool((op["kind"], op["outcome"]) == (OpKind.CLEAR, Outcome.OK))
+
+
+def distracting(task: Task, chunks: Sequence[Chunk]) -> set[int]:
+    """Chunks that hold nothing but distractors."""
+    late = {number for number, document in enumerate(task.documents) if document.distractor}
+    return {chunk.index for chunk in chunks if chunk.documents and late.issuperset(chunk.documents)}
