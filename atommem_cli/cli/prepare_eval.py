@@ -66,6 +66,9 @@ def prepare(
     distractors: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Documents in the end that no question is about (0).")
     ] = None,
+    distractors_by: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Have this recipe's policy write them.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Most tasks per split.")] = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="A task's content depends on it and on the task's id alone.")
@@ -83,7 +86,8 @@ def prepare(
     """Turn raw records, or a seed, into long-context tasks."""
     from atommem_cli.config import recipe as recipes
     from atommem_cli.data import preparation, sources, split_guard
-    from atommem_cli.running import contamination
+    from atommem_cli.data.written import told
+    from atommem_cli.running import contamination, distractor_writer
     from atommem_cli.runs import tables
 
     name = sources.canonical(name)
@@ -95,15 +99,19 @@ def prepare(
     splits, folder = split or list(preparation.SPLITS), out or Path("data") / folders.part(name)
     preparation.check(name, splits, out=folder, source=source, validation=validation)
     keep = contamination.closed_book(closed_book_filter) if closed_book_filter is not None else None
+    writer = distractor_writer.of(distractors_by) if distractors_by is not None else None
+    stages = {"read": "records", "ask": "tasks with distractors"}
     done = []
     for one in splits:
         with terminal.progress(f"{name} {one}") as tell:
             manifest = preparation.prepare(
                 name, out=folder, split=one, source=source, validation=validation, options=options, limit=limit,
-                seed=seed, workers=workers, keep=keep, distractors=distractors or 0, force=force,
-                progress=lambda stage, count, total: tell(count, total, "records" if stage == "read" else "tasks"),
+                seed=seed, workers=workers, keep=keep, distractors=distractors or 0, writer=writer, force=force,
+                progress=lambda stage, count, total: tell(count, total, stages.get(stage, "tasks")),
             )  # fmt: skip
         done.append(manifest)
+        if writer is not None and distractors:
+            terminal.say(f"{folder}/{manifest.split}: {told(folder / manifest.split, distractors * manifest.tasks)}")
     for manifest in done:
         if manifest.split == "train" and not split_guard.compares(manifest, folder):
             mend = (

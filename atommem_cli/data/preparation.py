@@ -21,7 +21,7 @@ from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.errors import BackendError, Interrupted, UsageError, did_you_mean
 from atommem_cli.core.files import lock
 from atommem_cli.data import distractors as distracting
-from atommem_cli.data import sources, split_guard, task_rules
+from atommem_cli.data import sources, split_guard, task_rules, written
 from atommem_cli.data.files import (
     MANIFEST,
     SPLIT_WORDS,
@@ -37,6 +37,7 @@ from atommem_cli.data.files import (
 )
 from atommem_cli.data.making import CountProgress, write
 from atommem_cli.data.sources import SourceModule, canonical, module_of, source_of
+from atommem_cli.data.written import WRITTEN, Writer
 
 __all__ = [
     "SPLITS",
@@ -53,8 +54,8 @@ SEED = 42
 DISTRACTORS = "distractor_documents"
 """The number of them, in a manifest; `stream` has an option `distractors` of its own."""
 SCRATCH = ".scratch"
-MARKS = (MANIFEST, f"{SCRATCH}/{MANIFEST}")
-"""With one of them a folder is ours; the second is there while the first is replaced."""
+MARKS = (MANIFEST, f"{SCRATCH}/{MANIFEST}", WRITTEN)
+"""With one of them a folder is ours; the second is there while the first is replaced, the third before it."""
 
 
 def check(
@@ -87,6 +88,7 @@ def prepare(
     tokenizer: Tokenizer | None = None,
     keep: Filter | None = None,
     distractors: int = 0,
+    writer: Writer | None = None,
     force: bool = False,
     progress: CountProgress | None = None,
 ) -> Manifest:
@@ -107,6 +109,7 @@ def prepare(
         tokenizer: counts tokens for the manifest; None is words and marks.
         keep: which questions to use; None is all.
         distractors: documents that each task gets in the end; see there.
+        writer: who writes them; None is the bank alone.
         force: prepare again, whatever is there.
 
     Raises:
@@ -132,11 +135,14 @@ def prepare(
         "tokenizer": counter.name,
         "local": source is not None,
         **({DISTRACTORS: distractors} if distractors else {}),
+        **({"distractors_by": writer.describe()} if writer else {}),
     }
+    if writer and not distractors:
+        raise UsageError("--distractors-by: --distractors says how many passages it writes")
     inputs = _inputs(module, name, source, split, validation)
     with _alone(folder):
         if (folder / MANIFEST).exists() and not force:
-            same = _same(folder, described, inputs)
+            same = _same(folder, described, inputs | (written.digest(folder) if writer else {}))
             _insist_apart(Path(out), name, folder, same)
             return same
         scratch = folder / SCRATCH
@@ -151,7 +157,9 @@ def prepare(
                 split, source, limit, seed, keep, validation, beside, scratch, lambda n: tell("read", n, None)
             )
             with blaming("its plan"):
-                plan = distracting.add(module.build(chosen, request), distractors, seed, name)
+                plan = module.build(chosen, request)
+                given = written.write(plan, distractors, writer, folder, tell) if writer else None
+                plan = distracting.add(plan, distractors, seed, name, given)
             checked = _check(name, source)
             task_rules.insist(task_rules.plan_fault(plan), checked)
             facts = write(scratch / TASKS, plan, counter, workers, tell, check=checked)
@@ -161,7 +169,7 @@ def prepare(
                 split=split,
                 licence=plan.licence,
                 origin=plan.origin,
-                inputs=inputs,
+                inputs=inputs | (written.digest(folder) if writer else {}),
                 options=described,
                 questions_read=plan.read,
                 questions_skipped=dict(sorted(plan.skipped.items())),
