@@ -152,7 +152,9 @@ def evaluate(
 ) -> None:
     """Score any agent with any policy and store, with evidence."""
     from atommem_cli.config import command_line
+    from atommem_cli.explain.store_grades import grades
     from atommem_cli.replay import ladder as ladders
+    from atommem_cli.reporting import store_tables
     from atommem_cli.running import costing, evaluation
     from atommem_cli.runs import provenance, replies, score_tables, shards
     from atommem_cli.runs.labels import telling
@@ -173,6 +175,7 @@ def evaluate(
         _play_shards(chosen, out, mine, as_json)
         return
     results: list[dict[str, Any]] = []
+    stores = {}
     try:
         for one in chosen:
             with terminal.progress(f"{telling(one.agent.name)} episodes") as tell:
@@ -180,7 +183,8 @@ def evaluate(
                 result = evaluation.evaluate(one, path, command=sys.argv, progress=tell)
                 if ladder:
                     result["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
-            results.append(result)
+            stores[telling(one.agent.name)] = graded = grades(Run(path))
+            results.append({**result, "stores": asdict(graded)})
             terminal.say(f"{path}: {provenance.told(path, result['evaluated'], len(result['failed']))}")
             for warning in replies.warnings(result):
                 terminal.say(f"{path}: {warning}")
@@ -189,6 +193,7 @@ def evaluate(
             show([score_tables.scores(results)], results, as_json)
         raise
     shown = score_tables.details(results[0]) if len(results) == 1 else [score_tables.scores(results)]
+    shown += store_tables.tables(stores, "agent")
     shown += [table for result in results if "ladder" in result for table in ladders.tables(result["ladder"])]
     show(shown, results, as_json)
     raise typer.Exit(int(any(len(r["failed"]) > c.eval.max_failed for r, c in zip(results, chosen, strict=True))))

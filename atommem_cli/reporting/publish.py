@@ -16,7 +16,8 @@ from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
 from atommem_cli.core.types import CONTEXT_OPS
 from atommem_cli.explain import signatures
-from atommem_cli.reporting import comparison_figures, comparison_tables, setup_tables
+from atommem_cli.explain.store_grades import grades
+from atommem_cli.reporting import comparison_figures, comparison_tables, setup_tables, store_tables
 from atommem_cli.reporting.training_figures import save
 from atommem_cli.runs.layout import COMPARISON, TABLE
 from atommem_cli.runs.names import differing
@@ -80,6 +81,7 @@ def findings(
     compared = compare(runs, names, scorer)
     panel = panels.panel(runs, names, compared.scorer)
     other, order = comparison_tables.scorers(panel)
+    stores = {name: grades(run) for name, run in zip(names, runs, strict=True)}
     sentences = [
         comparison_tables.says(compared, side, what[number] if what else "", caveats[number] if caveats else "")
         for number, side in enumerate(compared.sides)
@@ -90,6 +92,7 @@ def findings(
         comparison_tables.main(compared, theirs, whose),
         comparison_tables.by_kind(compared),
         comparison_tables.costs(compared),
+        *store_tables.tables(stores),
         other,
         signatures.table(hygiene) if hygiene else None,
     )
@@ -98,6 +101,7 @@ def findings(
         "scorer": compared.scorer,
         "source": compared.source,
         "runs": [asdict(side) for side in compared.sides],
+        "stores": {name: asdict(one) for name, one in stores.items()},
         "differing": differing([run.recipe.content for run in runs]),
         "scorers": asdict(panel),
         **({"hygiene": {name: asdict(found) for name, found in hygiene.items()}} if hygiene else {}),

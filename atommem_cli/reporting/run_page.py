@@ -14,7 +14,7 @@ from typing import Any
 from atommem_cli.core.safe_text import visible
 from atommem_cli.explain import cause_counts, memory_quality
 from atommem_cli.replay.episode_view import by_id
-from atommem_cli.reporting import episodes, run_tables, setup_tables
+from atommem_cli.reporting import episodes, run_tables, setup_tables, store_tables
 from atommem_cli.reporting.run_statistics import Survey
 from atommem_cli.reporting.run_tables import Result
 from atommem_cli.runs import replies
@@ -111,7 +111,7 @@ def page(
             for gap in (*survey.gaps, *(f"{survey.label}: {warning}." for warning in replies.warnings(result)))
         ],
         images=[{**image, **dict(zip(("title", "caption"), CAPTIONS[image["name"]], strict=True))} for image in images],
-        tables=[_shown(table) for table in (*run_tables.details(labels, results), *_why(surveys))],
+        tables=[_shown(table) for table in (*run_tables.details(labels, results), *_stores(surveys), *_why(surveys))],
         recipes=[(survey.label, visible(survey.run.recipe.dump())) for survey in surveys],
         chosen=[
             *(_chosen(survey, kept[number], len(surveys) > 1) for number, survey in enumerate(surveys)),
@@ -123,6 +123,11 @@ def page(
         script_hash=_digest(script),
         data=Markup(episodes.script_json({"runs": runs, "marks": episodes.marks(), **packed})),
     )
+
+
+def _stores(surveys: Sequence[Survey]) -> list[Table]:
+    """How well stores were kept, and what that took."""
+    return store_tables.tables({survey.label: survey.stores for survey in surveys if survey.stores})
 
 
 def _why(surveys: Sequence[Survey]) -> list[Table]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from atommem_cli.core.errors import AtommemError, UsageError
 from atommem_cli.core.types import OpKind, Outcome, Question, Task
-from atommem_cli.explain import memory_quality, miss_causes
+from atommem_cli.explain import memory_quality, miss_causes, store_grades
 from atommem_cli.explain.cause_counts import Tallies, Tally
 from atommem_cli.explain.coverage import needs_tokenizer
 from atommem_cli.explain.fact_trails import trace
 from atommem_cli.explain.memory_quality import Hygiene
 from atommem_cli.explain.miss_causes import MISSED_BELOW
+from atommem_cli.explain.store_grades import StoreGrades
 from atommem_cli.reporting import episodes
 from atommem_cli.reporting.episodes import Case
 from atommem_cli.runs.layout import Line
@@ -67,6 +68,8 @@ class Survey:
     """Why questions were missed: all, then by label; empty where tasks or tokenizer are gone."""
     hygiene: Hygiene | None = None
     """How clean the memory was kept; None where tasks or tokenizer are gone."""
+    stores: StoreGrades | None = None
+    """How well the stores were kept, and what that took; None before the end of the pass."""
     cases: list[Case] = field(default_factory=list)
     """Those to show, best first."""
     gaps: list[str] = field(default_factory=list)
@@ -94,7 +97,7 @@ def take(run: Run, label: str, most: int = episodes.SHOWN) -> Survey:
     missed = {name: any(score < MISSED_BELOW for score in line["scores"][leading]) for name, line in lines.items()}
     chosen: dict[str, Case] = {name: {} for name in episodes.choose(missed, most)}
     tallies = Tallies()
-    inspected = memory_quality.Count()
+    inspected, graded = memory_quality.Count(), store_grades.Count(run)
     for name, line in lines.items():
         traced = trace(run, line) if chunks else None
         task = traced.task if traced else run.task(line["task"]) if tasks else None
@@ -104,6 +107,7 @@ def take(run: Run, label: str, most: int = episodes.SHOWN) -> Survey:
             explained = miss_causes.explain_traced(traced, line, leading)
             tallies.add(traced.task, explained)
             inspected.add(traced)
+        graded.add(line, steps)
         _count(survey, line, task, steps)
         if name in chosen:
             pieces = run.chunks(task) if task and chunks else None
@@ -112,6 +116,7 @@ def take(run: Run, label: str, most: int = episodes.SHOWN) -> Survey:
             )
     survey.cases = list(chosen.values())
     survey.causes = tallies.by_kind()
+    survey.stores = graded.result()
     survey.hygiene = inspected.result() if chunks else None
     if chunks and (why := episodes.add_prompts(run, survey.cases)):
         survey.gaps.append(why)

@@ -109,10 +109,8 @@ def relevance(task: Task, trajectory: Trajectory) -> float:
     Quality as in `store_quality`, mean over the questions; 0 where nothing was shown. The paper asks a judge.
     """
     use = memory_use.of(task, trajectory)
-    return fmean(
-        store_quality.of(shown, use.facts_of(number)).value if (shown := use.shown(number)) else 0.0
-        for number in range(len(task.questions))
-    )
+    numbers = range(len(task.questions))
+    return fmean(store_quality.of(use.shown(number), use.facts_of(number)).value for number in numbers)
 
 
 CONTEXT: Mapping[str, Part] = {

@@ -5,8 +5,8 @@
     quality    coverage x precision, in [0, 1]
 
 Facts count per question, and are read as `gold_facts` does. A fact that nothing is known any more (`stream`) is held by
-texts that say so, and by texts that name no value. No texts are precise where every fact is of that kind, and else not.
-So what is left out costs coverage, what nobody asks about costs precision, and so does what is kept twice.
+texts that say so, and by texts that name no value. No texts have no quality. So what is left out costs coverage, what
+nobody asks about costs precision, and so does what is kept twice.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Quality(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """In [0, 1]."""
-        return self.useful / self.texts if self.texts else float(0 < self.facts == self.held)
+        """In [0, 1]; 0 where there are no texts."""
+        return self.useful / self.texts if self.texts else 0.0
 
     @property
     def value(self) -> float:

@@ -50,7 +50,7 @@ def test_an_old_value_is_worth_nothing() -> None:
 
 def test_what_nobody_knows_any_more_is_held_by_silence() -> None:
     gone = world("dorn", None, ask=1)
-    assert quality(gone) == (1, 1, 0, 0, 1.0)
+    assert quality(gone) == (1, 1, 0, 0, 0.0)
     assert quality(gone, "mara home unknown") == (1, 1, 1, 1, 1.0)
     assert quality(gone, "mara home dorn") == (0, 1, 0, 1, 0.0)
     assert quality(gone, "rain") == (1, 1, 0, 1, 0.0)

@@ -1,0 +1,152 @@
+"""How well the stores of a run were kept, and what that took: memory quality, and calls of tools per episode.
+
+Memory quality is that of an episode's entries at its end, in [0, 1]: coverage x precision by gold facts (see
+`store_quality`), of tasks with a gold fact that is there to be kept: where nothing is known, or everything has ended
+(`stream`), there is nothing to grade. joint = sqrt(answer x quality), where the answer is the
+episode's mean by the leading scorer (AgeMem's evaluation, papers.md 2.5). All are means over episodes, failed ones
+too, with 95 % intervals clustered by task. Calls are the policy's own: what an agent retrieves or clears by itself is
+none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean
+from typing import NamedTuple
+
+from atommem_cli.core.errors import AtommemError
+from atommem_cli.core.types import OpKind, Outcome, Task
+from atommem_cli.runs.layout import Line
+from atommem_cli.runs.memory_states import moments
+from atommem_cli.runs.reader import Run
+from atommem_cli.scoring import gold_facts, llm_judge, store_quality
+from atommem_cli.scoring.intervals import Interval, mean_interval
+from atommem_cli.scoring.store_quality import Quality
+
+_STORED = (OpKind.CREATE, OpKind.UPDATE, OpKind.DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreGrades:
+    """Of one run."""
+
+    episodes: int
+    quality: Interval | None
+    """Memory quality; None for an agent without a store, and where no task has gold facts or tasks are gone."""
+    coverage: float | None
+    precision: float | None
+    """Means over the same episodes."""
+    joint: Interval | None
+    called: Mapping[str, float]
+    """Calls per episode by operation, in the order of `OpKind`; those that the agent may run."""
+    effective: Mapping[str, float]
+    """Of these, those that took effect."""
+    calls: float
+    """Model calls per episode, mean."""
+    tokens: float
+    """Prompt and new tokens per episode, mean."""
+
+
+def grades(run: Run) -> StoreGrades:
+    """Read a whole run.
+
+    Raises:
+        SourceError: a file of it is damaged.
+    """
+    count = Count(run)
+    for name, line in run.episodes.items():
+        count.add(line, run.steps(name))
+    return count.result()
+
+
+def entries(steps: Sequence[Line]) -> list[str]:
+    """The texts of an episode's store at its end, the oldest first."""
+    last = None
+    for moment in moments(steps):
+        last = moment
+    return list(last.entries.values()) if last else []
+
+
+class _Kept(NamedTuple):
+    task: str
+    answer: float
+    quality: Quality
+
+
+class Count:
+    """Sums over the episodes of a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._declared = _declared(run)
+        self._tasks = _there(run)
+        self._called: Counter[OpKind] = Counter()
+        self._effective: Counter[OpKind] = Counter()
+        self._kept: list[_Kept] = []
+        self._usage: list[tuple[int, int]] = []
+
+    def add(self, line: Line, steps: Sequence[Line]) -> None:
+        """One episode, with its journal."""
+        used = line["usage"]
+        self._usage.append((used["calls"], used["prompt_tokens"] + used["new_tokens"]))
+        for op in (op for step in steps if step["step"] >= 0 for op in step["ops"]):
+            kind = OpKind(op["kind"])
+            if kind is not OpKind.CLEAR and ["automatic", "true"] not in op.get("meta", ()):
+                self._called[kind] += 1
+                self._effective[kind] += op["outcome"] == Outcome.OK
+        if self._tasks and (quality := _quality(self._run.task(line["task"]), steps)):
+            self._kept.append(_Kept(line["task"], self._answer(line), quality))
+
+    def _answer(self, line: Line) -> float:
+        leading = self._run.leading
+        judged = self._run.verdicts if leading == llm_judge.NAME else {}
+        return fmean(judged.get(line["episode"], line["scores"].get(leading, [0.0])))
+
+    def result(self) -> StoreGrades:
+        """The means."""
+        kinds = [kind for kind in OpKind if kind in self._declared or self._called[kind]]
+        kept, n = [] if set(kinds).isdisjoint(_STORED) else self._kept, max(1, len(self._usage))
+        return StoreGrades(
+            episodes=len(self._usage),
+            quality=_interval([(one.task, one.quality.value) for one in kept]),
+            coverage=fmean(one.quality.coverage for one in kept) if kept else None,
+            precision=fmean(one.quality.precision for one in kept) if kept else None,
+            joint=_interval([(one.task, sqrt(one.answer * one.quality.value)) for one in kept]),
+            called={kind: self._called[kind] / n for kind in kinds},
+            effective={kind: self._effective[kind] / n for kind in kinds},
+            calls=sum(calls for calls, _ in self._usage) / n,
+            tokens=sum(tokens for _, tokens in self._usage) / n,
+        )
+
+
+def _declared(run: Run) -> frozenset[OpKind]:
+    """What the agent may run; nothing where its plug-in is not there any more."""
+    try:
+        return frozenset(run.agent.operations) - {OpKind.CLEAR}
+    except AtommemError:
+        return frozenset()
+
+
+def _there(run: Run) -> bool:
+    """Whether the tasks that were played are there."""
+    try:
+        run.check()
+    except AtommemError:
+        return False
+    return True
+
+
+def _quality(task: Task, steps: Sequence[Line]) -> Quality | None:
+    """None where there is nothing to keep."""
+    facts = gold_facts.of(task)
+    return None if all(fact.gone for fact in facts) else store_quality.of(entries(steps), facts)
+
+
+def _interval(values: Sequence[tuple[str, float]]) -> Interval | None:
+    tasks: dict[str, list[float]] = defaultdict(list)
+    for task, value in values:
+        tasks[task].append(value)
+    return mean_interval(list(tasks.values())) if values else None

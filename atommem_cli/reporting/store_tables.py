@@ -1,0 +1,64 @@
+"""How well stores were kept, and what that took, as tables: one row per run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from atommem_cli.explain.store_grades import StoreGrades
+from atommem_cli.runs.tables import Table, number, percent
+from atommem_cli.scoring.intervals import Interval
+
+
+def tables(found: Mapping[str, StoreGrades], first: str = "run") -> list[Table]:
+    """Memory quality, where a run has any, and calls of tools.
+
+    Args:
+        found: by the name of a run.
+        first: what these names are.
+    """
+    made = [calls(found, first)] if any(one.called for one in found.values()) else []
+    return [quality(found, first), *made] if any(one.quality for one in found.values()) else made
+
+
+def quality(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
+    """Memory quality of each run; a dash where it has none, or its tasks are gone."""
+    rows = tuple(
+        (
+            name,
+            _interval(one.quality),
+            _share(one.coverage),
+            _share(one.precision),
+            _interval(one.joint),
+            f"{one.quality.n} in {one.quality.tasks} tasks" if one.quality else "-",
+        )
+        for name, one in found.items()
+    )
+    title = (
+        "Memory quality: coverage of gold facts x precision of entries, of the store at the end, in % with 95 % "
+        "intervals clustered by task; joint: square root of answer x quality; means over episodes"
+    )
+    return Table(title, (first, "memory quality", "coverage", "precision", "joint", "n"), rows)
+
+
+def calls(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
+    """What each run's policy called, per episode; in brackets what took effect."""
+    kinds = list(dict.fromkeys(kind for one in found.values() for kind in one.called))
+    rows = tuple(
+        (
+            name,
+            *(f"{one.called[kind]:.2f} ({one.effective[kind]:.2f})" if kind in one.called else "-" for kind in kinds),
+            f"{one.calls:.1f}",
+            number(round(one.tokens)),
+        )
+        for name, one in found.items()
+    )
+    title = "Operations per episode, in brackets those that took effect; model calls and tokens; means"
+    return Table(title, (first, *kinds, "calls", "tokens"), rows)
+
+
+def _interval(interval: Interval | None) -> str:
+    return percent(interval.mean, interval.low, interval.high) if interval else "-"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
