@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,7 +28,7 @@ def checked(
         RecipeError: a key is unknown, missing or wrong.
     """
     try:
-        return model.model_validate(content)
+        found = model.model_validate(content)
     except ValidationError as error:
         unknown = (e for e in error.errors() if e["type"] == "extra_forbidden")
         first = next(unknown, error.errors()[0])  # a mistyped key may be the one that is missing
@@ -47,6 +47,32 @@ def checked(
             raise RecipeError(f"{told}: {wanted}, is wanted here (given: {cut(repr(first['input']), 200)})") from None
         given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
         raise RecipeError(f"{told}: {first['msg']}{given}") from None
+    for place, truth in _counted(content, found):
+        raise RecipeError(f"{overrides.told((*where, *place))}: a number is wanted here (given: {truth})")
+    return found
+
+
+def _counted(content: Any, found: Any) -> Iterator[tuple[tuple[str | int, ...], bool]]:
+    """Where a truth value was taken for a number, which pydantic does, and the value."""
+    if isinstance(content, bool):
+        if not isinstance(found, bool) and isinstance(found, int | float):
+            yield (), content
+        return
+    for key, value in content.items() if isinstance(content, dict) else enumerate(_list(content)):
+        inner = getattr(found, str(key), None) if isinstance(found, BaseModel) else _at(found, key)
+        for place, truth in _counted(value, inner):
+            yield (key, *place), truth
+
+
+def _list(content: Any) -> Sequence[Any]:
+    return content if isinstance(content, list) else ()
+
+
+def _at(found: Any, key: Any) -> Any:
+    try:
+        return found[key]
+    except (LookupError, TypeError):
+        return None
 
 
 def _names_plugin(error: ErrorDetails) -> bool:

@@ -157,15 +157,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file, its folder too, and rename it into place when it is on the disk; text as UTF-8.
 
     Raises:
-        BackendError: the disk is full or gone.
+        BackendError: the disk is full or gone; the file is as it was.
     """
     draft = path.with_name(f".{path.name}.draft")
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with draft.open("wb") as file:
+                file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
         draft.replace(path)
         sync_folder(path.parent)
 

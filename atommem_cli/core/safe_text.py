@@ -12,6 +12,7 @@ _UNSEEN = re.compile(
     "\ud800-\udfff"  # halves of a pair
     "\U000e0000-\U000e007f]"  # tags
 )
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def visible(text: str) -> str:
@@ -39,6 +40,11 @@ def cut(text: str, most: int) -> str:
 def has_halves(text: str) -> bool:
     """Whether it holds halves of surrogate pairs, as undecodable bytes of a command line become; UTF-8 has none."""
     return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def paired(text: str) -> str:
+    """The text with the character in place of the two halves that make it, as JSON reads it; lone halves stay."""
+    return _PAIR.sub(lambda found: found[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
 
 
 def shown(value: object) -> str:

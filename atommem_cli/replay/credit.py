@@ -1,7 +1,7 @@
 """The price of every operation of a finished run (`operation_prices`): a line each, and a table by kind.
 
 Everything but the answer stage is the run's own; the policy of its recipe is asked where a question is shown something
-else. `credit.jsonl` is all that is written into the run folder.
+else. `credit.jsonl` is all that is written into the run folder; prices by other scorers stay in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.files import write_whole
+from atommem_cli.core.files import whole_lines, write_whole
 from atommem_cli.core.types import OpKind, Progress
 from atommem_cli.replay import checks, replay
 from atommem_cli.replay.answer_stage import Stage
@@ -48,6 +48,8 @@ class Credit:
     """Of the policy, made anew."""
     apart: int = 0
     """Episodes whose questions cannot be asked apart from what was read: their operations have no price."""
+    extent: str = ""
+    """How far an unfinished run is (`Run.extent`)."""
 
 
 def credit(run: Run, scorer: str | None = None, progress: Progress | None = None) -> Credit:
@@ -61,13 +63,25 @@ def credit(run: Run, scorer: str | None = None, progress: Progress | None = None
 
     Raises:
         UsageError: there is no such scorer, the policy does not say likelihoods, or the run has no episode yet.
-        RunMismatch: tasks, program, embedder or policy are not those of the run any more.
+        RunMismatch: tasks, program, embedder or policy are not those of the run any more, or another process works on
+            it.
+        SourceError: `credit.jsonl` is damaged.
         BackendError: a part does not serve.
     """
     run.insist_begun(ended=True)
     for finding in checks.identity(run):
         raise UsageError(f"{run.path}: this is not the run as it was played: {finding}")
-    found = Credit(run.name, _scorer(run, scorer))
+    found = Credit(run.name, _scorer(run, scorer), extent=run.extent)
+    with run.held():
+        path = run.path / CREDIT
+        others = [line for _, line in whole_lines(path) if line["scorer"] != found.scorer] if path.exists() else []
+        lines = [*others, *_all(run, found, progress)]
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return found
+
+
+def _all(run: Run, found: Credit, progress: Progress | None) -> list[Line]:
+    """The lines of all episodes; what they say together goes into `found`."""
     lines: list[Line] = []
     policy = run.recipe.build("policy")
     insist_same(run, "policy", policy.describe())
@@ -85,8 +99,7 @@ def credit(run: Run, scorer: str | None = None, progress: Progress | None = None
                 progress(found.episodes, run.planned, "")
     for line in lines:
         found.prices.setdefault(line["kind"], []).append(line["price"])
-    write_whole(run.path / CREDIT, "".join(json.dumps(line) + "\n" for line in lines))
-    return found
+    return lines
 
 
 def _scorer(run: Run, given: str | None) -> str:
@@ -143,8 +156,8 @@ def table(found: Credit) -> Table:
         unknown = f"{len(every) - len(known)} ({1 - len(known) / len(every):.0%})"
         rows.append((str(kind), str(len(every)), str(len(known)), unknown, mean, " / ".join(map(str, signs))))
     title = (
-        f"{found.run}: what operations were worth, {found.scorer} with one minus {found.scorer} without it; "
-        f"{found.episodes} episodes, {found.calls} model calls"
+        f"{found.run}{found.extent}: what operations were worth, {found.scorer} with one minus {found.scorer} "
+        f"without it; {found.episodes} episodes, {found.calls} model calls"
     )
     if found.apart:
         title += f"; in {found.apart} episodes no question can be asked apart from what was read, so nothing is known"

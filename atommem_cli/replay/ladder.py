@@ -35,7 +35,6 @@ from atommem_cli.runs.labels import label
 from atommem_cli.runs.layout import LADDER, LADDER_LINES, LADDER_TABLE, Line
 from atommem_cli.runs.reader import Run, failed
 from atommem_cli.runs.tables import Table, percent, points
-from atommem_cli.runs.writer import Folder
 from atommem_cli.scoring import llm_judge
 from atommem_cli.scoring.intervals import mean_interval
 
@@ -71,8 +70,7 @@ def climb(run: Run, *, command: Sequence[str] = (), progress: Progress | None = 
     scorers = [name for name in run.scorers if name != llm_judge.NAME]
     if not scorers:
         raise UsageError(f"{run.path}: scored by a judge alone; a ladder needs a scorer that needs no model")
-    same = {key: value for key, value in run.identity.items() if key != "schema"}
-    with Folder(run.path, same, run.recipe.dump()):  # for its lock
+    with run.held():
         lines = Lines(run.path / LADDER_LINES)
         try:
             climbing = assemble(run, Sheet(lines))

@@ -12,6 +12,7 @@ from typing import TypeVar
 from atommem_cli.core.calls import POLICY, Generation
 from atommem_cli.core.episode import Call, Policy, ServerPolicy
 from atommem_cli.core.errors import BackendError
+from atommem_cli.core.safe_text import paired
 
 T = TypeVar("T")
 
@@ -102,6 +103,10 @@ def _placed(section: str) -> Iterator[None]:
 
 
 def _told(generation: Generation, section: str) -> Generation:
+    """A reply as a journal keeps it; what went wrong names the section."""
+    text = paired(generation.text)
+    if text != generation.text:
+        generation = replace(generation, text=text)
     if section == POLICY or not generation.error:
         return generation
     return replace(generation, error=_KEYS.sub(f"{section}.", generation.error))

@@ -22,7 +22,6 @@ from atommem_cli.runs.identity import changed_keys
 from atommem_cli.runs.labels import judge_label
 from atommem_cli.runs.layout import JUDGE, SCHEMA, VERDICTS
 from atommem_cli.runs.reader import Run
-from atommem_cli.runs.writer import Folder
 from atommem_cli.scoring import llm_judge
 
 
@@ -81,8 +80,7 @@ def judge(run: Run, recipe: Recipe, *, command: Sequence[str] = (), progress: Pr
         )
     run.insist_complete()
     run.check()
-    same = {key: value for key, value in run.identity.items() if key != "schema"}
-    with Folder(run.path, same, run.recipe.dump()):  # for its lock
+    with run.held():
         _record(run, recipe, command)
         questions = {name: run.task(name).questions for name in sorted({e["task"] for e in run.episodes.values()})}
         try:

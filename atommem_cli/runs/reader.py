@@ -1,4 +1,4 @@
-"""The folder of an evaluation, read only: what evidence is made from. A run that still goes on can be read, too."""
+"""The folder of an evaluation: what evidence is made from. A run that still goes on can be read, too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from atommem_cli.runs import judges, shards
 from atommem_cli.runs.chunk_bounds import Cuts
 from atommem_cli.runs.journals import Fault, Offsets, incomplete, offsets, shaped
 from atommem_cli.runs.layout import EPISODES, RECIPE, RUN, SCHEMA, STEPS, Line
-from atommem_cli.runs.writer import latest
+from atommem_cli.runs.writer import Folder, latest
 from atommem_cli.scoring import llm_judge
 
 _COMMANDS = ("eval", "grpo")
@@ -112,15 +112,16 @@ class Run:
     def insist_begun(self, *, ended: bool = False) -> None:
         """
         Args:
-            ended: whether an episode must have come to its end; else it suffices that one has begun.
+            ended: whether an episode must have come to its end, and its steps be here; else it suffices that one has
+                begun.
 
         Raises:
             UsageError: none has.
         """
-        if (ended or not (self.path / STEPS).stat().st_size) and not self._written:
+        if not self.episodes if ended else not self._written and not (self.path / STEPS).stat().st_size:
             raise UsageError(
-                f"{self.path}: none of its {self.planned:,} episodes has {'ended' if ended else 'begun'} yet; the "
-                "command that began the run goes on with it"
+                f"{self.path}: none of its {self.planned:,} episodes has {'ended' if ended else 'begun'} yet"
+                f"{self._loss}: the command that began the run goes on with it"
             )
 
     @property
@@ -166,6 +167,15 @@ class Run:
                 f"{self.path}: the run is not finished, {len(self.episodes)} of {self.planned} episodes are played"
                 f"{self._loss}: its own command goes on where it stopped"
             )
+
+    def held(self) -> Folder:
+        """The folder, open for writing by this process alone; for what is written beside the journal.
+
+        Raises:
+            RunMismatch: another process works on it.
+            BackendError: it cannot be written.
+        """
+        return Folder(self.path, {k: v for k, v in self.identity.items() if k != "schema"}, self.recipe.dump())
 
     def check(self) -> None:
         """Insist on the tasks that were played.

@@ -67,7 +67,7 @@ def test_a_run_without_an_episode_says_so(home: Path) -> None:
     shutil.copytree(home / "oracle", home / "begun", dirs_exist_ok=True)
     (home / "begun" / "episodes.jsonl").write_text("")
     told = complaint("why", "oracle", "begun", cwd=home)
-    assert "begun: none of its 12 episodes has ended yet; the command that began the run goes on with it" in told
+    assert "begun: none of its 12 episodes has ended yet: the command that began the run goes on with it" in told
     assert "0 of 12 planned" in atommem("replay", "begun", cwd=home, status=1).stdout  # and its steps are played
     (home / "begun" / "steps.jsonl").write_text("")
     assert "begun: none of its 12 episodes has begun yet" in complaint("replay", "begun", cwd=home)

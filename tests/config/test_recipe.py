@@ -27,7 +27,7 @@ def test_the_default_recipe_loads_from_any_folder(tmp_path: Path, monkeypatch: p
 
 def test_defaults_are_written_out_and_the_digest_covers_them() -> None:
     recipe = recipes.load("tiny", [SCRIPTED])
-    assert recipe.policy.model_extra == {"script": "oracle", "batch": 64}
+    assert recipe.policy.model_extra == {"script": "oracle", "batch": 64, "tokenizer": None}
     turned = recipes.load("tiny", ["policy={name: scripted, batch: 64, script: oracle}"])
     assert turned.dump() == recipe.dump()  # byte for byte, in whichever order the keys are given
     same = recipes.load("tiny", ["policy={name: scripted, script: oracle}"])
@@ -49,7 +49,7 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
         (
             "policy: {name: scripted, scrpt: mute}",
             [],
-            "policy.scrpt: unknown key of scripted; did you mean 'script'? (there are: script, batch)",
+            "policy.scrpt: unknown key of scripted; did you mean 'script'? (there are: script, batch, tokenizer)",
         ),
         ("policy: {name: scripted, script: mutant}", [], "policy.script: Input should be 'oracle', 'mute'"),
         ("policy: {name: scriptd}", [], "policy.name: no 'scriptd' in policies; did you mean 'scripted'"),
@@ -89,6 +89,10 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
             [SCRIPTED, "grpo.trainer.learning_rate=.nan"],
             "--set grpo.trainer.learning_rate: nan is no number",
         ),
+        ("seed: 1", [SCRIPTED, "task.limit=true"], "--set task.limit: a number is wanted here (given: True)"),
+        ("policy: {name: scripted, batch: true}", [], "policy.batch: a number is wanted here (given: True)"),
+        ("seed: 1", [SCRIPTED, "grpo.rewards={em: false}"], "grpo.rewards.em: a number is wanted here (given: False)"),
+        ("seed: 1", [SCRIPTED, "ablate.retrieve_k=[3, true]"], "ablate.retrieve_k.1: a number is wanted here"),
         ("seed: 1", [SCRIPTED, "grpo.trainer.a=[1, {b: -.inf}]"], "grpo.trainer.a.1.b: -inf is no number"),
         ("seed: 1", [SCRIPTED, "memory.drop=[delte]"], "memory.drop.0: Input should be 'create', 'read'"),
     ],

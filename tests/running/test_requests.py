@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from atommem_cli.core.episode import Agent, Apply, Ask, Call, Embed, Episode, Pl
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Text
 from atommem_cli.core.types import MemoryOp, OpKind, StopReason, Trajectory
+from atommem_cli.running import asking
 from atommem_cli.running.player import Budget
 
 RANKING = str(Path(__file__).parents[1] / "support" / "ranking.py")
@@ -69,6 +71,14 @@ def test_a_helper_of_either_kind_is_asked_beside_a_policy_of_either_kind(policy:
     assert (played.usage.prompt_tokens, played.usage.new_tokens) == (3 * 100 + 3 * 10, 3 * 7 + 3 * 5)
     closed = [getattr(each, "closed", None) for each in (asked, helping)]
     assert closed == [True if type(each) is SaysAsync else None for each in (asked, helping)]
+
+
+@pytest.mark.parametrize("kind", [Says, SaysAsync])
+def test_two_halves_of_a_character_are_the_character_that_a_journal_reads(kind: type[Says]) -> None:
+    said = "\ud83d\ude00, \ude00\ud83d"
+    call = Call(Observation((Message("user", "?"),), 4, Expects.ANSWER), 0, None)
+    (reply,) = asking.replies(kind(lambda _: Generation(said)), [call])
+    assert reply.text == json.loads(json.dumps(said)) == "\U0001f600, \ude00\ud83d"
 
 
 def test_what_a_helper_uses_counts_in_the_budget() -> None:
