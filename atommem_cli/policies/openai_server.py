@@ -13,24 +13,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from atommem_cli.config.credentials import Keyless, KeyVariable, ServerUrl
 from atommem_cli.config.schema import OPERATIONAL, Section
-from atommem_cli.core import tool_calls
 from atommem_cli.core.calls import Finish, Generation
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import BackendError
 from atommem_cli.core.thoughts import OwnMarks
-from atommem_cli.models.chat import OffsetTokenizer, whole, without_system
+from atommem_cli.models.chat import OffsetTokenizer, without_system
 from atommem_cli.models.http import Client, PassingError, Response, UnreachableError
 from atommem_cli.models.loading import load_tokenizer
 from atommem_cli.models.refusals import Fault, fault, said, takes_no_tools
 from atommem_cli.policies import _completions as completions
+from atommem_cli.policies import _tools as tools
 from atommem_cli.policies._completions import Completion
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens")
@@ -137,6 +136,8 @@ class OpenAIServer:
         """What the request calls our limit: OpenAI's reasoning models insist on another name."""
         self._responses = 0
         """Responses so far, of whatever status."""
+        self._told = False
+        """Whether there was a reply to a request with tools."""
         self._vain: int | None = 0
         """Calls so far that no further attempt would heal; None once there was a reply."""
 
@@ -189,8 +190,8 @@ class OpenAIServer:
             error.others = self._responses > before
             raise
         self._responses += 1
-        tools = bool(call.observation.tools)
-        completion = completions.read(response.text, tools=tools) if response.status == 200 else None
+        told = bool(call.observation.tools)
+        completion = completions.read(response.text, tools=told) if response.status == 200 else None
         if completion is None:
             return await self._refused(call, body, response)
         if completion.finish is Finish.ERROR:
@@ -206,8 +207,7 @@ class OpenAIServer:
             where += f" and ended without a reply (finish reason {reason})"
         told = said(text)
         if "tools" in body and takes_no_tools(text):
-            mend = "start it with its tool parser (llama.cpp: --jinja), or set agent.calling=text"
-            raise BackendError(self._advised(where, told, mend))
+            raise BackendError(self._advised(where, told, tools.MEND))
         match fault(status, text):
             case Fault.OVERFLOW:
                 return Generation("", Finish.OVERFLOW, error=self._client.clean(told))
@@ -250,11 +250,7 @@ class OpenAIServer:
 
     def _body(self, call: Call, limit: str) -> dict[str, Any]:
         options, observation = self.options, call.observation
-        turns: list[dict[str, Any]]
-        if observation.tools:
-            turns = tool_calls.turns([replace(m, content=whole(m.content)) for m in observation.messages])
-        else:
-            turns = [{"role": m.role, "content": whole(m.content)} for m in observation.messages]
+        turns = tools.messages(observation)
         body: dict[str, Any] = {
             "model": options.model,
             "messages": turns if options.system == "keep" else without_system(turns),
@@ -281,6 +277,10 @@ class OpenAIServer:
             )
             text, finish = within, Finish.LENGTH
         prompt, new = completion.prompt_tokens, completion.new_tokens
+        if prompt is not None and self.options.tokenizer is not None and not self._told:
+            self._told = bool(call.observation.tools)
+            if self._told and (why := tools.dropped(call.observation, self.tokenizer, prompt)):
+                raise BackendError(self._advised(self._client.place, why, tools.MEND))
         if prompt is None:
             prompt = sum(len(self.tokenizer.spans(told)) for told in call.observation.texts)
         if new is None or len(text) > new * _LONGEST:

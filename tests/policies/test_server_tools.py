@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from asked_server import policy, replies, reply
 from builders import agent
 from fake_server import Answer, Server, choice, completion, error
+from little_tokenizers import hermes
+from transformers import Qwen3Config
 
 from atommem_cli.core import tool_calls
 from atommem_cli.core.calls import Expects, Finish, Message, Observation, Tool
@@ -124,6 +127,21 @@ def test_a_server_without_tools_is_one_sentence(status: int, text: str) -> None:
         reply(policy(server, retries=0), asking())
     assert "\n" not in str(refused.value)
     assert len(server.bodies) == 1
+
+
+def test_a_server_that_drops_tools_without_a_word_is_found_out_by_its_count(tmp_path: Path) -> None:
+    hermes().save_pretrained(tmp_path)
+    Qwen3Config().save_pretrained(tmp_path)
+    told = asking(Message("user", "Ada"))
+    bare, wanted = len("Ada"), len("Ada") + len(json.dumps(TOOLS[0].function))  # a byte, a token
+    with Server(completion("x", usage={"prompt_tokens": wanted // 2, "completion_tokens": 1})) as server:
+        assert reply(policy(server, tokenizer=str(tmp_path)), told).text == "x"
+    few = completion("x", usage={"prompt_tokens": bare + 9, "completion_tokens": 1})
+    told_so = f"does not show them .* {bare + 9} tokens where {wanted}"
+    with Server(few) as server, pytest.raises(BackendError, match=told_so):
+        reply(policy(server, tokenizer=str(tmp_path)), told)
+    with Server(few) as server:  # words are no measure
+        assert reply(policy(server), told).text == "x"
 
 
 def test_other_refusals_mean_what_they_meant() -> None:
