@@ -1,5 +1,7 @@
 """AgeMem under 100,000 replies of a policy that calls every tool, well and badly; twenty kills; episodes alone.
 
+All of it twice: with tools that the instructions tell, and with tools that are told apart from the messages.
+
 Run: python tests/bench/bench_agemem.py
 """
 
@@ -36,18 +38,19 @@ def main() -> None:
         preparation.prepare(
             "stream", out=folder / "data", split="validation", options=options, distractors=5, limit=TASKS
         )
-        fuzzed(folder)
-        killed(folder)
+        for calling in ("text", "native"):
+            fuzzed(folder, calling)
+            killed(folder, calling)
 
 
-def recipe(folder: Path, **changes: Any) -> Recipe:
+def recipe(folder: Path, calling: str, **changes: Any) -> Recipe:
     content: dict[str, Any] = {
         "name": "tools",
         "task": {"folder": str(folder / "data")},
         "chunk": {"tokens": 8, "overlap": 0, "by": "documents", "most": None},
         "memory": {"retrieve_k": 3},
         "limits": {"reply": 400, "answer": 400, "reads": 2},
-        "agent": {"name": "agemem"},
+        "agent": {"name": "agemem", "calling": calling},
         "policy": {"name": tool_calls.__file__},
         "store": {"name": "exact"},
         "embedder": {"name": "hashing"},
@@ -56,14 +59,14 @@ def recipe(folder: Path, **changes: Any) -> Recipe:
     return recipes.resolve(content, [], origin="tools")
 
 
-def fuzzed(folder: Path) -> None:
+def fuzzed(folder: Path, calling: str) -> None:
     """Goal: every episode comes to an end that has a name; nothing raises."""
     stops: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     replies, seed, started = 0, 0, time.perf_counter()
     while replies < REPLIES:
         seed += 1
-        chosen = recipe(folder, seed=seed, eval={"repeats": 8})
+        chosen = recipe(folder, calling, seed=seed, eval={"repeats": 8})
         parts = assemble(chosen)
         for trajectory in parts.play(parts.episodes(planned_tasks(chosen))):
             replies += len(trajectory.transitions)
@@ -72,12 +75,14 @@ def fuzzed(folder: Path) -> None:
         parts.close()
     rate = replies / (time.perf_counter() - started)
     told = ", ".join(f"{outcome} {count:,}" for outcome, count in outcomes.most_common())
-    print(f"agemem: {replies:,} fuzzed replies, {rate:,.0f} a second; episodes {dict(stops)}; operations {told}")
+    print(f"{calling}: {replies:,} fuzzed replies, {rate:,.0f} a second; episodes {dict(stops)}; operations {told}")
 
 
-def killed(folder: Path) -> None:
+def killed(folder: Path, calling: str) -> None:
     """Goal: as many digests alike as there were kills, no finding, and no episode that differs when it plays alone."""
-    chosen = recipe(folder)
+    chosen = recipe(folder, calling)
+    for name in ("whole", "alone"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     whole = evaluate(chosen, folder / "whole")
     steps = (folder / "whole" / "steps.jsonl").read_bytes()
     dice, same = Random(0), 0
@@ -91,9 +96,9 @@ def killed(folder: Path) -> None:
     found = replay.verify(Run(folder / "whole"), retrieve=True)
     evaluate(chosen.changed(["policy.batch=1"]), folder / "alone")
     together, alone = (_ends(folder / name) for name in ("whole", "alone"))
-    print(f"agemem: {same} of {KILLS} killed runs end with the same digest")
-    print(f"agemem: a replay has {len(found.findings)} findings in {found.steps:,} calls")
-    print(f"agemem: {sum(together[one] != alone[one] for one in together)} of {len(together)} episodes differ alone")
+    print(f"{calling}: {same} of {KILLS} killed runs end with the same digest")
+    print(f"{calling}: a replay has {len(found.findings)} findings in {found.steps:,} calls")
+    print(f"{calling}: {sum(together[one] != alone[one] for one in together)} of {len(together)} episodes differ alone")
 
 
 def _ends(run: Path) -> dict[str, str]:
