@@ -8,9 +8,11 @@ recipe without its `ablate` section: arms of a later command join those that are
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from atommem_cli.ablation import heard
 from atommem_cli.ablation.retrain import lineage, retrain
 from atommem_cli.ablation.variants import Arm, arms, changes
 from atommem_cli.config.recipe import Recipe
@@ -177,7 +179,11 @@ def _play(
                 if progress:
                     progress(done, planned, f"{name} {remark}".rstrip())
 
-            play_arm(arm, recipe, where, lent, tell)
+            parts = lent
+            if arm is not wanted[0]:
+                base = wanted[0]
+                parts = replace(lent, policy=heard.of(lent.policy, recipe, base.recipe, _place(out, base)))
+            play_arm(arm, recipe, where, parts, tell)
     finally:
         for store in open_stores:
             store.close()
