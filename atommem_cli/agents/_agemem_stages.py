@@ -161,17 +161,21 @@ class Stages:
                 reads_left=left,
                 keep_tokens=True,
                 room=self._room,
-                limit=self._options.context_tokens,
+                limit=floor(self._most),
                 tools=self._tools,
             )
         )
         return reply
 
     @property
+    def _most(self) -> float:
+        """Tokens of the context."""
+        return self._options.context_share * self._options.context_tokens
+
+    @property
     def _room(self) -> int:
         """Tokens by which the context may still grow."""
-        most = self._options.context_share * self._options.context_tokens
-        return floor(most - self._schemas - sum(map(self._size, self._context.entries)))
+        return floor(self._most - self._schemas - sum(map(self._size, self._context.entries)))
 
     def _size(self, entry: ContextMessage) -> float:
         if entry.id not in self._sizes:

@@ -21,6 +21,7 @@ EpisodeName = Annotated[str, typer.Option("--episode", metavar="ID", help="Its n
     "judge",
     "atommem judge RUN --judge openai_server --set eval.judge.url=http://localhost:8000/v1 --set eval.judge.model=M",
     "atommem judge RUN",
+    "atommem judge RUN --memory",
 )
 def judge(
     run: RunFolder,
@@ -32,19 +33,30 @@ def judge(
             "eval.judge of the run's recipe.",
         ),
     ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Grade the store of each episode at its end instead, from 0 to 1.")
+    ] = False,
     change: Changes = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have a language model judge the answers of a finished run.
+    """Have a language model judge the answers of a finished run, or its stores.
 
     Nothing is played again, and the other scores stay as they are. The same command goes on where it was stopped.
     """
+    from atommem_cli.explain.store_grades import grades
+    from atommem_cli.reporting import store_tables
     from atommem_cli.running import judgement
     from atommem_cli.runs import replies, score_tables
     from atommem_cli.runs.reader import Run
 
     opened = Run(run)
-    recipe = judgement.chosen(opened, judge, change or [])
+    recipe = judgement.chosen(opened, judge, change or [], memory=memory)
+    if memory:
+        with terminal.progress("episodes graded") as tell:
+            judgement.grade(opened, recipe, command=sys.argv, progress=tell)
+        graded = grades(opened)
+        show([store_tables.quality({opened.name: graded})], [asdict(graded)], as_json)
+        return
     with terminal.progress("episodes judged") as tell:
         result = judgement.judge(opened, recipe, command=sys.argv, progress=tell)
     terminal.say(f"{run}: judged; in its summary.json and table.md")

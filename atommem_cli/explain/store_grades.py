@@ -19,10 +19,13 @@ from typing import NamedTuple
 
 from atommem_cli.core.errors import AtommemError
 from atommem_cli.core.types import OpKind, Outcome, Task
+from atommem_cli.runs import judges
+from atommem_cli.runs.labels import judge_label
 from atommem_cli.runs.layout import Line
-from atommem_cli.runs.memory_states import moments
+from atommem_cli.runs.memory_states import final_entries
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import gold_facts, llm_judge, store_quality
+from atommem_cli.scoring.agreement import Agreement, agreement
 from atommem_cli.scoring.intervals import Interval, mean_interval
 from atommem_cli.scoring.store_quality import Quality
 
@@ -40,6 +43,12 @@ class StoreGrades:
     precision: float | None
     """Means over the same episodes."""
     joint: Interval | None
+    judged: Interval | None
+    """The same episodes by a judge (`atommem judge --memory`); None where it has not graded all of them."""
+    judge: str
+    """Who that was; else empty."""
+    agreement: Agreement | None
+    """Of the judge with the quality by gold facts, episode by episode."""
     called: Mapping[str, float]
     """Calls per episode by operation, in the order of `OpKind`; those that the agent may run."""
     effective: Mapping[str, float]
@@ -62,15 +71,8 @@ def grades(run: Run) -> StoreGrades:
     return count.result()
 
 
-def entries(steps: Sequence[Line]) -> list[str]:
-    """The texts of an episode's store at its end, the oldest first."""
-    last = None
-    for moment in moments(steps):
-        last = moment
-    return list(last.entries.values()) if last else []
-
-
 class _Kept(NamedTuple):
+    episode: str
     task: str
     answer: float
     quality: Quality
@@ -98,7 +100,7 @@ class Count:
                 self._called[kind] += 1
                 self._effective[kind] += op["outcome"] == Outcome.OK
         if self._tasks and (quality := _quality(self._run.task(line["task"]), steps)):
-            self._kept.append(_Kept(line["task"], self._answer(line), quality))
+            self._kept.append(_Kept(line["episode"], line["task"], self._answer(line), quality))
 
     def _answer(self, line: Line) -> float:
         leading = self._run.leading
@@ -109,8 +111,15 @@ class Count:
         """The means."""
         kinds = [kind for kind in OpKind if kind in self._declared or self._called[kind]]
         kept, n = [] if set(kinds).isdisjoint(_STORED) else self._kept, max(1, len(self._usage))
+        given = judges.grades(self._run.path, self._run.episodes.values())
+        graded = kept if all(one.episode in given for one in kept) else []
+        theirs = [given[one.episode] for one in graded]
+        judge = judges.grader(self._run.path) if graded else None
         return StoreGrades(
             episodes=len(self._usage),
+            judged=_interval([(one.task, value) for one, value in zip(graded, theirs, strict=True)]),
+            judge=judge_label(judge) if judge else "",
+            agreement=agreement([one.quality.value for one in graded], theirs) if graded else None,
             quality=_interval([(one.task, one.quality.value) for one in kept]),
             coverage=fmean(one.quality.coverage for one in kept) if kept else None,
             precision=fmean(one.quality.precision for one in kept) if kept else None,
@@ -142,7 +151,7 @@ def _there(run: Run) -> bool:
 def _quality(task: Task, steps: Sequence[Line]) -> Quality | None:
     """None where there is nothing to keep."""
     facts = gold_facts.of(task)
-    return None if all(fact.gone for fact in facts) else store_quality.of(entries(steps), facts)
+    return None if all(fact.gone for fact in facts) else store_quality.of(final_entries(steps).values(), facts)
 
 
 def _interval(values: Sequence[tuple[str, float]]) -> Interval | None:

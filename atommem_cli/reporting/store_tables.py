@@ -22,6 +22,7 @@ def tables(found: Mapping[str, StoreGrades], first: str = "run") -> list[Table]:
 
 def quality(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
     """Memory quality of each run; a dash where it has none, or its tasks are gone."""
+    judged = any(one.judged for one in found.values())
     rows = tuple(
         (
             name,
@@ -29,6 +30,7 @@ def quality(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
             _share(one.coverage),
             _share(one.precision),
             _interval(one.joint),
+            *((_interval(one.judged), one.judge or "-", _agreement(one)) if judged else ()),
             f"{one.quality.n} in {one.quality.tasks} tasks" if one.quality else "-",
         )
         for name, one in found.items()
@@ -37,7 +39,8 @@ def quality(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
         "Memory quality: coverage of gold facts x precision of entries, of the store at the end, in % with 95 % "
         "intervals clustered by task; joint: square root of answer x quality; means over episodes"
     )
-    return Table(title, (first, "memory quality", "coverage", "precision", "joint", "n"), rows)
+    theirs = ("by a judge", "judge", "rank correlation, mean difference") if judged else ()
+    return Table(title, (first, "memory quality", "coverage", "precision", "joint", *theirs, "n"), rows)
 
 
 def calls(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
@@ -58,6 +61,13 @@ def calls(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
 
 def _interval(interval: Interval | None) -> str:
     return percent(interval.mean, interval.low, interval.high) if interval else "-"
+
+
+def _agreement(one: StoreGrades) -> str:
+    if one.agreement is None or one.agreement.difference is None:
+        return "-"
+    rank = "-" if one.agreement.spearman is None else f"{one.agreement.spearman:.2f}"
+    return f"{rank}, {100 * one.agreement.difference:.1f}"
 
 
 def _share(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The recipe's policy as a writer of distractors, for `atommem prepare --distractors-by`."""
+"""The recipe's policy as a writer of distractors, for `--distractors-by` of `atommem prepare`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ name. It never becomes a score.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core import seeds
-from atommem_cli.core.calls import UNANSWERED, Expects, Finish, Generation, Observation
+from atommem_cli.core.calls import UNANSWERED, Expects, Finish, Generation, Message, Observation
 from atommem_cli.core.episode import Call, Policy, ServerPolicy
 from atommem_cli.core.errors import AtommemError, BackendError
 from atommem_cli.core.files import Lines
@@ -52,8 +53,27 @@ def judge(
         AtommemError: the judge gave no readable verdict on a sample; names it, when all others are judged.
         BackendError: the judge cannot be reached; the verdicts that had come are kept.
     """
+    ask_about(recipe, folder / VERDICTS, episodes, lambda line: AnswerSheet.of(line, questions(line["task"])), progress)
+
+
+def ask_about(
+    recipe: Recipe,
+    path: Path,
+    episodes: Sequence[Line],
+    sheet_of: Callable[[Line], Sheet],
+    progress: Progress | None = None,
+) -> None:
+    """Have every episode judged that has no line in a file yet.
+
+    Args:
+        path: the file.
+        sheet_of: what is asked about an episode.
+
+    Raises:
+        AtommemError, BackendError: as `judge`.
+    """
     assert recipe.eval.judge is not None
-    verdicts = Lines(folder / VERDICTS)
+    verdicts = Lines(path)
     try:
         judged = {line["episode"]: line["steps"] for line in verdicts.read()}
         # A failed episode that was played again has other steps, and is judged again.
@@ -64,7 +84,7 @@ def judge(
         marks = marks_of(recipe.eval.judge.model_extra)
         done = len(episodes) - len(waiting)
 
-        def write(sheet: _Sheet) -> None:
+        def write(sheet: Sheet) -> None:
             nonlocal done
             done += 1
             verdicts.append(sheet.verdict())
@@ -73,70 +93,119 @@ def judge(
 
         problems: list[str] = []
         for at in range(0, len(waiting), policy.batch):
-            sheets = [_Sheet.of(line, questions(line["task"])) for line in waiting[at : at + policy.batch]]
+            sheets = [sheet_of(line) for line in waiting[at : at + policy.batch]]
             try:
                 problems += _ask_until_readable(policy, sheets, write, recipe.seed, marks)
             finally:
                 verdicts.sync()
         if problems:
-            more = f" (and on {len(problems) - 1} more answers)" if problems[1:] else ""
+            more = f" (and on {len(problems) - 1} more)" if problems[1:] else ""
             raise AtommemError(f"the judge gave no verdict after {TRIES} tries on {problems[0]}{more}")
     finally:
         verdicts.close()
 
 
 @dataclass(slots=True)
-class _Sheet:
+class Sheet(ABC):
     """One episode before the judge."""
 
     line: Line
-    questions: Sequence[Question]
     scores: list[float | None]
-    """One per answer; None is not judged yet."""
-    came: list[list[str]]
+    """One per thing that is asked about; None is not judged yet."""
+    came: list[list[str]] = field(init=False)
     """How the replies to each came; see `replies.marked`."""
     problems: dict[int, str] = field(default_factory=dict)
-    """What was wrong with the last reply to an answer."""
+    """What was wrong with the last reply about each."""
 
-    @classmethod
-    def of(cls, line: Line, questions: Sequence[Question]) -> _Sheet:
-        # An empty answer is wrong without asking.
-        scores = [None if answer["text"] else 0.0 for answer in line["answers"]]
-        return cls(line, questions, scores, [[] for _ in scores])
+    def __post_init__(self) -> None:
+        self.came = [[] for _ in self.scores]
+
+    @abstractmethod
+    def name(self, i: int) -> str:
+        """What is asked about."""
+
+    @abstractmethod
+    def messages(self, i: int) -> tuple[Message, ...]:
+        """What the judge is shown."""
+
+    @abstractmethod
+    def read(self, reply: str, marks: Marks) -> float:
+        """The verdict of a reply.
+
+        Raises:
+            UnreadableVerdict: it holds none.
+        """
+
+    @abstractmethod
+    def verdict(self) -> Line:
+        """Its line, when everything is judged."""
 
     @property
     def open(self) -> list[int]:
-        """Answers without a verdict."""
+        """What has no verdict."""
         return [i for i, score in enumerate(self.scores) if score is None]
+
+    @property
+    def how(self) -> list[str]:
+        """How all replies came, where there is something to say."""
+        return [name for came in self.came for name in came]
+
+    def call(self, i: int, seed: int, attempt: int) -> Call:
+        observation = Observation(self.messages(i), TOKENS, Expects.ANSWER)
+        return Call(None, observation, seeds.derive(seed, "judge", self.name(i), attempt))
+
+    def hear(self, i: int, reply: Generation, marks: Marks) -> None:
+        """Take a reply."""
+        if reply.finish not in UNANSWERED:
+            self.came[i] += marked(reply.text, reply.finish, marks)
+        try:
+            self.scores[i] = self._verdict(reply, marks)
+        except UnreadableVerdict as error:
+            self.problems[i] = f"{self.name(i)}: {error}"
+
+    def _verdict(self, reply: Generation, marks: Marks) -> float:
+        if reply.finish in UNANSWERED:
+            raise UnreadableVerdict(reply.error or "the judge's window is too small")
+        try:
+            return self.read(reply.text, marks)
+        except UnreadableVerdict as error:
+            if reply.finish is not Finish.LENGTH:
+                raise
+            raise UnreadableVerdict(
+                f"{error}, which its limit cut off: {TOKENS} new tokens, unless eval.judge.extra says more, as in "
+                "{max_tokens: 4096}"
+            ) from None
+
+
+@dataclass(slots=True)
+class AnswerSheet(Sheet):
+    """Its answers."""
+
+    questions: Sequence[Question] = ()
+
+    @classmethod
+    def of(cls, line: Line, questions: Sequence[Question]) -> AnswerSheet:
+        """An empty answer is wrong without asking."""
+        return cls(line, [None if answer["text"] else 0.0 for answer in line["answers"]], questions=questions)
 
     def name(self, i: int) -> str:
         return f"{self.line['episode']} question {i}"
 
-    def call(self, i: int, seed: int, attempt: int) -> Call:
+    def messages(self, i: int) -> tuple[Message, ...]:
         question = self.questions[i]
-        messages = judge_messages(question.text, question.answers, self.line["answers"][i]["text"])
-        observation = Observation(messages, TOKENS, Expects.ANSWER)
-        return Call(None, observation, seeds.derive(seed, "judge", self.name(i), attempt))
+        return judge_messages(question.text, question.answers, self.line["answers"][i]["text"])
 
-    def hear(self, i: int, reply: Generation, marks: Marks) -> None:
-        """Take the reply to an answer."""
-        if reply.finish not in UNANSWERED:
-            self.came[i] += marked(reply.text, reply.finish, marks)
-        try:
-            self.scores[i] = _verdict(reply, marks)
-        except UnreadableVerdict as error:
-            self.problems[i] = f"{self.name(i)}: {error}"
+    def read(self, reply: str, marks: Marks) -> float:
+        return float(parse_verdict(reply, marks))
 
     def verdict(self) -> Line:
-        """Its line."""
-        how = [name for came in self.came for name in came]
-        return line_of(VERDICT, Verdict(self.line["episode"], self.line["steps"], self.scores, how))
+        return line_of(VERDICT, Verdict(self.line["episode"], self.line["steps"], self.scores, self.how))
 
 
 def _ask_until_readable(
-    policy: Policy | ServerPolicy, sheets: Sequence[_Sheet], write: Callable[[_Sheet], None], seed: int, marks: Marks
+    policy: Policy | ServerPolicy, sheets: Sequence[Sheet], write: Callable[[Sheet], None], seed: int, marks: Marks
 ) -> list[str]:
-    """Judge some episodes, and write each as soon as it is; what is wrong with the answers that stay without a verdict.
+    """Judge some episodes, and write each as soon as it is; what is wrong where there is no verdict in the end.
 
     Raises:
         BackendError: the judge cannot be reached.
@@ -159,22 +228,3 @@ def _replies(policy: Policy | ServerPolicy, calls: Sequence[Call]) -> Iterator[t
         yield from asking.answers(policy, calls, "eval.judge")
     except BackendError as error:
         raise BackendError(f"the judge: {error}") from None
-
-
-def _verdict(reply: Generation, marks: Marks) -> float:
-    """1 or 0.
-
-    Raises:
-        UnreadableVerdict: the reply holds none.
-    """
-    if reply.finish in UNANSWERED:
-        raise UnreadableVerdict(reply.error or "the judge's window is too small")
-    try:
-        return float(parse_verdict(reply.text, marks))
-    except UnreadableVerdict as error:
-        if reply.finish is not Finish.LENGTH:
-            raise
-        raise UnreadableVerdict(
-            f"{error}, which its limit cut off: {TOKENS} new tokens, unless eval.judge.extra says more, as in "
-            "{max_tokens: 4096}"
-        ) from None

@@ -11,7 +11,19 @@ from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.memory import EMPTY
 from atommem_cli.core.types import CONTEXT_OPS, StopReason
-from atommem_cli.runs.layout import EPISODE, EPISODES, OPENING, STEP, VERDICT, VERDICTS, Line, holds, steps_digest
+from atommem_cli.runs.layout import (
+    EPISODE,
+    EPISODES,
+    GRADE,
+    GRADES,
+    OPENING,
+    STEP,
+    VERDICT,
+    VERDICTS,
+    Line,
+    holds,
+    steps_digest,
+)
 
 Offsets = dict[str, dict[int, int]]
 """Where the last line of each step of each episode begins, in bytes; step -1 is what came before the first call."""
@@ -35,6 +47,8 @@ def shaped(path: Path) -> Iterator[tuple[int, Line]]:
             good = holds(line, EPISODE)
         elif path.name == VERDICTS:
             good = holds(line, VERDICT)
+        elif path.name == GRADES:
+            good = holds(line, GRADE)
         else:
             good = holds(line, OPENING) and (line["step"] < 0 or holds(line, STEP))
         if not good:

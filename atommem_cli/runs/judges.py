@@ -3,7 +3,8 @@
     judge.json       of a run that was judged after it was played (`atommem judge`): `judge`, the section of a recipe;
                      `prompt`, digest of the instructions; `sessions`, which process began when, with which versions
 
-A run whose own recipe names a judge has it in `run.json`.
+A run whose own recipe names a judge has it in `run.json`. `grader.json` says likewise who graded its stores (`atommem
+judge --memory`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from atommem_cli.config.overrides import ROOMS
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.files import read_json
 from atommem_cli.runs.journals import shaped
-from atommem_cli.runs.layout import JUDGE, VERDICTS, Line
+from atommem_cli.runs.layout import GRADER, GRADES, JUDGE, VERDICTS, Line
 from atommem_cli.scoring.llm_judge import NAME
 
 Judge = dict[str, Any]
@@ -32,10 +33,24 @@ def of(folder: Path, identity: Mapping[str, Any]) -> Judge | None:
         SourceError: its record is damaged.
     """
     if (folder / JUDGE).is_file():
-        record = read_json(folder / JUDGE)
-        return described(record["judge"], record["prompt"])
+        return recorded(folder / JUDGE)
     section = identity["recipe"]["eval"].get("judge") if NAME in identity["scorers"] else None
     return described(section, identity["judge"]) if section else None
+
+
+def grader(folder: Path) -> Judge | None:
+    """Who graded the stores of a run; None for nobody.
+
+    Raises:
+        SourceError: its record is damaged.
+    """
+    return recorded(folder / GRADER) if (folder / GRADER).is_file() else None
+
+
+def recorded(path: Path) -> Judge:
+    """The judge of a record."""
+    record = read_json(path)
+    return described(record["judge"], record["prompt"])
 
 
 def described(section: Mapping[str, Any], prompt: str) -> Judge:
@@ -58,10 +73,22 @@ def verdicts(folder: Path, episodes: Iterable[Line]) -> dict[str, list[float]]:
     Raises:
         SourceError: a line is damaged.
     """
-    path = folder / VERDICTS
+    return _said(folder / VERDICTS, "correct", episodes)
+
+
+def grades(folder: Path, episodes: Iterable[Line]) -> dict[str, float]:
+    """Likewise, how a model graded the store of each.
+
+    Raises:
+        SourceError: a line is damaged.
+    """
+    return _said(folder / GRADES, "quality", episodes)
+
+
+def _said(path: Path, key: str, episodes: Iterable[Line]) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    said = {(line["episode"], line["steps"]): line["correct"] for _, line in shaped(path)}
+    said = {(line["episode"], line["steps"]): line[key] for _, line in shaped(path)}
     plays = {line["episode"]: (line["episode"], line["steps"]) for line in episodes}
     return {name: said[play] for name, play in plays.items() if play in said}
 

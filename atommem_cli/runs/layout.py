@@ -23,6 +23,8 @@ SESSIONS, STEPS, EPISODES, CHUNKS = "sessions.jsonl", "steps.jsonl", "episodes.j
 SUMMARY, TABLE = "summary.json", "table.md"
 JUDGE, VERDICTS = "judge.json", "verdicts.jsonl"
 """Of a run that has a judge."""
+GRADER, GRADES = "grader.json", "grades.jsonl"
+"""Of a run whose stores a model has graded."""
 LADDER, LADDER_LINES, LADDER_TABLE = "ladder.json", "ladder.jsonl", "ladder.md"
 CREDIT = "credit.jsonl"
 METRICS = "metrics.jsonl"
@@ -81,6 +83,15 @@ class Verdict(NamedTuple):
     episode: str
     steps: str
     correct: Sequence[float | None]
+    replies: Sequence[str]
+
+
+class Grade(NamedTuple):
+    """What a line of `grades.jsonl` is made from."""
+
+    episode: str
+    steps: str
+    quality: float
     replies: Sequence[str]
 
 
@@ -149,6 +160,13 @@ VERDICT: tuple[Key[Verdict], ...] = (
     Key("steps", str, lambda v: v.steps),
     Key("correct", list, lambda v: v.correct),
     Key("replies", list, lambda v: v.replies or None, optional=True),
+)
+
+GRADE: tuple[Key[Grade], ...] = (
+    Key("episode", str, lambda g: g.episode),
+    Key("steps", str, lambda g: g.steps),
+    Key("quality", float, lambda g: g.quality),
+    Key("replies", list, lambda g: g.replies or None, optional=True),
 )
 
 

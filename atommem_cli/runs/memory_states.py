@@ -179,6 +179,14 @@ def moments(lines: Iterable[Mapping[str, Any]]) -> Iterator[Moment]:
     return chain.from_iterable(step.moments for step in states(lines))
 
 
+def final_entries(lines: Iterable[Mapping[str, Any]]) -> Mapping[int, str]:
+    """The entries of an episode at its end, text by id, the oldest first."""
+    last = None
+    for moment in moments(lines):
+        last = moment
+    return last.entries if last else {}
+
+
 def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
     """Every step of an episode in order, with its `moments`."""
     entries, conversation = _Current(), _Conversation()

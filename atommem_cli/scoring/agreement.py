@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import sqrt
 from statistics import fmean
 
 
@@ -12,17 +12,17 @@ from statistics import fmean
 class Agreement:
     """Of two numbers for each of n things."""
 
-    spearman: float
-    """Rank correlation, from -1 to 1; ties share their mean rank. nan where one of both never varies."""
-    difference: float
-    """Mean absolute difference; nan where there is nothing."""
+    spearman: float | None
+    """Rank correlation, from -1 to 1; ties share their mean rank. None where one of both never varies."""
+    difference: float | None
+    """Mean absolute difference; None where there is nothing."""
     n: int
 
 
 def agreement(ours: Sequence[float], theirs: Sequence[float]) -> Agreement:
     """The agreement of two measurements, in the same order (Spearman 1904: Pearson's correlation of the ranks)."""
     apart = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
-    return Agreement(_pearson(_ranks(ours), _ranks(theirs)), fmean(apart) if apart else nan, len(apart))
+    return Agreement(_pearson(_ranks(ours), _ranks(theirs)), fmean(apart) if apart else None, len(apart))
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
@@ -33,9 +33,9 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [(first[value] + last[value]) / 2 for value in values]
 
 
-def _pearson(ours: Sequence[float], theirs: Sequence[float]) -> float:
+def _pearson(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
     if len(ours) < 2:
-        return nan
+        return None
     a, b = ([value - fmean(values) for value in values] for values in (ours, theirs))
     spread = sqrt(sum(x * x for x in a) * sum(y * y for y in b))
-    return sum(x * y for x, y in zip(a, b, strict=True)) / spread if spread else nan
+    return sum(x * y for x, y in zip(a, b, strict=True)) / spread if spread else None

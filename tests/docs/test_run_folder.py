@@ -21,7 +21,7 @@ PAGE = page("run-folder.md")
 GROWING = Path(__file__).parents[1] / "support" / "growing.py"
 FILES = {
     "played": "run.json steps.jsonl episodes.jsonl chunks.jsonl sessions.jsonl summary.json judge.json verdicts.jsonl "
-    "ladder.jsonl ladder.json credit.jsonl",
+    "grader.json grades.jsonl ladder.jsonl ladder.json credit.jsonl",
     "grown": "steps.jsonl episodes.jsonl",
     "compared": "table.json",
 }
@@ -35,7 +35,7 @@ from atommem_cli import Generation, Section as Options, WordTokenizer
 class Yes:
     tokenizer, window, batch = WordTokenizer(), None, 8
     def __init__(self, options): pass
-    def generate(self, calls): return [Generation('{"correct": true}')] * len(calls)
+    def generate(self, calls): return [Generation('{"correct": true} {"score": 0.5}')] * len(calls)
     def describe(self): return {"name": "yes"}
 
 build, tokenizer, window = Yes, lambda _: WordTokenizer(), lambda _: None
@@ -87,6 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "eval --policy scripted:append_only --out other",
             f"eval --policy scripted:random --agent {GROWING} --set task.limit=3 --out grown",
             "judge played --judge ./yes.py",
+            "judge played --memory --judge ./yes.py",
             "credit played",
             "compare played other --out compared --scorer em",
         ):

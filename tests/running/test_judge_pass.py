@@ -67,7 +67,7 @@ def test_a_verdict_that_its_limit_cut_off_names_limit_and_key() -> None:
         with pytest.raises(AtommemError, match=r"512 new tokens, unless eval.judge.extra says more") as caught:
             evaluation.evaluate(judged_by(server), Path("run"))
         assert "{max_tokens: 4096}" in str(caught.value)
-        assert "(and on 3 more answers)" in str(caught.value)
+        assert "(and on 3 more)" in str(caught.value)
 
 
 def test_one_answer_that_cannot_be_judged_does_not_hold_the_others_back() -> None:
