@@ -112,10 +112,13 @@ def _played(
 
 
 def _row(tokenizer: Tokenizer, call: Call) -> Iterator[str]:
-    for message in call.observation.messages:
-        mark = f"\n{message.role}\n"  # the few tokens of the chat template are not counted
-        for start, end in tokenizer.spans(message.content):
-            yield mark + message.content[start:end]
+    told = call.observation
+    parts = [("tools", text) for text in told.texts[len(told.messages) :]]  # templates tell them first
+    parts += [(message.role, message.content) for message in told.messages]
+    for role, text in parts:
+        mark = f"\n{role}\n"  # the few tokens of the chat template are not counted
+        for start, end in tokenizer.spans(text):
+            yield mark + text[start:end]
             mark = ""
 
 

@@ -28,7 +28,7 @@ from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import evaluate, planned_tasks
 from atommem_cli.runs.layout import prompt_hash
 from atommem_cli.runs.reader import Run
-from atommem_cli.training import demonstrations, grpo, learners
+from atommem_cli.training import demonstrations, grpo, learners, plan_grpo
 
 NAMES = ["Add_memory", "Update_memory", "Delete_memory", "Retrieve_memory", "Summary_context", "Filter_context"]
 ANSWER = "<answer>Velt</answer>"
@@ -237,7 +237,9 @@ def test_an_update_of_grpo_trains_the_prompts_with_tools_that_were_played(home: 
     section |= {"split": "validation", "micro_batch_tokens": 20_000}
     model = {"name": "hf", "model": str(home / "model")}
     chosen = recipe(home, "limits={reply: 12, answer: 8, reads: 0}", policy=model, grpo=section)
-    grpo.train(chosen.changed(["agent.context_tokens=30000"]), tmp_path / "grpo")
+    chosen = chosen.changed(["agent.context_tokens=30000"])
+    plan = plan_grpo.grpo(chosen)
+    grpo.train(chosen, tmp_path / "grpo")
     kept = Run(tmp_path / "grpo" / "rollouts" / "step-00000")
     _, known = words.load(hf.Options(model=str(home / "model")))
     assert replay.verify(kept).findings == ()
@@ -247,6 +249,8 @@ def test_an_update_of_grpo_trains_the_prompts_with_tools_that_were_played(home: 
         assert [tool.name for tool in told.tools] == NAMES
         ids = known.chat.prompt(told.messages, told.tools)
         assert len(ids) == step.generation.prompt_tokens
+    schemas = sum(len(known.counter.spans(json.dumps(tool.function))) for tool in steps[0].observation.tools)
+    assert plan.prompt.low > schemas
 
 
 def test_a_model_whose_template_has_no_tools_is_refused_before_it_loads(home: Path, tmp_path: Path) -> None:
