@@ -116,6 +116,7 @@ class AgeMem:
     calls_per_chunk = 1
     reads_again = True
     operations = (*STORED, *SHORT_TERM, OpKind.CLEAR)
+    stages = 3
     components = COMPONENTS
     shows = Shows.CHUNKS
     addressing: Addressing = "seen"

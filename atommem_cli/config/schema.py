@@ -184,6 +184,17 @@ class CreditSection(Section):
     token, which takes no further replies."""
 
 
+class PhaseSection(Section):
+    """A part of a training in which episodes have some of their stages alone (`grpo.curriculum`)."""
+
+    stages: tuple[Literal[1, 2, 3], ...]
+    """Which are played: 1, the documents; 2, the distractors; 3, the questions."""
+    updates: PositiveInt | None = None
+    """How long; null, of the last phase alone: to the end of the training."""
+    rewards: Rewards | None = None
+    """In place of `grpo.rewards`: where no question is asked, of the memory or the context."""
+
+
 class GrpoSection(Section):
     """Group-relative policy optimisation on the task's own reward."""
 
@@ -195,6 +206,8 @@ class GrpoSection(Section):
     """Weights of what is learned from."""
     credit: CreditSection = Field(CreditSection(), exclude_if=lambda value: value == CreditSection())
     """Which tokens are credited with what."""
+    curriculum: tuple[PhaseSection, ...] = Field((), exclude_if=lambda value: not value)
+    """Phases, one after another and then anew, of agents whose episodes have stages (AgeMem); empty: all at once."""
     unit: Literal["token", "step", "trajectory"] = "token"
     """What weighs the same in the loss: every token (DAPO, papers.md 1.7 `token-mean`), every model call, or
     every trajectory."""

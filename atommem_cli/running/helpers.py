@@ -54,8 +54,16 @@ def check_rewards(recipe: Recipe, command: Literal["sft", "grpo"]) -> None:
     Raises:
         UsageError: see `rewards.check`; or one asks a model that the recipe does not name.
     """
-    weights = getattr(recipe, command).rewards
-    rewards.check(weights, f"{command}.rewards", metrics.never(recipe.agent.model_extra))
+    check_weights(recipe, getattr(recipe, command).rewards, f"{command}.rewards")
+
+
+def check_weights(recipe: Recipe, weights: Mapping[str, float], key: str) -> None:
+    """Likewise, of weights that stand under a key of the recipe.
+
+    Raises:
+        UsageError: see `check_rewards`.
+    """
+    rewards.check(weights, key, metrics.never(recipe.agent.model_extra))
     _insist(recipe, of_rewards(weights))
 
 

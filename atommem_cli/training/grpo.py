@@ -19,7 +19,7 @@ from atommem_cli.running.build import Parts, assemble
 from atommem_cli.runs import identity, writer
 from atommem_cli.runs.layout import SUMMARY
 from atommem_cli.scoring import metrics
-from atommem_cli.training import checkpoints, distributed, learners, loop, trl_config
+from atommem_cli.training import checkpoints, curriculum, distributed, learners, loop, trl_config
 from atommem_cli.training.learners import Learner
 from atommem_cli.training.rollouts import LearningPolicy, PlayedBatch
 
@@ -74,6 +74,7 @@ def train(
     """
     learners.check(recipe)
     helpers.check_rewards(recipe, "grpo")
+    curriculum.check(recipe)
     tasks = _Tasks.of(recipe)
     config = trl_config.grpo(recipe, out, validated=tasks.validated, processes=distributed.count())
     _enough(config, len(tasks.train))
@@ -82,7 +83,7 @@ def train(
     known = {
         "command": "grpo",
         "recipe": recipe.training("grpo"),
-        identity.SOURCES: {**identity.sources(recipe), **identity.reward_sources(recipe.grpo.rewards)},
+        identity.SOURCES: {**identity.sources(recipe), **identity.reward_sources(curriculum.every_reward(recipe.grpo))},
         "tasks": [manifest.sha256 if manifest else "" for manifest in tasks.manifests],
         "start": learner.digest,
         "processes": distributed.count(),
@@ -111,7 +112,7 @@ def _train(
     if config.use_vllm and config.vllm_max_model_length:
         learner.turns.window = min(learner.turns.window or config.vllm_max_model_length, config.vllm_max_model_length)
     policy = LearningPolicy(learner)
-    asked = helpers.of_rewards(recipe.grpo.rewards)
+    asked = helpers.of_rewards(curriculum.every_reward(recipe.grpo))
     parts = assemble(recipe, out / f"rank-{distributed.own()}", policy, further=asked)
     try:
         trainer = TrajectoryGRPOTrainer(

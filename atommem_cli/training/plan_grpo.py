@@ -24,7 +24,7 @@ from atommem_cli.data import chosen_tasks
 from atommem_cli.data.files import verify
 from atommem_cli.running import helpers
 from atommem_cli.running.costing import EpisodeBound, Prompts, bound_episode, prompts
-from atommem_cli.training import learners, memory_estimate, plan_credit, plan_sharing, trl_config
+from atommem_cli.training import curriculum, learners, memory_estimate, plan_credit, plan_sharing, trl_config
 from atommem_cli.training.plan_sharing import Sharing
 from atommem_cli.training.plan_tables import Bound, GrpoPlan
 
@@ -47,6 +47,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
     """
     learners.check(recipe)
     helpers.check_rewards(recipe, "grpo")
+    curriculum.check(recipe)
     folder, section = Path(recipe.task.folder) / recipe.grpo.split, recipe.grpo
     trainer = trl_config.plan(recipe, trl_config.together(processes))
     learners.check_lora(section.lora, "grpo.lora")
@@ -86,6 +87,7 @@ def grpo(recipe: Recipe, *, processes: int = 1, sharded: bool = False) -> GrpoPl
         apart=apart,
         micro_batches=Bound(*(math.ceil(size / (processes * most)) for size in (computed.low, computed.high))),
         pricing=plan_credit.pricing(recipe, bounds, measured, trajectories),
+        phases=curriculum.told(section),
         memory=memory,
         missing=missing,
     )

@@ -104,6 +104,8 @@ class GrpoPlan:
     """Per process and generation, if no token is padding."""
     pricing: Pricing | None
     """None where no operation is priced."""
+    phases: str
+    """Of `grpo.curriculum`, in words; what is counted here is of whole episodes all the same."""
     memory: DeviceMemory | None
     """Per device; None where the model's configuration is not here."""
     missing: str = ""
@@ -117,6 +119,7 @@ def tables(plan: GrpoPlan, rates: Rates | None = None) -> list[Table]:
         ("training tasks", f"{plan.tasks:,}"),
         ("trajectories per generation", f"{plan.trajectories:,} ({groups})"),
         ("updates", f"{plan.updates:,} ({plan.updates_per_generation} per generation)"),
+        *([("phases, of which none takes more than what is counted here", plan.phases)] if plan.phases else []),
         ("rows per trajectory", _range(plan.rows)),
         ("prompt tokens per row", _range(plan.prompt)),
         ("tokens per generation", _range(plan.tokens)),

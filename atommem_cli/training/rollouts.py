@@ -27,6 +27,7 @@ from atommem_cli.models import likelihood
 from atommem_cli.models.batching import PromptRow, prompt_batches
 from atommem_cli.models.generation import Sampling, complete
 from atommem_cli.running.build import Parts
+from atommem_cli.training import curriculum
 from atommem_cli.training.distributed import gather
 from atommem_cli.training.learners import Learner
 
@@ -191,23 +192,36 @@ class PlayedBatch:
         return list(accumulate(changes, initial=0))
 
 
-def play(parts: Parts, policy: LearningPolicy, tasks: Sequence[Task], samples: Sequence[int], turn: int) -> PlayedBatch:
+def play(
+    parts: Parts,
+    policy: LearningPolicy,
+    tasks: Sequence[Task],
+    samples: Sequence[int],
+    turn: int,
+    stages: Sequence[int] = curriculum.STAGES,
+) -> PlayedBatch:
     """Play one episode per row to its end.
 
     Args:
         tasks: one per row; rows of one task stand together.
         samples: which rollout of its group each row is.
         turn: tells this generation apart from others of the same task.
+        stages: those that are played, of an agent that has some.
     """
     started, clock = time.perf_counter(), Clock()
     episodes = []
     chunks: tuple[Chunk, ...] = ()
     left_out, of = 0, None
+    given: Task | None = None
     for task, sample in zip(tasks, samples, strict=True):
         if of is not task:
             chunks, left_out = parts.cut(task)
-            of = task
-        episodes.append(parts.episode(task, sample, chunks, left_out, turn=turn))
-    trajectories = list(parts.rollout(clock=clock).play(policy, episodes))
+            of = given = task
+            if len(stages) < len(curriculum.STAGES):
+                given, chunks = curriculum.part(task, chunks, stages)
+        assert given is not None
+        episodes.append(parts.episode(given, sample, chunks, left_out, turn=turn))
+    played = parts.rollout(clock=clock).play(policy, episodes)
+    trajectories = [curriculum.whole(one, task) for one, task in zip(played, tasks, strict=True)]
     policy.join()
     return PlayedBatch(list(tasks), trajectories, clock, time.perf_counter() - started, turn)

@@ -26,7 +26,7 @@ from atommem_cli.core.types import Task
 from atommem_cli.running import gold
 from atommem_cli.running.build import Parts
 from atommem_cli.scoring import rewards
-from atommem_cli.training import grpo_rows, loop, rollout_metrics
+from atommem_cli.training import curriculum, grpo_rows, loop, rollout_metrics
 from atommem_cli.training.credit import OperationCredit
 from atommem_cli.training.distributed import accumulating, gather
 from atommem_cli.training.divergence import agree
@@ -71,16 +71,18 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
         self._played: PlayedBatch | None = None
         self._slots: list[list[dict[str, Tensor]]] = []
         self._playing = self._learning = 0.0  # seconds
-        weights = rewards.with_parts(parts.recipe.grpo.rewards)
+        section = parts.recipe.grpo
+        weights = rewards.with_parts(curriculum.every_reward(section))
         trl["args"].reward_weights = list(weights.values())
         answers = gold.value(parts.agent, policy.likelihoods)
         self._worth: dict[str, list[float]] = {}  # of what was played, by reward
         given = [self._reward(name, rewards.of(name, parts.ask, answers)) for name in weights]
         super().__init__(reward_funcs=given, rollout_func=_rollout, **trl)
         policy.trainer = self
-        single = parts.recipe.grpo.credit.name == "operation"
+        self._names = [*weights]
+        single = section.credit.name == "operation"
         self._credit = OperationCredit(parts, policy, answers, self.num_generations) if single else None
-        self.score_rows(parts.recipe.grpo, say)
+        self.score_rows(section, say)
 
     # --- what TRL calls
 
@@ -93,6 +95,14 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
         reward.__name__ = folders.part(name)
         return reward
 
+    def _begin_phase(self, mode: str) -> Sequence[int]:
+        """The stages that are played now; what is played is rewarded as its phase says."""
+        section = self._parts.recipe.grpo
+        phase = curriculum.phase_at(section, self.state.global_step) if mode == "train" else None
+        weights = curriculum.weights(section, phase)
+        self.reward_weights = torch.tensor([weights.get(name, 0.0) for name in self._names], dtype=torch.float32)
+        return phase.stages if phase else curriculum.STAGES
+
     def rollout(self, prompts: Sequence[str]) -> dict[str, Any]:
         """Play one episode per prompt (the number of a task) and give TRL the last call of each."""
         mode = "train" if self.model.training else "eval"
@@ -103,10 +113,11 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
             tasks.append(tasks[-1] if at and prompt == prompts[at - 1] else self._tasks[mode][int(prompt)])
         samples = [(first + at) % group for at in range(len(prompts))]
         turn = self.state.global_step + 1 if mode == "train" else 0
-        played = self._played = play(self._parts, self._policy, tasks, samples, turn)
+        stages = self._begin_phase(mode)
+        played = self._played = play(self._parts, self._policy, tasks, samples, turn, stages)
         update = self.state.global_step
         agree(update, None if self._policy.finite else "a logit of the policy", update - 1)
-        if self._keep and mode == "train":
+        if self._keep and mode == "train" and len(stages) == len(curriculum.STAGES):  # a part could not be replayed
             self._keep(self.state.global_step, played)
         nothing = self.filler()  # of an episode whose first prompt did not fit, since TRL wants a token all the same
         last = []

@@ -23,6 +23,22 @@ def data() -> Path:
     return folder
 
 
+@functools.cache
+def staged() -> Path:
+    """The same with two distractors at the end of each task."""
+    folder = Path(tempfile.mkdtemp(prefix="atommem-staged-"))
+    options = {"docs": 4, "people": 2, "passage": 2}
+    for split, limit in (("train", 8), ("validation", 4)):
+        preparation.prepare(
+            "stream", out=folder, split=split, options=dict(options), limit=limit, seed=1, distractors=2
+        )
+    return folder
+
+
+AGEMEM = ("agent={name: agemem, dialect: tiny, retrieval: never, context_tokens: 200}", "policy.model=tiny_agemem")
+"""Changes to a recipe whose episodes have stages; the tasks are those of `staged`."""
+
+
 def recipe(*changes: str, **trainer: Any) -> Recipe:
     """2 tasks x 4 rollouts per update. The reward is form, which noise has plenty of spread in."""
     keywords = {

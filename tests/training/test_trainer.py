@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_recipes import data, recipe
+from training_recipes import recipe
 from transformers import TrainerCallback
 
 from atommem_cli.config.recipe import Recipe
@@ -63,7 +63,8 @@ def made(
 
     learner = learners.load(given)
     policy = playing(learner)
-    tasks = TaskFile(data() / "train", limit), TaskFile(data() / "validation", 4)
+    folder = Path(given.task.folder)
+    tasks = TaskFile(folder / "train", limit), TaskFile(folder / "validation", 4)
     return kind(
         assemble(given, out, policy),
         policy,
