@@ -16,7 +16,7 @@ from atommem_cli.core.context import ContextMessage
 from atommem_cli.core.episode import Episode, Request, ask, embed
 from atommem_cli.core.memory import Text
 from atommem_cli.core.thoughts import Marks
-from atommem_cli.core.types import MemoryOp, Outcome
+from atommem_cli.core.types import MemoryOp, OpKind, Outcome
 
 if TYPE_CHECKING:
     from atommem_cli.agents.agemem import Options
@@ -33,7 +33,20 @@ class Aim:
         self._further = options.further_calls
         """Calls that tools may still make."""
 
-    def filter(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
+    def leaves(self, op: MemoryOp) -> bool:
+        """Whether an operation leaves it to the agent which messages it means."""
+        aims = op.kind in (OpKind.SUMMARIZE, OpKind.FILTER) and op.kind not in self._episode.memory.dropped
+        return aims and op.defect is None and not op.targets
+
+    def at(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
+        """Such an operation with its messages, and a Summary with its text.
+
+        Args:
+            reply: the id of the message that calls for it, which it does not mean.
+        """
+        return (yield from (self._filter(op, reply) if op.kind is OpKind.FILTER else self._sum_up(op, reply)))
+
+    def _filter(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
         """A Filter with the messages that are near to its criteria."""
         entries = [entry for entry in editable(self._episode.context.entries, reply) if entry.message.content.strip()]
         if not op.text.strip() or not entries:
@@ -64,7 +77,7 @@ class Aim:
             return {int(key): float(value) for key, value in said.items() if key.isdecimal() and _is_share(value)}
         return {}
 
-    def sum_up(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
+    def _sum_up(self, op: MemoryOp, reply: int) -> Generator[Request, Any, MemoryOp]:
         """A Summary with its messages and its text; it asks for the text where the call does not bring one along."""
         entries = editable(self._episode.context.entries, reply)
         targets = spanned(dict(op.meta).get(SPAN, "all"), entries)

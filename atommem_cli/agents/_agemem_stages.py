@@ -13,6 +13,7 @@ from atommem_cli.agents._agemem_sentences import Beginnings
 from atommem_cli.agents._agemem_words import FAULT, Words
 from atommem_cli.core.calls import Expects, Generation, Observation
 from atommem_cli.core.context import ContextMessage
+from atommem_cli.core.effects import AUTOMATIC
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
 from atommem_cli.core.thoughts import Marks
 from atommem_cli.core.types import Answer, Chunk, MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
@@ -21,11 +22,8 @@ if TYPE_CHECKING:
     from atommem_cli.agents.agemem import Options
 
 Doing = Generator[Request, Any, tuple[OpResult, ...]]
-AUTOMATIC = (("automatic", "true"),)
-"""Metadata of a Retrieve that no policy wrote."""
 CHARACTERS = 4
 """To a token, as the authors' code counts them (papers.md 2.5)."""
-_AIMED = (OpKind.SUMMARIZE, OpKind.FILTER)
 _FOUND = (Outcome.OK, Outcome.NOOP)
 """Of a Retrieve that shows entries: a query that is the one before shows what is there now."""
 
@@ -219,11 +217,10 @@ class Stages:
         for op in self._parse(Expects.OPERATIONS, reply.text, self._episode.marks):
             aimed = _once(op) if op in seen else op
             seen.add(op)
-            if op.kind in _AIMED and aimed.defect is None and not op.targets and op.kind not in self._memory.dropped:
+            if self._aim.leaves(aimed):
                 results += yield from self._applied(waiting)
                 waiting = []
-                aim = self._aim.filter if op.kind is OpKind.FILTER else self._aim.sum_up
-                aimed = yield from aim(op, mine)
+                aimed = yield from self._aim.at(op, mine)
             waiting.append(aimed)
             if op.kind is OpKind.READ:
                 results += yield from self._applied(waiting)

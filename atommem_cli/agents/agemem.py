@@ -16,20 +16,21 @@ Retrieve shows where it does not say (the paper: 3) is `memory.retrieve_k`, the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from atommem_cli.agents import _agemem_words
+from atommem_cli.agents._agemem_aim import Aim
 from atommem_cli.agents._agemem_json import JsonCalls
 from atommem_cli.agents._agemem_stages import Stages
 from atommem_cli.agents._agemem_tags import TagCalls
 from atommem_cli.config.schema import Section
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.components import STORED, Components
-from atommem_cli.core.episode import Episode, Play
+from atommem_cli.core.episode import Episode, Play, Request
 from atommem_cli.core.memory import Addressing
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import Answer, MemoryOp, OpKind, Shows
@@ -135,6 +136,13 @@ class AgeMem:
 
     def play(self, episode: Episode) -> Play:
         yield from Stages(self.options, self.words, self.parse, self.answer, episode).play()
+
+    def aim(self, episode: Episode, op: MemoryOp) -> Generator[Request, Any, MemoryOp]:
+        """An operation with what it leaves to the agent to find out: the messages of a Filter, those and the text of a
+        Summary. For operations that `what-if` puts where no policy wrote them."""
+        aim, last = Aim(self.options, self.words, self.parse, episode), episode.context.entries[-1:]
+        reply = last[0].id if last and last[0].message.role == "assistant" else 0
+        return (yield from aim.at(op, reply)) if aim.leaves(op) else op
 
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         if expects is Expects.NOTES:

@@ -107,8 +107,8 @@ def described(operation: Operation) -> str:
         outcome = f"refused: {outcome}"
     what = "message" if operation.targets else "entry"
     entry = f", {what} {operation.entry}" if operation.entry is not None else ""
-    by = " by the agent itself" if operation.automatic else ""
-    return f"{operation.kind} [{outcome}{entry}]{by}{place}{text}"
+    by = ", by the agent" if operation.automatic else ""
+    return f"{operation.kind} [{outcome}{by}{entry}]{place}{text}"
 
 
 def _field(name: str, text: str, width: int) -> Iterator[str]:

@@ -26,6 +26,7 @@ from atommem_cli.replay.wrapped import Wrapped
 from atommem_cli.running.build import Parts
 from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
+from atommem_cli.runs.memory_states import ran_by_itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Forbid:
 
 
 Intervention = Drop | Replace | Insert | Forbid
+Doing = Generator[Request, Any, list[tuple[MemoryOp, bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Edit:
     ops: tuple[MemoryOp, ...] = ()
     """Insert and Replace: the operations that are put there."""
     alone: bool = False
-    """Insert: whether that step has no operations of its own."""
+    """Insert: whether the policy wrote no operations at that step."""
 
 
 def edit(agent: Agent, change: Intervention, steps: Sequence[Line]) -> Edit:
@@ -101,7 +103,7 @@ def edit(agent: Agent, change: Intervention, steps: Sequence[Line]) -> Edit:
         example = agent.write(Expects.OPERATIONS, [MemoryOp(OpKind.CREATE, "...")])
         name = agent.describe()["name"]
         raise UsageError(f"{change.text!r} is no operation that the agent {name} understands: write {example!r}")
-    return Edit(change, ops, alone=not here["ops"])
+    return Edit(change, ops, alone=all(ran_by_itself(op) for op in here["ops"]))
 
 
 class Edited(Wrapped):
@@ -121,7 +123,7 @@ class Edited(Wrapped):
         sent: object = None
         while True:
             if sent is None or isinstance(sent, Generation):  # a step begins: the agent has not seen the reply yet
-                yield from self._alone(step)
+                yield from self._alone(episode, step)
             try:
                 request = play.send(sent)
             except StopIteration:
@@ -141,7 +143,7 @@ class Edited(Wrapped):
             if isinstance(request, Embed):
                 sent = yield request
                 continue
-            ops = self._edited(request.ops, step, number)
+            ops = yield from self._edited(episode, request.ops, step, number)
             number += len(request.ops)
             results: tuple[OpResult, ...] = ()
             if ops:
@@ -149,28 +151,43 @@ class Edited(Wrapped):
             self.written += [result for result, (_, ours) in zip(results, ops, strict=True) if ours]
             sent = results
 
-    def _alone(self, step: int) -> Generator[Request, Any, None]:
+    def _alone(self, episode: Episode, step: int) -> Generator[Request, Any, None]:
         """Insert into a step without operations, of which the agent will not ask what became."""
         change = self._edit.change
         if isinstance(change, Insert) and change.step == step and self._edit.alone:
-            self.written += yield Apply(self._edit.ops)
+            ops = yield from self._aimed(episode)
+            self.written += yield Apply(ops)
 
-    def _edited(self, ops: Sequence[MemoryOp], step: int, before: int) -> list[tuple[MemoryOp, bool]]:
+    def _edited(self, episode: Episode, ops: Sequence[MemoryOp], step: int, before: int) -> Doing:
         """What is carried out in place of some operations, and whether it is ours.
 
         Args:
             before: operations of the episode before these.
         """
-        ours = [(op, True) for op in self._edit.ops]
         theirs = [(op, False) for op in ops]
         match self._edit.change:
             case Drop(number) | Replace(number):
                 at = number - before - 1
-                return [*theirs[:at], *ours, *theirs[at + 1 :]] if 0 <= at < len(ops) else theirs
+                if not 0 <= at < len(ops):
+                    return theirs
+                head, tail = theirs[:at], theirs[at + 1 :]
             case Insert(where):
-                return [*theirs, *ours] if where == step and not self.written else theirs
+                if where != step or self.written:
+                    return theirs
+                head, tail = theirs, []
             case Forbid(kind):
                 return [(op, mine) for op, mine in theirs if op.kind is not kind]
+        ours = yield from self._aimed(episode)
+        return [*head, *((op, True) for op in ours), *tail]
+
+    def _aimed(self, episode: Episode) -> Generator[Request, Any, tuple[MemoryOp, ...]]:
+        """The operations that are put there, with what they leave to the agent to find out."""
+        aim = getattr(self._inner, "aim", None)
+        ops: list[MemoryOp] = []
+        for op in self._edit.ops:
+            aimed = op if aim is None else (yield from aim(episode, op))
+            ops.append(aimed)
+        return tuple(ops)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ with the seeds of the run, its embedder and its kind of store. Nothing is writte
 
 An agent learns what became of the changed operations as if the policy had written them so. One exception: of
 operations inserted into a step that had none it does not hear. An inserted Read then shows its entries from the next
-prompt on, but the same chunk is not shown once more.
+prompt on, but the same chunk is not shown once more. A reply that a conversation shows again stays as it was written.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class End:
     entries: tuple[str, ...]
     scratchpad: str
     query: str
+    context: str
+    """Digest; empty where the agent keeps none."""
+    messages: int
+    """In the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,8 @@ def _end(episode: Episode, trajectory: Trajectory, scorers: Sequence[str]) -> En
         tuple(entry.text for entry in memory.entries),
         memory.scratchpad,
         memory.query,
+        trajectory.context,
+        len(episode.context.entries),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atommem_cli.core.types import OpResult
 from atommem_cli.replay.episode_text import described, shortened
 from atommem_cli.replay.interventions import Drop, Forbid, Insert, Replace
 from atommem_cli.replay.whatif import WhatIf
@@ -25,7 +26,7 @@ def prices(found: Sequence[WhatIf]) -> Table:
             (
                 str(operation.number),
                 str(operation.step),
-                str(operation.kind),
+                f"{operation.kind} (agent)" if operation.automatic else str(operation.kind),
                 shortened(operation.text or operation.addressed, _TEXT),
                 cost or f"unknown: {shortened(one.error, _TEXT)}",
                 "no" if one.changed is None else f"step {one.changed}",
@@ -50,8 +51,10 @@ def comparison(found: WhatIf) -> Table:
             rows.append((f"{scorer}{label}", scores[0], f"{scores[1]} (price {price[number]:+g})"))
     rows += [
         (what, *(shortened(getattr(end, what), _TEXT) or "(nothing)" for end in (before, after)))
-        for what in ("memory", "scratchpad", "query")
+        for what in ("memory", "scratchpad", "query", *(["context"] if before.context else []))
     ]
+    if before.context:
+        rows.append(("messages in the context", str(before.messages), str(after.messages)))
     rows.append(("entries", str(len(before.entries)), str(len(after.entries))))
     rows += [("only there", shortened(text, _TEXT), "") for text in found.lost]
     rows += [("only now", "", shortened(text, _TEXT)) for text in found.gained]
@@ -66,7 +69,7 @@ def comparison(found: WhatIf) -> Table:
 def told(found: WhatIf) -> str:
     """An intervention in words, and what became of what it wrote."""
     change = found.intervention
-    wrote = ", ".join(f"{result.op.kind} [{result.outcome.replace('_', ' ')}]" for result in found.written)
+    wrote = ", ".join(map(_wrote, found.written))
     was = shortened(described(found.operation), _TEXT) if found.operation else ""
     match change:
         case Drop(number):
@@ -77,3 +80,10 @@ def told(found: WhatIf) -> str:
             return f"{wrote or 'nothing'} at step {step}"
         case Forbid(kind):
             return f"without any {kind}"
+
+
+def _wrote(result: OpResult) -> str:
+    """An operation that was put there, and what became of it; of one on the context, the messages that it meant."""
+    said = f"{result.op.kind} [{result.outcome.replace('_', ' ')}]"
+    messages = ", ".join(map(str, result.op.targets))
+    return f"{said} {shortened(f'messages {messages}', _TEXT)}" if messages else said

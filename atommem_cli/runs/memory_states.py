@@ -170,6 +170,11 @@ class Step:
     moments: tuple[Moment, ...]
 
 
+def ran_by_itself(op: Mapping[str, Any]) -> bool:
+    """Whether an operation of a journal was the agent's own, and none of the policy's."""
+    return op["kind"] == OpKind.CLEAR or [*AUTOMATIC[0]] in op.get("meta", ())
+
+
 def moments(lines: Iterable[Mapping[str, Any]]) -> Iterator[Moment]:
     """Every operation of an episode in order, refused ones too, with memory and context after each.
 
@@ -218,7 +223,7 @@ def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
                     targets,
                     entry,
                     old,
-                    kind is OpKind.CLEAR or [*AUTOMATIC[0]] in op.get("meta", ()),
+                    ran_by_itself(op),
                     edits,
                     entries.now,
                     state.scratchpad,

@@ -47,7 +47,7 @@ def test_the_terminal_says_stage_distractor_and_what_the_agent_did_by_itself(run
         assert [bool(late) for *_, late in found] == [stage == "2" for _, stage, *_ in found]
         mine = [one for one in shown.operations if one.automatic]
         assert {one.kind for one in mine} == {OpKind.READ, OpKind.CLEAR}
-        assert text.count("by the agent itself") == len(mine)
+        assert text.count("[ok, by the agent]") == len(mine)
         assert len([one for one in mine if one.kind is OpKind.READ]) == line["chunks"] - 2, "one for each of stage 1"
 
 
