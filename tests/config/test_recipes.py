@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from training_recipes import staged
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.scoring import metrics, rewards
-from atommem_cli.training import trl_config
+from atommem_cli.training import plan_grpo, trl_config
 
 FOLDER = recipes.shipped()["tiny"].parent
 LAUNCHERS = sorted((FOLDER / "accelerate").glob("*.yaml"))
 TRAINED = {
+    "agemem-4b": (8, 16, 8),
+    "agemem-7b": (8, 16, 8),
+    "agemem-coded": (8, 16, 8),
     "0.6b": (1, 8, 8),
     "8b": (8, 16, 16),
     "8b-script": (8, 8, 8),
@@ -26,7 +30,8 @@ TRAINED = {
     "small-cpu-grpo": (1, 8, 8),
 }
 """Processes that a recipe is written for; tasks and rollouts per update that it says it has."""
-SFT_ROWS = {"0.6b": 16, "8b": 16, "8b-script": 16, "smoke": 8, "small-cpu-grpo": 8}
+SFT_ROWS = {"agemem-4b": 64, "agemem-7b": 64, "agemem-coded": 64}  # of the large ones none is known
+SFT_ROWS |= {"0.6b": 16, "8b": 16, "8b-script": 16, "smoke": 8, "small-cpu-grpo": 8}
 
 
 def local(name: str, *changes: str) -> Recipe:
@@ -96,6 +101,49 @@ def test_8b_script_is_the_released_script(tmp_path: Path) -> None:
     assert (trl.save_steps, trl.eval_steps, trl.num_train_epochs) == (10, 20, 5)
     assert recipe.agent.model_extra == {"dialect": "released"}
     assert recipe.grpo.rewards == {"boxed_em": 1.0}
+
+
+@pytest.mark.parametrize(("name", "model"), [("agemem-7b", "Qwen2.5-7B-Instruct"), ("agemem-4b", "Qwen3-4B-Instruct")])
+def test_agemem_is_the_paper(name: str, model: str, tmp_path: Path) -> None:
+    """Papers.md 2.1 to 2.4; where it is silent, 2.5."""
+    recipe = local(name)
+    trl = trl_config.grpo(recipe, tmp_path, validated=64, processes=8)
+    agent, policy = recipe.agent.model_extra or {}, recipe.policy.model_extra or {}
+    assert model in policy["model"]
+    assert (recipe.limits.reply, agent["context_tokens"], agent["filter_threshold"]) == (2048, 8192, 0.6)
+    assert (agent["filter"], agent["summary"], agent["retrieval"]) == ("embedder", "policy", "first")
+    assert (recipe.memory.retrieve_k, recipe.chunk.tokens, recipe.chunk.by) == (3, 1, "documents")
+    assert (trl.num_generations, trl.beta, trl.scale_rewards, trl.max_steps) == (8, 0.1, "group", 100)
+    assert (recipe.grpo.rewards, recipe.grpo.lora) == ({"agemem_paper": 1.0}, None)
+
+
+def test_agemem_coded_is_the_code(tmp_path: Path) -> None:
+    """Papers.md 2.5."""
+    recipe = local("agemem-coded")
+    trl = trl_config.grpo(recipe, tmp_path, validated=64, processes=8)
+    agent, policy = recipe.agent.model_extra or {}, recipe.policy.model_extra or {}
+    assert (agent["version"], agent["retrieval"], agent["filter"], agent["summary"]) == (
+        "coded",
+        "never",
+        *["helper"] * 2,
+    )
+    assert (agent["context_tokens"], agent["context_share"], agent["counting"]) == (8192, 0.8, "characters")
+    assert (agent["again"], recipe.limits.reads + 1, agent["sentences"]) == ("calls", 5, 10)
+    assert {*recipe.helpers} == {"filter", "summary"}
+    assert (trl.beta, trl.epsilon, trl.learning_rate, trl.num_train_epochs) == (0.001, 0.2, 1e-5, 20)
+    assert (trl.temperature, policy["temperature"], recipe.seed, recipe.limits.reply) == (0.6, 0.8, 42, 2048)
+    assert recipe.grpo.lora == {"r": 32, "lora_alpha": 32}
+    assert recipe.grpo.rewards == {"agemem_coded": 1.0}
+
+
+@pytest.mark.parametrize("name", ["agemem-4b", "agemem-7b", "agemem-coded"])
+def test_an_agemem_training_can_be_planned(name: str) -> None:
+    here = ("policy.model=tiny_agemem", "embedder={name: hashing}", f"task.folder={staged()}", "grpo.lora=null")
+    plan = plan_grpo.grpo(local(name, *here), processes=8, sharded=True)
+    assert (plan.trajectories, plan.rollouts) == (128, 8)
+    stages = {"agemem-coded": 1}.get(name, 4) + 2  # messages of stage 1, the two distractors
+    assert plan.rows.low == stages + 1
+    assert plan.memory is not None
 
 
 @pytest.mark.parametrize(("advantage", "capped"), [(1.0, False), (-1.0, True)])
