@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.files import read_json, whole_lines
 from atommem_cli.core.types import OpKind, Outcome
-from atommem_cli.runs.layout import METRICS, RUN
+from atommem_cli.runs.layout import METRICS, RUN, SUMMARY
 
 TRAIN, VALIDATION = "train", "validation"
 LARGEST = 1e30  # values beyond are kept out like nan: nothing that is measured here is that large
@@ -48,6 +48,8 @@ class History:
     """Values that are nan, infinite or beyond `LARGEST`, as "loss at step 40"."""
     diverged: str = ""
     """What ended the training because it was not finite, as "the loss at step 41"."""
+    kept: int | None = None
+    """The update whose model a finished training kept as the best; None where it kept its last one."""
 
     @property
     def steps(self) -> int:
@@ -183,7 +185,8 @@ def read(folder: Path, *, whole_name: bool = False) -> History:
         raise UsageError(f"{folder}: holds no training metrics yet (metrics.jsonl is empty)")
     parts = folder.resolve().parts[-2 if whole_name else -1 :]
     command = cast(Literal["sft", "grpo"], identity["command"])
-    return History(_text("/".join(parts)), folder, command, identity, lines, seconds, tuple(unusable), diverged)
+    kept = read_json(folder / SUMMARY).get("best_update") if (folder / SUMMARY).is_file() else None
+    return History(_text("/".join(parts)), folder, command, identity, lines, seconds, tuple(unusable), diverged, kept)
 
 
 def _text(name: str) -> str:

@@ -71,6 +71,11 @@ def table(histories: Sequence[History]) -> Table:
     if histories[0].command == "sft":
         notes = ["best: the lowest of n, so it flatters"]
     notes += [f"{history.name} diverged: {history.diverged}" for history in histories if history.diverged]
+    notes += [
+        f"the model of {history.name} is that of update {history.kept}"
+        for history in histories
+        if history.kept is not None and (one := by_run.get(history.name)) and one.best_step != history.kept
+    ]
     if len(together) > 1:
         notes.append("± one standard deviation over runs")
     return Table(f"Training by {histories[0].command}; {'; '.join(notes)}", headers, tuple(rows))

@@ -23,6 +23,7 @@ from atommem_cli.running.build import Parts
 from atommem_cli.scoring import rewards
 from atommem_cli.scoring.rewards import BatchReward
 from atommem_cli.training.distributed import gather
+from atommem_cli.training.loop import UNPRICED
 from atommem_cli.training.rollouts import Credits, LearningPolicy, PlayedBatch
 
 Centres = dict[tuple[int, OpKind], float]
@@ -122,5 +123,5 @@ def metrics(priced: Sequence[Sequence[OperationPrice]]) -> dict[str, float]:
             known[op.kind].append(op.price)
     found = {"credit/priced": sum(map(len, known.values())) / max(1, len(priced))}
     if ops:
-        found["credit/unknown"] = 1 - sum(map(len, known.values())) / len(ops)
+        found[UNPRICED] = 1 - sum(map(len, known.values())) / len(ops)
     return found | {f"credit/price/{kind}": sum(prices) / len(prices) for kind, prices in known.items()}

@@ -149,13 +149,20 @@ def _enough(config: Any, tasks: int) -> None:
 
 def warnings(result: Mapping[str, Any]) -> list[str]:
     """What a reader of the result must know before believing it."""
-    flat = result.get("groups_without_spread", 0.0)
-    if flat <= MOST_FLAT:
-        return []
-    return [
-        f"in {flat:.0%} of the groups every rollout had the same reward, so they taught nothing: take easier or harder "
-        "tasks, more rollouts, a higher temperature, or a reward with more grades (grpo.rewards)"
-    ]
+    flat, unpriced = result.get("groups_without_spread", 0.0), result.get("operations_without_price", 1.0)
+    found = []
+    if "operations_without_price" in result and unpriced == 1:
+        found.append(
+            "no operation had a price, so grpo.credit taught nothing: nothing else was shown without one, or the agent "
+            "asks its questions within what it has read"
+        )
+    if flat > MOST_FLAT:
+        taught = "they taught nothing" if unpriced == 1 else "prices of operations alone taught there"
+        found.append(
+            f"in {flat:.0%} of the groups every rollout had the same reward, so {taught}: take easier or harder "
+            "tasks, more rollouts, a higher temperature, or a reward with more grades (grpo.rewards)"
+        )
+    return found
 
 
 MOST_FLAT = 0.5

@@ -203,6 +203,8 @@ def rooted(learner: Learner, out: Path) -> Any:
 
 FLAT = "frac_reward_zero_std"
 """TRL's name for the share of groups whose rewards are all the same: they teach nothing."""
+UNPRICED = "credit/unknown"
+"""Share of the operations that took effect and have no price, where single ones are credited."""
 
 
 def quiet(trainer: Any) -> None:
@@ -225,7 +227,10 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
     learners.complete(folder, recipe)
     damage.flush(folder)
     lines = [line for _, line in read_lines(out / METRICS)]
-    flat = [line[FLAT] for line in lines if line["kind"] == "train" and line.get(FLAT) is not None]
+    flat, unpriced = (
+        [line[name] for line in lines if line["kind"] == "train" and line.get(name) is not None]
+        for name in (FLAT, UNPRICED)
+    )
     result = {
         "schema": SCHEMA,
         "updates": state.global_step,
@@ -233,6 +238,7 @@ def finish(trainer: Any, recipe: Recipe, out: Path) -> None:
         "best_update": best,
         "best_metric": state.best_metric if chosen else None,
         **({"groups_without_spread": round(fmean(flat), 4)} if flat else {}),
+        **({"operations_without_price": round(fmean(unpriced), 4)} if unpriced else {}),
         "model": str(folder),
         "weights": digest_of_files(weight_files(str(folder))),
     }

@@ -64,6 +64,16 @@ def test_first_best_and_last_of_exact_match_and_the_mean_over_runs(tmp_path: Pat
     assert "standard deviation" in shown.title
 
 
+def test_the_model_of_another_update_than_the_best_measured_is_named(tmp_path: Path) -> None:
+    run = validated(tmp_path / "run", 0.8, 0.5, 0.6)
+    said = [table([training_history.read(run)]).title]
+    for kept in ("null", "0", "20"):
+        (run / "summary.json").write_text(f'{{"best_update": {kept}}}')
+        said.append(table([training_history.read(run)]).title)
+    assert len({*said[:3]}) == 1
+    assert said[3] == f"{said[0]}; the model of run is that of update 20"
+
+
 def test_without_exact_match_the_reward_and_without_validation_the_smoothed_training(tmp_path: Path) -> None:
     (run,) = training_history.read_all([validated(tmp_path / "a", 0.25, 0.75, metric="rewards/f1/mean")])
     assert [(one.metric, one.best) for one in leading([run])] == [("reward", 1.75)]

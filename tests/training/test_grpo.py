@@ -109,8 +109,10 @@ def test_a_training_with_credit_goes_on_where_it_was(tmp_path: Path, price: str)
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     assert grpo.train(given, tmp_path / "cut")["weights"] == calm["weights"]
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "calm")
+    assert 0 <= calm["operations_without_price"] < 1
     plain = grpo.train(recipe(*rewarded, max_steps=3), tmp_path / "plain")
     assert plain["weights"] != calm["weights"]
+    assert "operations_without_price" not in plain
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
@@ -232,6 +234,16 @@ def test_rewards_without_spread_are_warned_about_with_their_share(tmp_path: Path
     [warning] = grpo.warnings(result)
     assert warning.startswith("in 100% of the groups every rollout had the same reward")
     assert grpo.warnings({"groups_without_spread": 0.4}) == []
+
+
+def test_what_prices_of_operations_taught_is_not_denied() -> None:
+    flat = {"groups_without_spread": 0.75}
+    (taught,) = grpo.warnings({**flat, "operations_without_price": 0.9})
+    assert "in 75% of the groups every rollout had the same reward, so prices of operations alone taught" in taught
+    nothing, neither = grpo.warnings({**flat, "operations_without_price": 1.0})
+    assert nothing.startswith("no operation had a price, so grpo.credit taught nothing")
+    assert "so they taught nothing" in neither
+    assert grpo.warnings({"groups_without_spread": 0.4, "operations_without_price": 0.0}) == []
 
 
 # --- what it refuses
