@@ -111,7 +111,9 @@ def components(names: str, agent: Agent) -> tuple[str, ...]:
     known = {**declared.WORDS, **declared.of(agent)}
     wanted = {name.strip() for name in names.split(",")}
     for name in sorted(wanted - known.keys()):
-        raise UsageError(f"no memory component {name!r}{did_you_mean(name, known)} (there are: {_listed(agent)})")
+        raise UsageError(
+            f"no memory component {name!r}{did_you_mean(name, declared.of(agent))} (there are: {_listed(agent)})"
+        )
     return tuple(sorted(wanted))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from atommem_cli.core.errors import SourceError
+from atommem_cli.core.errors import BackendError, SourceError
 from atommem_cli.models import hub
 from atommem_cli.tasks._records import OPTIONAL, Layout, RawRow, conformed
 from atommem_cli.tasks._schema import Mismatch
@@ -14,7 +14,8 @@ def read_hub(layout: Layout, split: str) -> tuple[Iterator[RawRow], tuple[str, .
     """Rows of the hub's data set (kept in the usual cache), and the files they come from, with revision.
 
     Raises:
-        SourceError: the hub cannot be reached, or its schema has changed.
+        BackendError: the hub cannot be reached.
+        SourceError: its schema has changed.
     """
     from datasets import load_dataset
 
@@ -23,7 +24,7 @@ def read_hub(layout: Layout, split: str) -> tuple[Iterator[RawRow], tuple[str, .
         with hub.unhurried():
             table = load_dataset(layout.hub, layout.config, split=split)
     except Exception as error:
-        raise SourceError(
+        raise BackendError(
             f"cannot load {where} from the hub ({type(error).__name__}; is there a network?): "
             "give a local copy with --source"
         ) from error

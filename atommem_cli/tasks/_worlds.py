@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from atommem_cli.core.stream_words import PERSONAL, RELATIONS
-from atommem_cli.core.types import Document, Task
+from atommem_cli.core.types import Document
 from atommem_cli.tasks._style import Replacement, Style
 
 MOST = 200
@@ -15,16 +15,16 @@ PAIRS = 12
 """Pairs of names in a cast."""
 
 
-def statements(world: Callable[[int], Task], rng: Random) -> Iterator[Document]:
+def statements(world: Callable[[int], Sequence[Document]], rng: Random) -> Iterator[Document]:
     """What worlds say of each fact first: nothing that changes or ends what nobody has stated.
 
     Args:
-        world: a world by its number.
+        world: what is told of a world, by its number.
     """
     first = rng.randrange(2**32)
     for number in range(first, first + MOST):
         said: dict[tuple[str, str], Document] = {}
-        for document in world(number).documents:
+        for document in world(number):
             if document.event is not None and document.event.value is not None:
                 said.setdefault((document.event.subject, document.event.relation), document)
         yield from said.values()

@@ -132,13 +132,40 @@ class _Maker:
         """Statements of worlds that are no task of any split, or passages about people."""
         if self.options.passage > 1:
             return _worlds.passages(STYLES[self.options.style], self.options.passage, rng)
-        return _worlds.statements(lambda number: generate(self.options, self.seed, "elsewhere", number), rng)
+        return _worlds.statements(self._elsewhere, rng)
+
+    def _elsewhere(self, number: int) -> list[Document]:
+        return _world(self.options, Random(derive(self.seed, _name("elsewhere", number))))[1]
 
 
 def generate(options: Options, seed: int, split: str, index: int) -> Task:
     """Task `index` of a split; it depends on nothing but the arguments."""
-    task = f"{NAME}-{split}-{index:05d}"
+    task = _name(split, index)
     rng = Random(derive(seed, task))
+    world, documents, hinges, lengths = _world(options, rng)
+    asked = _choose(rng, list(_candidates(options, world.cast, documents)), hinges, lengths)
+    state, origins = final_state(documents), _origins(documents)
+    questions = tuple(
+        Question(
+            id=f"{task}-q{number}",
+            text=STYLES[options.style].ask(rng, path),
+            answers=(answer(state, path),),
+            supporting=_supporting(state, origins, path, documents),
+            kind=f"{len(path) - 1}hop",
+            hinge=hinge,
+            path=path,
+        )
+        for number, (path, hinge) in enumerate(asked, start=1)
+    )
+    return Task(task, NAME, tuple(documents), questions)
+
+
+def _name(split: str, index: int) -> str:
+    return f"{NAME}-{split}-{index:05d}"
+
+
+def _world(options: Options, rng: Random) -> tuple[World, list[Document], Sequence[str], Sequence[int]]:
+    """A world, what is told of it, and the hinges and lengths that its questions are to have."""
     style = STYLES[options.style]
     hinges = rng.choices(list(options.hinges), list(options.hinges.values()), k=options.questions)
     lengths = rng.choices(list(options.hops), list(options.hops.values()), k=options.questions)
@@ -154,22 +181,7 @@ def generate(options: Options, seed: int, split: str, index: int) -> Task:
             # A repeated change is the same sentence again.
             text = said[change] = said.get(change) or style.say(rng, change)
             documents.append(Document("", text, event(change)))
-
-    asked = _choose(rng, list(_candidates(options, world.cast, documents)), hinges, lengths)
-    state, origins = final_state(documents), _origins(documents)
-    questions = tuple(
-        Question(
-            id=f"{task}-q{number}",
-            text=style.ask(rng, path),
-            answers=(answer(state, path),),
-            supporting=_supporting(state, origins, path, documents),
-            kind=f"{len(path) - 1}hop",
-            hinge=hinge,
-            path=path,
-        )
-        for number, (path, hinge) in enumerate(asked, start=1)
-    )
-    return Task(task, NAME, tuple(documents), questions)
+    return world, documents, hinges, lengths
 
 
 def _budget(options: Options) -> Budget:

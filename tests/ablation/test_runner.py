@@ -193,6 +193,8 @@ def test_what_is_left_out_is_one_sentence(home: Path) -> None:
     assert variants.remarks(recipe(home, "oracle")) == []
     with pytest.raises(UsageError, match=r"no memory component 'notebook' \(there are: create, read, storage\)"):
         variants.remarks(recipe(home, "oracle", "agent.name=rag", "ablate.drop=[notebook]"))
+    with pytest.raises(UsageError, match=r"no memory component 'summary' \(there are: create, read, storage\)"):
+        variants.remarks(recipe(home, "oracle", "agent.name=rag", "ablate.drop=[summary]"))
     words = ("--policy", "scripted:oracle", "--set", "agent.name=rag", "--drop", "update", "storage", "--plan")
     assert "left out: update: the agent rag" in atommem("ablate", *words, cwd=home).stderr
 

@@ -232,7 +232,7 @@ def test_the_hub_is_read_with_the_same_schema(tmp_path: Path, monkeypatch: pytes
 
 OFFLINE = """
 import socket, sys
-from atommem_cli.core.errors import SourceError, UsageError
+from atommem_cli.core.errors import BackendError, UsageError
 from atommem_cli.data.preparation import prepare
 
 def refuse(*_):
@@ -243,7 +243,7 @@ made = prepare("hotpotqa", source=sys.argv[1], out=sys.argv[2], options={"docs":
 assert made.tasks == 1
 try:
     prepare("hotpotqa", out=sys.argv[2] + "/hub")
-except SourceError as error:
+except BackendError as error:
     print(error)
 """
 
