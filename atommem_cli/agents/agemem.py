@@ -98,8 +98,9 @@ class Options(Section):
     """Most calls of an episode for a Summary or a Filter itself; one beyond is `over_budget`."""
     calling: Literal["text", "native"] = Field("text", exclude_if=lambda value: value == "text")
     """How the model is told of its tools: text, in the instructions; native, by its chat template (`hf`) or in the
-    request (`openai_server`), with JSON schemas; it calls them in its own form, and the result of each call is a
-    message of the role `tool`. Answers keep their tags."""
+    request (`openai_server`), with JSON schemas; it calls them in its own form (JSON, as most families write it), and
+    the result of each call is a message of the role `tool`. Answers keep their tags; the instructions are ours,
+    whatever the dialect's."""
     results: Literal["user", "tool"] = "user"
     """Where results of calls stand: at the head of the next message, or in one of the role `tool`, for chat templates
     that have it."""

@@ -60,7 +60,7 @@ def policy(say: Callable[[Call], str]) -> Policy:
 
     def reply(call: Call) -> Generation:
         text = say(call)
-        prompt = sum(len(count(message.content)) for message in call.observation.messages)
+        prompt = sum(map(len, map(count, call.observation.texts)))
         return Generation(text, prompt_tokens=prompt, new_tokens=len(count(text)))
 
     return StubPolicy(WordTokenizer(), on_calls=lambda calls: [reply(call) for call in calls], batch=64)

@@ -141,7 +141,7 @@ class Chat:
         """How the model is told of tools.
 
         Raises:
-            UsageError: the template shows none, or not what came of calls.
+            UsageError: see `ToolTemplate`.
         """
         return ToolTemplate(self._tokenizer, self._name, thinking=self._thinking)
 

@@ -82,6 +82,24 @@ def test_a_template_that_leaves_out_results_is_one_sentence() -> None:
         chat(hermes(), silent).prompt(TOLD, TOOLS)
 
 
+OWN = "{% for call in m.tool_calls or [] %}CALL{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
+XML = "<tool_call><function={{ call.function.name }}></function></tool_call>"
+MISTRAL = "[TOOL_CALLS]{{ call.function.name }}"
+JSON = '{"name": "{{ call.function.name }}", "parameters": {{ call.function.arguments | tojson }}}'
+
+
+@pytest.mark.parametrize(("form", "read"), [(XML, False), (MISTRAL, False), (JSON, True)])
+def test_a_template_that_writes_calls_in_a_form_that_is_not_read_is_one_sentence(form: str, read: bool) -> None:
+    end = "<|im_end|>\n{% endif %}{% endfor %}"
+    assert HERMES.count(end) == 1
+    spoken = chat(hermes(), HERMES.replace(end, OWN.replace("CALL", form)))
+    if read:
+        assert spoken.prompt(TOLD, TOOLS)
+    else:
+        with pytest.raises(UsageError, match=r"writes calls in a form that is not read .*agent\.calling=text"):
+            spoken.prompt(TOLD, TOOLS)
+
+
 def test_a_template_that_refuses_the_role_is_shown_results_as_the_user_s() -> None:
     strict = HERMES.replace("{% if m['role'] == 'tool' %}", "{% if m['role'] == 'tool' %}{{ raise_exception('no') }}")
     tokenizer = hermes()
