@@ -74,7 +74,7 @@ def why(
 
     From gold facts and journal, without a judge; and how clean the memory was kept.
     """
-    from atommem_cli.explain import cause_counts, memory_quality
+    from atommem_cli.explain import cause_counts, examples, memory_quality
     from atommem_cli.runs.names import labels
     from atommem_cli.runs.reader import open_all
 
@@ -83,20 +83,22 @@ def why(
         run.insist_begun(ended=True)
     names = labels(opened)
     told = {name: memory_quality.why(run) for name, run in zip(names, opened, strict=True)}
-    missed = {name: counted for name, (counted, _) in told.items()}
-    clean = {name: kept for name, (_, kept) in told.items()}
-    shown = [
-        cause_counts.table(missed[name], f"{name}{run.extent}: {cause_counts.TITLE}")
-        for name, run in zip(names, opened, strict=True)
-    ]
+    shown = []
+    for (name, found), run in zip(told.items(), opened, strict=True):
+        shown.append(cause_counts.table(found.causes, f"{name}{run.extent}: {cause_counts.TITLE}"))
+        looked = examples.table(
+            found.examples, f"{name}: one question for each cause (atommem replay RUN --episode ID)"
+        )
+        shown += [looked] if looked.rows else []
     values = {
         name: {
-            "causes": {kind: asdict(counted) for kind, counted in missed[name].items()},
-            "hygiene": asdict(clean[name]),
+            "causes": {kind: asdict(counted) for kind, counted in found.causes.items()},
+            "examples": {cause: asdict(one) for cause, one in found.examples.items()},
+            "hygiene": asdict(found.hygiene),
         }
-        for name in names
+        for name, found in told.items()
     }
-    show([*shown, memory_quality.table(clean)], [values], as_json)
+    show([*shown, memory_quality.table({name: found.hygiene for name, found in told.items()})], [values], as_json)
 
 
 @command("replay", "atommem replay RUN", "atommem replay RUN --episode ID")

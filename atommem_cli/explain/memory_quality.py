@@ -16,13 +16,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.types import Chunk, OpKind, Outcome, Shows, Task
-from atommem_cli.explain import miss_causes, signatures
+from atommem_cli.explain import examples, miss_causes, signatures
 from atommem_cli.explain.cause_counts import Tallies, Tally
 from atommem_cli.explain.duplicates import doubles
+from atommem_cli.explain.examples import Example
 from atommem_cli.explain.fact_trails import Traced, followed, read_first, trace
+from atommem_cli.explain.miss_causes import Cause
 from atommem_cli.explain.signatures import Signatures, share
 from atommem_cli.explain.trail import Trail
 from atommem_cli.runs.layout import Line
@@ -89,18 +92,29 @@ def inspect(run: Run) -> Hygiene:
     return count.result()
 
 
-def why(run: Run) -> tuple[dict[str, Tally], Hygiene]:
-    """`cause_counts.summarize` and `inspect` of a run in one pass.
+class Why(NamedTuple):
+    """What is told of a run's misses."""
+
+    causes: dict[str, Tally]
+    hygiene: Hygiene
+    examples: dict[Cause, Example]
+
+
+def why(run: Run) -> Why:
+    """`cause_counts.summarize` and `inspect` of a run in one pass, and a question for each cause.
 
     Raises:
         UsageError, SourceError, RunMismatch: as these.
     """
     count, tallies, scorer = Count(), Tallies(), miss_causes.leading(run)
+    seen: dict[Cause, Example] = {}
     for line in run.episodes.values():
         traced = trace(run, line)
         count.add(traced)
-        tallies.add(traced.task, miss_causes.explain_traced(traced, line, scorer))
-    return tallies.by_kind(), count.result()
+        explained = miss_causes.explain_traced(traced, line, scorer)
+        tallies.add(traced.task, explained)
+        examples.add(seen, traced.task, line, explained)
+    return Why(tallies.by_kind(), count.result(), seen)
 
 
 def inspect_episode(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Shows = Shows.CHUNKS) -> Hygiene:

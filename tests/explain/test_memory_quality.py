@@ -289,7 +289,7 @@ def test_a_run_that_still_goes_on(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("agent", ["atommem", "memagent", "rag", "full_context", "closed_book"])
 def test_one_pass_tells_causes_and_hygiene(agent: str, data: Path, tmp_path: Path) -> None:
     run = play(tmp_path / "run", data, "sloppy", agent, eval={"repeats": 2}, task={"folder": str(data), "limit": 20})
-    missed, found = memory_quality.why(run)
+    missed, found, _ = memory_quality.why(run)
     assert missed == cause_counts.summarize(run)
     assert next(iter(missed)) == "all"
     assert missed["all"].missed > 0
