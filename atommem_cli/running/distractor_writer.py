@@ -28,6 +28,7 @@ class DistractorWriter:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self._whom = json.dumps(recipe.content["policy"], sort_keys=True)  # wherever it is served
         self._template = (resources.files("atommem_cli") / "running" / "distractor.txt").read_text(encoding="utf-8")
 
     @cached_property
@@ -49,7 +50,7 @@ class DistractorWriter:
 
     def describe(self) -> dict[str, str]:
         return {
-            "policy": str(self._recipe.policy),
+            "policy": self._whom,
             "seed": str(self._recipe.seed),
             "prompt": hashlib.sha256(self._template.encode()).hexdigest()[:16],
         }

@@ -165,8 +165,10 @@ def test_a_fault_is_one_sentence_and_what_was_written_is_not_asked_again(tmp_pat
         server._say, before = invented, len(server.bodies)
         tasks = made(tmp_path / "out", writer)
         assert len(server.bodies) - before == TASKS * WANTED - 7
-    with Writing(invented) as server:
-        assert tasks == made(tmp_path / "whole", writing(tmp_path, server))
+    with Writing(invented) as other:  # at another address
+        assert made(tmp_path / "out", writing(tmp_path, other)) == tasks
+        assert other.bodies == []
+        assert tasks == made(tmp_path / "whole", writing(tmp_path, other))
 
 
 def test_titled_tasks_get_titled_passages() -> None:
