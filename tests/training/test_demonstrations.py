@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import demos
 import pytest
+from training_recipes import staged
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
@@ -180,6 +182,31 @@ def test_tokens_in_are_tokens_trained(tiny_words: Words) -> None:
             Finish.STOP,
             " ".join(tiny_words.tokenizer.tokenize(step.generation.text)),
         )
+
+
+def test_prompts_of_an_edited_context_are_rows_as_a_policy_in_this_process_is_given_them(tmp_path: Path) -> None:
+    agent = "agent={name: agemem, dialect: tiny, retrieval: never, filter_threshold: 0.4}"
+    folder = f"task.folder={staged()}"
+    run = demos.collect(folder, agent, "policy.tokenizer=tiny_agemem", script="thorough")
+    given = demos.recipe(folder, agent, "policy.model=tiny_agemem", run=run)
+    spoken = learners.load(given).words
+    found = collected(given, spoken)
+    played = list(replay.play(Run(run)))
+    assert len(found.rows) == sum(len(one.transitions) for _, one in played)
+    rows = iter(found.rows)
+    openings = Counter()
+    for _, trajectory in played:
+        heard: dict[str, tuple[int, ...]] = {}
+        for step in trajectory.transitions:
+            row = next(rows)
+            messages = [
+                replace(m, tokens=heard[m.content]) if m.role == "assistant" else m for m in step.observation.messages
+            ]
+            assert [*row.prompt] == spoken.chat.prompt(messages)
+            openings[spoken.tokenizer.convert_ids_to_tokens(row.prompt[0])] += 1
+            heard[step.generation.text] = tuple(row.completion)
+    assert openings["assistant"] > 0, "what stood before a reply was filtered out"
+    assert openings["user"] > 0
 
 
 def test_a_reply_that_was_cut_off_teaches_no_end(tiny_words: Words) -> None:
