@@ -60,7 +60,7 @@ def reward(histories: Sequence[History], theme: Theme = "light") -> Figure | Non
         total = ["reward"] if _measured(histories, "reward") else []
         parts = [m for m in named if _measured(histories, m)]
         metrics = total + (parts if len(parts) > 1 or not total else [])
-        labels = {m: f"{shown(m.removeprefix('rewards/').removesuffix('/mean'))} [mean]" for m in metrics}
+        labels = {m: _folded(shown(m.removeprefix("rewards/").removesuffix("/mean"))) + " [mean]" for m in metrics}
         wide = bool(total) and len(metrics) > 1
     if not metrics:
         return None
@@ -74,6 +74,16 @@ def reward(histories: Sequence[History], theme: Theme = "light") -> Figure | Non
             pen.validation(axes, partial(History.series, kind=VALIDATION, metric=metric))
         pen.finish(figure, panels)
     return figure
+
+
+def _folded(name: str) -> str:
+    """A long name in two lines, beside an axis."""
+    at = name.rfind("_") + 1
+    return f"{name[:at]}\n{name[at:]}" if len(name) > _LINE and at else name
+
+
+_LINE = 16
+"""Letters of a name that stand beside a panel in one line, with its unit."""
 
 
 def operations(histories: Sequence[History], theme: Theme = "light") -> Figure | None:

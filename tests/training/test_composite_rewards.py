@@ -15,6 +15,7 @@ from atommem_cli.training import grpo
 def test_the_metrics_have_the_mean_of_every_part(tmp_path: Path) -> None:
     given = training_recipes.recipe(
         "agent={name: agemem, dialect: tiny, context_tokens: 150}",
+        "policy.model=tiny_agemem",
         "grpo.rewards={agemem_coded: 1.0, agemem_maintenance: 0.5}",
         "grpo.validation=2",
         max_steps=1,
