@@ -111,7 +111,12 @@ class Words:
         self.names = {**wording.names, **({OpKind.FILTER: "Clear_context"} if coded and wording.names else {})}
         texts = (wording.first, wording.second, wording.third, wording.again)
         entry = pieces(wording.memory)
-        self._headings = Headings([pieces(text)[0] for parts in texts for text in parts.values()], (entry[0], entry[2]))
+        begins, number = [pieces(text)[0] for parts in texts for text in parts.values()], (entry[0], entry[2])
+        results = [f"{name}:" for name in self.names.values()]
+        self._headings = Headings([*begins, *results], number)
+        turns = [f"{role}:" for role in ("system", "user", "assistant", "tool")]
+        self._turns, self._numbers = Headings([*begins, *turns], number), Headings([], ("", "."))
+        """Of messages that are shown as the text of one."""
 
     def system(self, dropped: frozenset[OpKind], questions: Sequence[str]) -> str:
         """The instructions; empty where there are none.
@@ -163,8 +168,12 @@ class Words:
 
     def conversation(self, messages: Sequence[ContextMessage], *, numbered: bool = False) -> str:
         """Messages as the text of one."""
-        told = (f"{f'{said.id}. ' if numbered else ''}{said.message.role}: {said.message.content}" for said in messages)
-        return "\n".join(map(self._quoted, told))
+        made = []
+        for said in messages:
+            text = self._turns.quoted(said.message.content, inline=True)
+            text = self._numbers.quoted(text, inline=True) if numbered else text
+            made.append(f"{f'{said.id}. ' if numbered else ''}{said.message.role}: {text}")
+        return "\n".join(made)
 
     def result(self, result: OpResult, found: Sequence[MemoryEntry] | None) -> str:
         """What became of a call, or nothing where nothing is to be told.

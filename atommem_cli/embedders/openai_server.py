@@ -125,8 +125,8 @@ class ServerEmbedder:
                 longest = max(range(len(batch)), key=lambda i: len(batch[i]))
                 characters = len(batch[longest])
                 raise TextTooLong(
-                    f"{characters:,} characters are too long for the embedder (set embedder.max_tokens, or a lower "
-                    f"one: longer texts are then cut): {sentence}",
+                    f"{characters:,} characters, which is too long for the embedder (set embedder.max_tokens, or a "
+                    f"lower one: longer texts are then cut): {sentence}",
                     texts[longest],
                 )
             case Fault.PASSING:

@@ -75,7 +75,8 @@ def plans(
 def remarks(recipes: Sequence[Recipe]) -> list[str]:
     """What a reader of the plan must know of how the tokens in it are counted."""
     policies = [recipe.policy.model_extra or {} for recipe in recipes]
-    if not any("tokenizer" in policy and policy["tokenizer"] is None for policy in policies):
+    models = [policy for policy in policies if "script" not in policy]  # a script has no tokens but words
+    if not any("tokenizer" in policy and policy["tokenizer"] is None for policy in models):
         return []
     return ["policy.tokenizer is not set: what is called tokens here are words and marks, and the model's are more"]
 

@@ -117,7 +117,10 @@ def test_the_context_is_full_beyond_its_share_of_characters_by_four() -> None:
     assert last > max(others)
     fits = math.ceil(last / 4 / 0.8)
     whole = played(script("", "", "", ANSWER), **short, context_tokens=fits)
-    assert (whole.transitions[3].observation.room, whole.transitions[3].observation.limit) == (0, fits)
+    assert (whole.transitions[3].observation.room, whole.transitions[3].observation.limit) == (
+        0,
+        math.floor(0.8 * fits),
+    )
     over = played(script("", ""), **short, context_tokens=fits - 1, stop=StopReason.CONTEXT_OVERFLOW)
     assert over.transitions[3].observation.room == -1
 

@@ -229,7 +229,7 @@ def test_a_text_that_is_too_long_is_named_and_can_be_cut(server: Server, status:
         return good(request)
 
     server.replies = [short] * 3
-    with pytest.raises(TextTooLong, match=r"900 characters are too long .*embedder.max_tokens") as error:
+    with pytest.raises(TextTooLong, match=r"900 characters, which is too long .*embedder.max_tokens") as error:
         embedder(server.url).embed(["a", "x" * 900], is_query=False)
     assert error.value.text == "x" * 900
     cutting = embedder(server.url, max_tokens=20)
