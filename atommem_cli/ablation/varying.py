@@ -82,7 +82,9 @@ def named(key: str, value: Any) -> str:
 
 
 def told(value: Any) -> str:
-    """A value in a sentence: `em 1.0, format 0.1`."""
+    """A value in a sentence: `em 1.0, format 0.1`; one that holds nothing is `none`."""
+    if value in ({}, [], ""):
+        return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {told(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):

@@ -161,5 +161,6 @@ def table(found: Credit) -> Table:
     )
     if found.apart:
         title += f"; in {found.apart} episodes no question can be asked apart from what was read, so nothing is known"
+        title += " (`atommem what-if RUN --episode ID --leave-one-out` plays one of them again)"
     headers = ("operation", "took effect", "priced", "not known", "mean price", "helped / nothing / harmed")
     return Table(title, headers, tuple(rows))

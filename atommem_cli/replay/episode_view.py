@@ -173,8 +173,8 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
     chunks = run.chunks(task)
     before = _Contents()
     at, ids = 0, by_id(run)
-    parts = stages.numbered(steps) if stages.staged(run.agent) else [0] * len(steps)
     late = stages.distracting(task, chunks)
+    parts = stages.numbered(steps, late) if stages.staged(run.agent) else [0] * len(steps)
     for step, stage in zip(states(steps), parts, strict=True):
         line, mine = step.line, step.moments
         operations = tuple(_operation(at + i, moment, ids) for i, moment in enumerate(mine, start=1))

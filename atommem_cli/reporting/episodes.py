@@ -66,8 +66,8 @@ def case(
     Args:
         staged: whether its agent has stages.
     """
-    parts = {number: {"stage": stage} for number, stage in enumerate(stages.numbered(steps))} if staged else {}
-    late = stages.distracting(task, chunks) if task and chunks else ()
+    late = stages.distracting(task, chunks) if task and chunks else set()
+    parts = {number: {"stage": one} for number, one in enumerate(stages.numbered(steps, late))} if staged else {}
     questions = [
         {
             **(_asked(task.questions[number]) if task else {}),

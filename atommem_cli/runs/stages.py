@@ -1,11 +1,12 @@
 """Which stage of its episode each step belongs to, for agents that clear their context between stages (AgeMem).
 
-1 before the context is cleared, 2 after it, 3 from the first question on.
+1 before the context is cleared, 2 after it or where distractors are read, 3 from the first question on. A training may
+play some of the stages alone (`grpo.curriculum`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from atommem_cli.core.episode import Agent
@@ -17,16 +18,19 @@ def staged(agent: Agent) -> bool:
     return OpKind.CLEAR in agent.operations
 
 
-def numbered(lines: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+def numbered(lines: Iterable[Mapping[str, Any]], late: Collection[int]) -> Iterator[int]:
     """The stage of every step.
 
     Args:
         lines: of `steps.jsonl`, those of one episode, by step.
+        late: chunks of distractors; nothing where the tasks are gone.
     """
     stage = 1
     for line in lines:
         if line.get("question") is not None:
             stage = 3
+        elif line.get("chunk") in late:
+            stage = 2
         yield stage
         if stage == 1 and any(_clears(op) for op in line["ops"]):
             stage = 2

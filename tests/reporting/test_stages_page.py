@@ -83,7 +83,7 @@ def test_borders_of_stages_are_seen_and_distractors_are_called_so(run: Run, open
     page = opened(run.path / "report.html")
     for name in run.episodes:
         steps = run.steps(name)
-        told = dict(zip((step["step"] for step in steps), stages.numbered(steps), strict=True))
+        told = dict(zip((step["step"] for step in steps), stages.numbered(steps, ()), strict=True))
         to(page, name, 0)
         ticks = page.tab.locator("#strip span")
         begins = [at for at in range(ticks.count()) if "begins" in (ticks.nth(at).get_attribute("class") or "").split()]

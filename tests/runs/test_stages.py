@@ -29,7 +29,9 @@ def test_a_step_is_of_the_stage_that_its_chunk_or_question_is_of(run: Run) -> No
         wanted = [
             3 if step.get("question") is not None else 2 if step.get("chunk", -1) in late else 1 for step in steps
         ]
-        assert list(stages.numbered(steps)) == wanted  # one document to a chunk
+        assert list(stages.numbered(steps, late)) == list(stages.numbered(steps, ())) == wanted  # a document is a chunk
+        alone = [{**step, "ops": []} for step in steps if step.get("chunk") in late]
+        assert set(stages.numbered(alone, late)) == {2}, "a training may play the second stage alone"
         assert set(wanted) == {1, 2, 3}
         assert stages.distracting(task, run.chunks(task)) == {*late}
 
