@@ -55,7 +55,7 @@ def judge(
         with terminal.progress("episodes graded") as tell:
             judgement.grade(opened, recipe, command=sys.argv, progress=tell)
         graded = grades(opened)
-        show([store_tables.quality({opened.name: graded})], [asdict(graded)], as_json)
+        show([store_tables.quality({opened.name: graded})], [graded.values()], as_json)
         return
     with terminal.progress("episodes judged") as tell:
         result = judgement.judge(opened, recipe, command=sys.argv, progress=tell)

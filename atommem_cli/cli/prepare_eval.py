@@ -184,7 +184,7 @@ def evaluate(
                 if ladder:
                     result["ladder"] = ladders.climb(Run(path), command=sys.argv, progress=tell)
             stores[telling(one.agent.name)] = graded = grades(Run(path))
-            results.append({**result, "stores": asdict(graded)})
+            results.append({**result, "stores": graded.values()})
             terminal.say(f"{path}: {provenance.told(path, result['evaluated'], len(result['failed']))}")
             for warning in replies.warnings(result):
                 terminal.say(f"{path}: {warning}")

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from atommem_cli.core.errors import AtommemError
 from atommem_cli.core.types import OpKind, Outcome, Task
@@ -57,6 +57,14 @@ class StoreGrades:
     """Model calls per episode, mean."""
     tokens: float
     """Prompt and new tokens per episode, mean."""
+    by_task: Mapping[str, Sequence[float]]
+    """Memory quality of each task's episodes."""
+
+    def values(self) -> dict[str, Any]:
+        """As JSON values, without those by task."""
+        found = asdict(self)
+        del found["by_task"]
+        return found
 
 
 def grades(run: Run) -> StoreGrades:
@@ -115,12 +123,14 @@ class Count:
         graded = kept if all(one.episode in given for one in kept) else []
         theirs = [given[one.episode] for one in graded]
         judge = judges.grader(self._run.path) if graded else None
+        qualities = _by_task([(one.task, one.quality.value) for one in kept])
         return StoreGrades(
+            by_task=qualities,
             episodes=len(self._usage),
             judged=_interval([(one.task, value) for one, value in zip(graded, theirs, strict=True)]),
             judge=judge_label(judge) if judge else "",
             agreement=agreement([one.quality.value for one in graded], theirs) if graded else None,
-            quality=_interval([(one.task, one.quality.value) for one in kept]),
+            quality=mean_interval(list(qualities.values())) if kept else None,
             coverage=fmean(one.quality.coverage for one in kept) if kept else None,
             precision=fmean(one.quality.precision for one in kept) if kept else None,
             joint=_interval([(one.task, sqrt(one.answer * one.quality.value)) for one in kept]),
@@ -155,7 +165,11 @@ def _quality(task: Task, steps: Sequence[Line]) -> Quality | None:
 
 
 def _interval(values: Sequence[tuple[str, float]]) -> Interval | None:
+    return mean_interval(list(_by_task(values).values())) if values else None
+
+
+def _by_task(values: Sequence[tuple[str, float]]) -> dict[str, list[float]]:
     tasks: dict[str, list[float]] = defaultdict(list)
     for task, value in values:
         tasks[task].append(value)
-    return mean_interval(list(tasks.values())) if values else None
+    return dict(tasks)

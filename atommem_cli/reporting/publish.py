@@ -82,6 +82,7 @@ def findings(
     panel = panels.panel(runs, names, compared.scorer)
     other, order = comparison_tables.scorers(panel)
     stores = {name: grades(run) for name, run in zip(names, runs, strict=True)}
+    apart = store_tables.differences(stores)
     sentences = [
         comparison_tables.says(compared, side, what[number] if what else "", caveats[number] if caveats else "")
         for number, side in enumerate(compared.sides)
@@ -92,7 +93,7 @@ def findings(
         comparison_tables.main(compared, theirs, whose),
         comparison_tables.by_kind(compared),
         comparison_tables.costs(compared),
-        *store_tables.tables(stores),
+        *store_tables.tables(stores, apart=apart),
         other,
         signatures.table(hygiene) if hygiene else None,
     )
@@ -101,7 +102,10 @@ def findings(
         "scorer": compared.scorer,
         "source": compared.source,
         "runs": [asdict(side) for side in compared.sides],
-        "stores": {name: asdict(one) for name, one in stores.items()},
+        "stores": {
+            name: {**one.values(), **({"difference": asdict(apart[name])} if name in apart else {})}
+            for name, one in stores.items()
+        },
         "differing": differing([run.recipe.content for run in runs]),
         "scorers": asdict(panel),
         **({"hygiene": {name: asdict(found) for name, found in hygiene.items()}} if hygiene else {}),

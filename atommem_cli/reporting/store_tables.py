@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from atommem_cli.compare.paired import Difference, paired
 from atommem_cli.explain.store_grades import StoreGrades
-from atommem_cli.runs.tables import Table, number, percent
+from atommem_cli.runs.tables import Table, number, percent, points
 from atommem_cli.scoring.intervals import Interval
 
+Differences = Mapping[str, Difference]
+"""Of memory quality to that of the first run, by the name of a run."""
 
-def tables(found: Mapping[str, StoreGrades], first: str = "run") -> list[Table]:
+
+def differences(found: Mapping[str, StoreGrades]) -> dict[str, Difference]:
+    """Of each run that was graded on the same tasks as the first one, paired by episode."""
+    base, *others = found.items()
+    tasks = base[1].by_task
+    return {
+        name: paired([one.by_task[task] for task in tasks], list(tasks.values()))
+        for name, one in others
+        if tasks and one.by_task.keys() == tasks.keys()
+    }
+
+
+def tables(found: Mapping[str, StoreGrades], first: str = "run", apart: Differences | None = None) -> list[Table]:
     """Memory quality, where a run has any, and calls of tools.
 
     Args:
         found: by the name of a run.
         first: what these names are.
+        apart: `differences`, where runs are compared.
     """
     made = [calls(found, first)] if any(one.called for one in found.values()) else []
-    return [quality(found, first), *made] if any(one.quality for one in found.values()) else made
+    return [quality(found, first, apart), *made] if any(one.quality for one in found.values()) else made
 
 
-def quality(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
-    """Memory quality of each run; a dash where it has none, or its tasks are gone."""
+def quality(found: Mapping[str, StoreGrades], first: str = "run", apart: Differences | None = None) -> Table:
+    """Memory quality of each run; a dash where it has none, or its tasks are gone. Arguments as those of `tables`."""
     judged = any(one.judged for one in found.values())
     rows = tuple(
         (
             name,
             _interval(one.quality),
+            *((_apart(apart.get(name)),) if apart else ()),
             _share(one.coverage),
             _share(one.precision),
             _interval(one.joint),
@@ -40,7 +57,8 @@ def quality(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
         "intervals clustered by task; joint: square root of answer x quality; means over episodes"
     )
     theirs = ("by a judge", "judge", "rank correlation, mean difference") if judged else ()
-    return Table(title, (first, "memory quality", "coverage", "precision", "joint", *theirs, "n"), rows)
+    difference = ("difference [95 %], p",) if apart else ()
+    return Table(title, (first, "memory quality", *difference, "coverage", "precision", "joint", *theirs, "n"), rows)
 
 
 def calls(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
@@ -61,6 +79,10 @@ def calls(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
 
 def _interval(interval: Interval | None) -> str:
     return percent(interval.mean, interval.low, interval.high) if interval else "-"
+
+
+def _apart(found: Difference | None) -> str:
+    return f"{points(found.delta, found.low, found.high)}, {found.p:.2g}" if found else ""
 
 
 def _agreement(one: StoreGrades) -> str:

@@ -142,6 +142,11 @@ def test_eval_compare_and_report_show_it(home: Path, tmp_path: Path) -> None:
     assert "Memory quality" in said
     assert "Operations per episode" in said
     values = json.loads(atommem("compare", *runs, "--json", cwd=tmp_path).stdout)["stores"]
+    base, other = (graded(Path(run)) for run in runs)
+    deltas = [b - a for task in base.by_task for a, b in zip(base.by_task[task], other.by_task[task], strict=True)]
+    found = values["agemem-oracle"]["difference"]
+    assert (found["n"], found["delta"]) == (len(deltas), pytest.approx(sum(deltas) / len(deltas)))
+    assert "difference" not in values["atommem-oracle"]
     assert values["agemem-oracle"]["quality"]["mean"] == graded(home / "agemem-oracle").quality.mean  # type: ignore[union-attr]
     atommem("report", *runs, "--out", "page", cwd=tmp_path)
     assert "Memory quality: coverage of gold facts" in (tmp_path / "page" / "report.html").read_text()
