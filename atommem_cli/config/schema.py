@@ -218,7 +218,7 @@ class GrpoSection(Section):
     validation: PositiveInt | None = 64
     """First tasks of `task.split` that choose the best checkpoint, played greedily; null is all."""
     keep_rollouts: int = Field(0, ge=0)
-    """Every so many updates the trajectories are kept as a run folder; 0 never."""
+    """Every so many updates the trajectories are kept as a run folder, those of whole episodes; 0 never."""
     lora: dict[str, Any] | None = None
     """Keywords of peft's LoraConfig; null trains every weight."""
     trainer: Keywords = {}
