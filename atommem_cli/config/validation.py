@@ -42,9 +42,8 @@ def checked(
             raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
         if first["type"] == "missing":
             raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None
-        if first["type"] == "model_type":
-            wanted = "the name of a plug-in and its keys, as {name: ...}" if _names_plugin(first) else "keys and values"
-            raise RecipeError(f"{told}: {wanted}, is wanted here (given: {cut(repr(first['input']), 200)})") from None
+        if wanted := _PLUGIN if _names_plugin(first) else _WANTED.get(first["type"]):
+            raise RecipeError(f"{told}: {wanted} is wanted here (given: {cut(repr(first['input']), 200)})") from None
         given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
         raise RecipeError(f"{told}: {first['msg']}{given}") from None
     for place, truth in _counted(content, found):
@@ -75,8 +74,14 @@ def _at(found: Any, key: Any) -> Any:
         return None
 
 
+_PLUGIN = "the name of a plug-in and its keys, as {name: ...},"
+_MAPPING, _LIST = "a mapping of keys to values", "a list"
+_WANTED = {"model_type": _MAPPING, "dict_type": _MAPPING, "tuple_type": _LIST, "list_type": _LIST}
+"""By pydantic's name of the fault, what should be there."""
+
+
 def _names_plugin(error: ErrorDetails) -> bool:
-    return error.get("ctx", {}).get("class_name") == Plugin.__name__
+    return error["type"] == "model_type" and error.get("ctx", {}).get("class_name") == Plugin.__name__
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
