@@ -46,20 +46,25 @@ def checked(
             raise RecipeError(f"{told}: {wanted} is wanted here (given: {cut(repr(first['input']), 200)})") from None
         given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
         raise RecipeError(f"{told}: {first['msg']}{given}") from None
-    for place, truth in _counted(content, found):
+    for place, truth in taken_for_numbers(content, found):
         raise RecipeError(f"{overrides.told((*where, *place))}: a number is wanted here (given: {truth})")
     return found
 
 
-def _counted(content: Any, found: Any) -> Iterator[tuple[tuple[str | int, ...], bool]]:
-    """Where a truth value was taken for a number, which pydantic does, and the value."""
+def taken_for_numbers(content: Any, found: Any) -> Iterator[tuple[tuple[str | int, ...], bool]]:
+    """Where a truth value was taken for a number, which pydantic does, and the value.
+
+    Args:
+        content: what was given.
+        found: what a model made of it.
+    """
     if isinstance(content, bool):
         if not isinstance(found, bool) and isinstance(found, int | float):
             yield (), content
         return
     for key, value in content.items() if isinstance(content, dict) else enumerate(_list(content)):
         inner = getattr(found, str(key), None) if isinstance(found, BaseModel) else _at(found, key)
-        for place, truth in _counted(value, inner):
+        for place, truth in taken_for_numbers(value, inner):
             yield (key, *place), truth
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from atommem_cli.config import plugins
 from atommem_cli.config.modules import PluginModule
+from atommem_cli.config.validation import taken_for_numbers
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.data.files import Plan, Request
 
@@ -94,7 +95,7 @@ def source_of(name: str, options: Mapping[str, Any]) -> tuple[SourceModule, Any]
 
 def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any:
     try:
-        return module.Options(**options)
+        found = module.Options(**options)
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
@@ -109,3 +110,6 @@ def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any
             e["msg"].removeprefix("Value error, ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]
         )
         raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{' or '.join(said)}") from None
+    for place, truth in taken_for_numbers(dict(options), found):
+        raise UsageError(f"{name}: option {place[0]!r}: a number is wanted here (given: {truth})")
+    return found

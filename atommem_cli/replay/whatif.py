@@ -206,6 +206,11 @@ def insist_same(run: Run, what: str, described: Mapping[str, str]) -> None:
     """
     for path, was, now in differences(run.identity[what], described):
         if path != "device":
+            if run.identity["command"] != "eval" and what == "policy":
+                raise RunMismatch(
+                    f"{run.path}: the model that played these rollouts was trained on since, and is not kept: play "
+                    "tasks with one that is, its training or a checkpoint, by `atommem eval --policy FOLDER`"
+                )
             raise RunMismatch(
                 f"{run.path}: its {what} is another one now: {path} was {was} and is {now}; "
                 "bring back the old one, or play the run again"

@@ -60,3 +60,11 @@ def test_one_process_at_a_time(played: Path) -> None:
     with run.held(), pytest.raises(RunMismatch, match="another atommem process is working on this run"):
         credit.credit(run)
     assert not (played / "credit.jsonl").exists()
+
+
+def test_rollouts_of_a_training_have_no_policy_to_ask(played: Path) -> None:
+    mark = played / "run.json"
+    known = json.loads(mark.read_text())
+    mark.write_text(json.dumps({**known, "command": "grpo", "policy": {"name": "grpo: somewhere/model"}}))
+    with pytest.raises(RunMismatch, match="the model that played these rollouts was trained on since, and is not kept"):
+        credit.credit(Run(played))
