@@ -21,8 +21,14 @@ from atommem_cli.core.episode import Call
 from atommem_cli.core.errors import BackendError
 from atommem_cli.core.tool_calls import ToolCall
 from atommem_cli.core.types import OpKind, Outcome
+from atommem_cli.policies.openai_server import OpenAIServer
 
 TOOLS = (Tool("Add_memory", "Keeps.", '{"type": "object", "properties": {"content": {"type": "string"}}}'),)
+
+
+def asked(server: Server, **options: object) -> OpenAIServer:
+    """Without a hurry: nothing here is about time."""
+    return policy(server, **{"timeout_s": 60.0, **options})
 
 
 def asking(*messages: Message) -> Call:
@@ -47,7 +53,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tools_are_sent_and_calls_become_the_text_that_the_agent_parses() -> None:
     with Server(called(ADD, content="well")) as server:
-        got = reply(policy(server), asking())
+        got = reply(asked(server), asking())
     assert server.bodies[0]["tools"] == [
         {
             "type": "function",
@@ -68,7 +74,7 @@ def test_what_was_called_goes_back_with_its_results_under_ids() -> None:
     before = tool_calls.write("", [ToolCall("Add_memory", {"content": "Ada \ud83d"})])
     told = (Message("user", "one"), Message("assistant", before), Message("tool", "done"), Message("user", "two"))
     with Server() as server:
-        assert reply(policy(server), asking(*told)).text == "echo: two"
+        assert reply(asked(server), asking(*told)).text == "echo: two"
     (_, assistant, result, _) = server.bodies[0]["messages"]
     (sent,) = assistant["tool_calls"]
     assert json.loads(sent["function"]["arguments"]) == {"content": "Ada \ufffd"}
@@ -96,7 +102,7 @@ def test_what_was_called_goes_back_with_its_results_under_ids() -> None:
 )  # fmt: skip
 def test_every_call_is_an_operation_however_it_came(answer: Answer, outcomes: Sequence[Any], finish: Finish) -> None:
     with Server(answer) as server:
-        got = reply(policy(server), asking())
+        got = reply(asked(server), asking())
     assert got.finish is finish
     found = agent("agemem", calling="native").parse(Expects.OPERATIONS, got.text)
     assert [op.defect for op in found] == outcomes
@@ -104,7 +110,7 @@ def test_every_call_is_an_operation_however_it_came(answer: Answer, outcomes: Se
 
 def test_calls_and_an_answer_in_one_reply_are_both_read() -> None:
     with Server(called(ADD, content="<answer>Velt</answer>")) as server:
-        got = reply(policy(server), asking())
+        got = reply(asked(server), asking())
     spoken: Any = agent("agemem", calling="native")
     assert [op.kind for op in spoken.parse(Expects.ANSWER, got.text)] == [OpKind.CREATE]
     assert spoken.answer(got.text).text == "Velt"
@@ -124,7 +130,7 @@ def test_calls_and_an_answer_in_one_reply_are_both_read() -> None:
 )
 def test_a_server_without_tools_is_one_sentence(status: int, text: str) -> None:
     with Server(error(status, text)) as server, pytest.raises(BackendError, match=r"agent\.calling=text") as refused:
-        reply(policy(server, retries=0), asking())
+        reply(asked(server, retries=0), asking())
     assert "\n" not in str(refused.value)
     assert len(server.bodies) == 1
 
@@ -135,21 +141,21 @@ def test_a_server_that_drops_tools_without_a_word_is_found_out_by_its_count(tmp_
     told = asking(Message("user", "Ada"))
     bare, wanted = len("Ada"), len("Ada") + len(json.dumps(TOOLS[0].function))  # a byte, a token
     with Server(completion("x", usage={"prompt_tokens": wanted // 2, "completion_tokens": 1})) as server:
-        assert reply(policy(server, tokenizer=str(tmp_path)), told).text == "x"
+        assert reply(asked(server, tokenizer=str(tmp_path)), told).text == "x"
     few = completion("x", usage={"prompt_tokens": bare + 9, "completion_tokens": 1})
     told_so = f"does not show them .* {bare + 9} tokens where {wanted}"
     with Server(few) as server, pytest.raises(BackendError, match=told_so):
-        reply(policy(server, tokenizer=str(tmp_path)), told)
+        reply(asked(server, tokenizer=str(tmp_path)), told)
     with Server(few) as server:  # words are no measure
-        assert reply(policy(server), told).text == "x"
+        assert reply(asked(server), told).text == "x"
 
 
 def test_other_refusals_mean_what_they_meant() -> None:
     long = error(400, "This model's maximum context length is 4096 tokens")
     with Server(long, error(500, "tool server broke")) as server:
-        asked = policy(server, retries=0)
-        assert reply(asked, asking()).finish is Finish.OVERFLOW
-        assert reply(asked, asking()).finish is Finish.ERROR
+        by = asked(server, retries=0)
+        assert reply(by, asking()).finish is Finish.OVERFLOW
+        assert reply(by, asking()).finish is Finish.ERROR
 
 
 def test_no_message_of_calls_raises() -> None:
@@ -180,7 +186,7 @@ def test_no_message_of_calls_raises() -> None:
         content = dice.choice([None, "", "so", "<tool_call>", "<answer>y</answer>", '[{"name": "Add_memory"}]'])
         answers.append(choice(dice.choice(["stop", "tool_calls", "length", None]), content=content, tool_calls=entries))
     with Server(*answers) as server:
-        for got in replies(policy(server, retries=0), [asking()] * len(answers)):
+        for got in replies(asked(server, retries=0), [asking()] * len(answers)):
             json.dumps([op.text for op in spoken.parse(Expects.OPERATIONS, got.text)])
             told = [Message("user", "x"), Message("assistant", got.text), Message("tool", "r")]
             assert len(tool_calls.turns(told)) == 3
