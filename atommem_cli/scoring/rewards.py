@@ -60,6 +60,8 @@ LIKELIHOOD = "likelihood"
 ROOM = "rewards"
 """Of plug-ins from outside."""
 
+_MOST = 1e18
+"""Of a weight: TRL sums in float32, and takes an advantage that is not finite for 0."""
 _DEFECTS = frozenset({Outcome.MALFORMED, Outcome.UNCLOSED, Outcome.INVALID_TARGET, Outcome.STALE_TARGET})
 
 
@@ -129,7 +131,7 @@ PARTS = {agemem_paper.NAME: agemem_paper.PARTS, agemem_coded.NAME: agemem_coded.
 
 
 def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> None:
-    """Refuse unknown names, a sum that is always 0, and what can never be anything else.
+    """Refuse unknown names, a sum that is always 0, weights that no sum holds, and what can never be anything else.
 
     Args:
         key: where in the recipe they stand, for the message.
@@ -148,6 +150,9 @@ def check(weights: Mapping[str, float], key: str, never: Mapping[str, str]) -> N
     for name in weights.keys() & never.keys():
         if weights[name]:
             raise UsageError(f"{key}: {name} {never[name]}: name another one, or another agent.dialect")
+    for name, weight in weights.items():
+        if abs(weight) > _MOST:
+            raise UsageError(f"{key}: {name} weighs {weight:g}, and a training's sums hold no more than {_MOST:g}")
     if not any(weights.values()):
         raise UsageError(f"{key}: name at least one reward with a weight other than 0")
 

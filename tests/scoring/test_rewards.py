@@ -65,7 +65,12 @@ def test_the_total_is_the_weighted_sum() -> None:
 
 @pytest.mark.parametrize(
     ("weights", "sentence"),
-    [({"exact": 1.0}, "no 'exact' in rewards"), ({"em": 0.0}, "at least one reward"), ({}, "at least one reward")],
+    [
+        ({"exact": 1.0}, "no 'exact' in rewards"),
+        ({"em": 0.0}, "at least one reward"),
+        ({}, "at least one reward"),
+        ({"em": 1.0, "format": -1e39}, r"format weighs -1e\+39, and a training's sums hold no more than 1e\+18"),
+    ],
 )
 def test_unknown_and_empty_rewards_are_refused(weights: dict[str, float], sentence: str) -> None:
     with pytest.raises(UsageError, match=f"grpo.rewards: .*{sentence}"):
