@@ -164,10 +164,11 @@ def test_every_command_works_with_every_agent(run: Run, name: str, tmp_path: Pat
     priced(run, name, played)
 
     # Trainings, and the rollouts that they keep.
-    teaching = (*recipe, *sets("sft.recall=null", "sft.trainer.max_steps=1", "sft.min_reward=0"))
+    words = sets("policy.model=tiny_agemem") if name in ("agemem", GROWING) else []  # for tools of a context
+    teaching = (*recipe, *words, *sets("sft.recall=null", "sft.trainer.max_steps=1", "sft.min_reward=0"))
     run("sft", *teaching, "--from", str(played), "--plan")
     run("sft", *teaching, "--from", str(played), "--out", str(tmp_path / "sft"))
-    learning = (*recipe, *sets("grpo.trainer.max_steps=1", "grpo.keep_rollouts=1", "grpo.validation=1"))
+    learning = (*recipe, *words, *sets("grpo.trainer.max_steps=1", "grpo.keep_rollouts=1", "grpo.validation=1"))
     run("grpo", *learning, "--plan")
     run("grpo", *learning, "--out", str(tmp_path / "grpo"))
     with pytest.MonkeyPatch.context() as patch:

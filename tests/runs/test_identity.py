@@ -236,7 +236,7 @@ def test_what_lost_steps_is_played_again_to_the_same_digest(
 
 
 def test_readers_say_that_steps_are_missing(here: Path) -> None:
-    cut(0.8)(here / "atommem" / "steps.jsonl")
+    cut(0.97)(here / "atommem" / "steps.jsonl")
     said = atommem("why", "atommem", cwd=here).stdout
     lost = len(Run(here / "atommem").lost)
     assert lost > 0
