@@ -153,6 +153,8 @@ def _interval(cell: Mapping[str, Any] | None) -> tuple[float, float, float] | No
 def _played(path: Path, identity: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     planned = int(identity["episodes"])
     done = min(_lines(path / EPISODES), planned)
+    if result and done < result["evaluated"]:
+        return f"damaged: {done:,} of {result['evaluated']:,} episodes are left in {EPISODES}"
     if not result or result["evaluated"] < done:
         return "finished, not summed up" if done == planned else f"{done:,} of {planned:,} episodes"
     failed = f", {len(result['failed'])} failed" if result["failed"] else ""

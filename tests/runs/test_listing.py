@@ -79,6 +79,16 @@ def test_unfinished_and_damaged_runs_are_shown_as_such(home: Path, tmp_path: Pat
     assert told["odd"].startswith("damaged: ")
 
 
+def test_a_run_that_lost_what_was_summed_up_is_not_finished(home: Path, tmp_path: Path) -> None:
+    (played,) = (home / "results").glob("eval-tiny-rag-*")
+    shutil.copytree(played, tmp_path / "run")
+    lines = (tmp_path / "run" / "episodes.jsonl").read_bytes().splitlines(keepends=True)
+    for left in (len(lines) - 1, 0):
+        (tmp_path / "run" / "episodes.jsonl").write_bytes(b"".join(lines[:left]))
+        (one,) = listing.runs(tmp_path)
+        assert one.state == f"damaged: {left} of {len(lines)} episodes are left in episodes.jsonl"
+
+
 def test_no_folder_is_one_sentence(tmp_path: Path) -> None:
     assert complaint("runs", cwd=tmp_path).endswith("results: no such folder: `atommem eval` makes one")
 
