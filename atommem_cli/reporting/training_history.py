@@ -35,7 +35,7 @@ class History:
     """The metrics of one training run."""
 
     name: str
-    """The folder's name, valid Unicode; with its parent's where two runs share a name."""
+    """The folder's name, valid Unicode; with as many parents' as tell it apart from the others of a report."""
     folder: Path
     command: Literal["sft", "grpo"]
     identity: Mapping[str, Any]
@@ -132,9 +132,8 @@ def read_all(folders: Sequence[Path]) -> list[History]:
     places = [folder.resolve() for folder in folders]
     if not places:
         raise UsageError("a report needs the folder of at least one run")
-    names = [place.name for place in dict.fromkeys(places)]
     unique = [folder for i, folder in enumerate(folders) if places[i] not in places[:i]]
-    histories = [read(folder, whole_name=names.count(folder.resolve().name) > 1) for folder in unique]
+    histories = [read(folder, named=_told_apart(folder.resolve(), {*places})) for folder in unique]
     first = histories[0]
     for other in histories:
         if other.command != first.command:
@@ -145,8 +144,17 @@ def read_all(folders: Sequence[Path]) -> list[History]:
     return histories
 
 
-def read(folder: Path, *, whole_name: bool = False) -> History:
+def _told_apart(place: Path, places: set[Path]) -> int:
+    """How many of its last parts no other folder ends with."""
+    most = len(place.parts)
+    return next(n for n in range(1, most + 1) if sum(other.parts[-n:] == place.parts[-n:] for other in places) == 1)
+
+
+def read(folder: Path, *, named: int = 1) -> History:
     """The metrics of one run. Changes nothing; a last line that is not whole yet is left out.
+
+    Args:
+        named: how many parts of its path are its name.
 
     Raises:
         UsageError: there is no such folder, or it is none of a training run.
@@ -183,7 +191,7 @@ def read(folder: Path, *, whole_name: bool = False) -> History:
         lines[kind][step] = finite
     if not any(lines.values()) and not diverged:
         raise UsageError(f"{folder}: holds no training metrics yet (metrics.jsonl is empty)")
-    parts = folder.resolve().parts[-2 if whole_name else -1 :]
+    parts = folder.resolve().parts[-named:]
     command = cast(Literal["sft", "grpo"], identity["command"])
     kept = read_json(folder / SUMMARY).get("best_update") if (folder / SUMMARY).is_file() else None
     return History(_text("/".join(parts)), folder, command, identity, lines, seconds, tuple(unusable), diverged, kept)

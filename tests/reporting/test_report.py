@@ -50,6 +50,13 @@ def validated(path: Path, *values: float, metric: str = "rewards/em/mean") -> Pa
 # --- numbers
 
 
+def test_runs_of_one_name_are_told_apart_by_as_many_folders_as_it_takes(tmp_path: Path) -> None:
+    places = ["a/results/em", "b/results/em", "b/results/f1", "c/em"]
+    runs = [training_runs.folder(tmp_path / place, [line(1, "train")]) for place in places]
+    named = [history.name for history in training_history.read_all(runs)]
+    assert named == ["a/results/em", "b/results/em", "f1", "c/em"]
+
+
 def test_first_best_and_last_of_exact_match_and_the_mean_over_runs(tmp_path: Path) -> None:
     folders = [validated(tmp_path / "a", 0.25, 0.75, 0.5), validated(tmp_path / "b", 0.35, 0.45, 0.45)]
     runs = training_history.read_all(folders)
