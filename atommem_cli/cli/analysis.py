@@ -144,7 +144,8 @@ def compare(
 ) -> None:
     """Is a difference between runs real?
 
-    With what it costs, and whether other scorers agree. Given ablations under several seeds: do they agree?
+    With what it costs, and whether other scorers agree. Given ablations under several seeds: do they agree? Given one:
+    by another scorer.
     """
     from atommem_cli.ablation import findings, reader
     from atommem_cli.core import folders
@@ -159,7 +160,10 @@ def compare(
     pooled = all(map(reader.is_one, runs))
     opened = [] if pooled else open_all(runs)
     names = [] if pooled else labels(opened)
-    found = [findings.agree(runs, one) if pooled else publish.findings(opened, names, one) for one in wanted]
+    if pooled and len(runs) == 1:
+        found = [findings.worth(reader.read(runs[0]), one) for one in wanted]
+    else:
+        found = [findings.agree(runs, one) if pooled else publish.findings(opened, names, one) for one in wanted]
     for target, each in zip(targets, found, strict=False):
         for path in publish.publish(target, each):
             terminal.say(f"{path}: written")

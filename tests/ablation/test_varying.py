@@ -129,6 +129,8 @@ def test_numbers_of_distractors_are_paired_on_the_same_questions(home: Path) -> 
         "task.distractors-2": 4 * 10,
         "agent.filter_threshold-0.4": 4 * 11,
     }
+    again = json.loads(atommem("compare", "out", "--scorer", "f1", "--json", cwd=home).stdout)
+    assert (again["scorer"], [side["label"] for side in again["runs"]]) == ("f1", list(kept))
     said = values["sentences"]
     assert said[0].startswith("Playing with task.distractors at 1 instead of null changes em by ")
     assert said[2].startswith("Playing with agent.filter_threshold at 0.4 instead of 0.6 changes em by ")
