@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atommem_cli.agents._agemem_arguments import SPAN
+from atommem_cli.agents._agemem_options import Options
 from atommem_cli.agents._agemem_rounds import editable, spanned
 from atommem_cli.agents._agemem_words import FAULT, Words
 from atommem_cli.core.calls import POLICY, Expects, Message, Observation
@@ -17,9 +18,6 @@ from atommem_cli.core.episode import Episode, Request, ask, embed
 from atommem_cli.core.memory import Text
 from atommem_cli.core.thoughts import Marks
 from atommem_cli.core.types import MemoryOp, OpKind, Outcome
-
-if TYPE_CHECKING:
-    from atommem_cli.agents.agemem import Options
 
 Parse = Callable[[Expects, str, Marks], tuple[MemoryOp, ...]]
 _OBJECT = re.compile(r"\{[^{}]*\}")

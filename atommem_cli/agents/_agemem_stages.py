@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atommem_cli.agents._agemem_aim import Aim, Parse
 from atommem_cli.agents._agemem_arguments import TOP_K, WHERE
+from atommem_cli.agents._agemem_options import Options
 from atommem_cli.agents._agemem_sentences import Beginnings
 from atommem_cli.agents._agemem_words import FAULT, Words
 from atommem_cli.core.calls import Expects, Generation, Observation
@@ -17,9 +18,6 @@ from atommem_cli.core.effects import AUTOMATIC
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
 from atommem_cli.core.thoughts import Marks
 from atommem_cli.core.types import Answer, Chunk, MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
-
-if TYPE_CHECKING:
-    from atommem_cli.agents.agemem import Options
 
 Doing = Generator[Request, Any, tuple[OpResult, ...]]
 CHARACTERS = 4

@@ -1,4 +1,4 @@
-"""What a reward promises; see `rewards.RewardModule`."""
+"""What a reward promises; see `reward.RewardModule`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from atommem_cli.contracts.promises import ContractBroken, insist
 from atommem_cli.core.calls import Generation, Observation
 from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import Answer, StopReason, Trajectory
-from atommem_cli.scoring.rewards import BatchReward, Pair, RewardModule
+from atommem_cli.scoring.reward import BatchReward, Pair, RewardModule
 
 APART = 1e-9
 

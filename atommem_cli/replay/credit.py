@@ -26,7 +26,7 @@ from atommem_cli.runs.layout import CREDIT, Line
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
 from atommem_cli.scoring import metrics, rewards
-from atommem_cli.scoring.rewards import Pair
+from atommem_cli.scoring.reward import Pair
 
 if TYPE_CHECKING:
     from atommem_cli.policies import hf

@@ -24,7 +24,7 @@ from atommem_cli.core.types import CONTEXT_OPS, OpKind, StopReason, Trajectory
 from atommem_cli.replay.answer_stage import Answering, Place, Recorded, Stage
 from atommem_cli.replay.interventions import asked_only
 from atommem_cli.running.build import Parts
-from atommem_cli.scoring.rewards import BatchReward, Pair
+from atommem_cli.scoring.reward import BatchReward, Pair
 
 
 @dataclass(frozen=True, slots=True)

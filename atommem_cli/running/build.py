@@ -23,7 +23,7 @@ from atommem_cli.running.helpers import Models
 from atommem_cli.running.player import Budget, Recorder, Replies
 from atommem_cli.running.rollout import Rollout
 from atommem_cli.runs.identity import HELPERS
-from atommem_cli.scoring.rewards import Ask
+from atommem_cli.scoring.reward import Ask
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from statistics import fmean
 from atommem_cli.core.calls import Expects, GoldReply, Likelihoods, Observation
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.types import Trajectory
-from atommem_cli.scoring.rewards import BatchReward, Pair
+from atommem_cli.scoring.reward import BatchReward, Pair
 
 FLOOR = -10.0
 """Least value of a question, in natural logarithms per token; also of one that was not asked."""

@@ -14,6 +14,7 @@ from atommem_cli.core.episode import Call, Policy, ServerPolicy
 from atommem_cli.core.errors import UsageError
 from atommem_cli.running import asking
 from atommem_cli.scoring import metrics, rewards
+from atommem_cli.scoring.reward import Ask
 
 Models = Mapping[str, Policy | ServerPolicy]
 """By the names under which they are asked."""
@@ -76,7 +77,7 @@ def of_rewards(weights: Mapping[str, float]) -> dict[str, str]:
     return {helper: f"the reward {name}" for name in weights for helper in rewards.helpers(name)}
 
 
-def asker(recipe: Recipe, models: Models) -> rewards.Ask:
+def asker(recipe: Recipe, models: Models) -> Ask:
     """Asks these models outside any episode. A reply depends on the recipe's seed and the prompt alone."""
 
     def ask(name: str, observations: Sequence[Observation]) -> list[Generation]:

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from atommem_cli.core.calls import UNANSWERED, Expects, Observation
 from atommem_cli.core.errors import AtommemError
 from atommem_cli.core.safe_text import cut
 from atommem_cli.core.types import OpKind, Outcome, Task, Trajectory
 from atommem_cli.scoring import agemem_coded, agemem_paper, grades, memory_use
-
-if TYPE_CHECKING:
-    from atommem_cli.scoring.rewards import Ask, BatchReward, Pair
+from atommem_cli.scoring.reward import Ask, BatchReward, Pair
 
 HELPER = "judge"
 """The model that is asked, among the recipe's `helpers`."""

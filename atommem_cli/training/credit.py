@@ -21,7 +21,7 @@ from atommem_cli.models.spans import tokens_of
 from atommem_cli.replay.operation_prices import OperationPrice, prices
 from atommem_cli.running.build import Parts
 from atommem_cli.scoring import rewards
-from atommem_cli.scoring.rewards import BatchReward
+from atommem_cli.scoring.reward import BatchReward
 from atommem_cli.training.distributed import gather
 from atommem_cli.training.loop import UNPRICED
 from atommem_cli.training.rollouts import Credits, LearningPolicy, PlayedBatch

@@ -26,6 +26,7 @@ from atommem_cli.core.types import Task
 from atommem_cli.running import gold
 from atommem_cli.running.build import Parts
 from atommem_cli.scoring import rewards
+from atommem_cli.scoring.reward import BatchReward
 from atommem_cli.training import curriculum, grpo_rows, loop, rollout_metrics
 from atommem_cli.training.credit import OperationCredit
 from atommem_cli.training.distributed import accumulating, gather
@@ -86,7 +87,7 @@ class TrajectoryGRPOTrainer(RowGRPOTrainer):
 
     # --- what TRL calls
 
-    def _reward(self, name: str, of: rewards.BatchReward) -> Callable[..., list[float]]:
+    def _reward(self, name: str, of: BatchReward) -> Callable[..., list[float]]:
         def reward(**_: Any) -> list[float]:
             assert self._played is not None
             self._worth[name] = of(list(zip(self._played.tasks, self._played.trajectories, strict=True)))

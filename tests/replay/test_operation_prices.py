@@ -25,6 +25,7 @@ from atommem_cli.running import evaluation
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import rewards
+from atommem_cli.scoring.reward import BatchReward, Pair
 
 CREATE, READ, UPDATE, DELETE, NOTE = OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, OpKind.SCRATCHPAD
 LOOK = MemoryOp(READ, "Ada lives")
@@ -87,7 +88,7 @@ class Played:
         stated = [line.split() for line in content.lower().splitlines() if f" {who} lives " in line]
         return Generation(self.agent.write(asked.expects, [], stated[0][-1] if stated else "unknown"))
 
-    def prices(self, value: rewards.BatchReward | None = None) -> dict[Place, float | None]:
+    def prices(self, value: BatchReward | None = None) -> dict[Place, float | None]:
         em = rewards.of("em")
         found = operation_prices.prices(self.parts, [(self.task, self.trajectory)], value or em)
         assert found.calls == self.asked
@@ -199,7 +200,7 @@ def test_rewards_are_asked_about_the_episode_as_it_would_have_been() -> None:
     played = Played([[LOOK], [create("Ada lives in Velt")], [create("Bo lives in Dorn")]])
     seen: list[Trajectory] = []
 
-    def value(pairs: Sequence[rewards.Pair]) -> list[float]:
+    def value(pairs: Sequence[Pair]) -> list[float]:
         seen.extend(trajectory for _, trajectory in pairs)
         return [1 / (1 + trajectory.usage.entries) for _, trajectory in pairs]
 
