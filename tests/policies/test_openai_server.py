@@ -235,12 +235,9 @@ def test_a_server_that_dies_stops_the_run() -> None:
 def test_requests_run_at_once_but_never_more_than_allowed() -> None:
     with Server(latency=0.05) as server:
         asked = policy(server, concurrency=8, timeout_s=10)
-        start = time.perf_counter()
         got = replies(asked, [call(f"n{i}") for i in range(40)])
-        seconds = time.perf_counter() - start
     assert [g.text for g in got] == [f"echo: n{i}" for i in range(40)]
     assert server.peak == 8
-    assert seconds < 40 * 0.05 / 2
 
 
 def test_one_policy_serves_one_event_loop_after_another() -> None:
