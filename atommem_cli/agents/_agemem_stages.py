@@ -13,6 +13,7 @@ from atommem_cli.agents._agemem_options import Options
 from atommem_cli.agents._agemem_sentences import Beginnings
 from atommem_cli.agents._agemem_words import FAULT, Words
 from atommem_cli.core.calls import Expects, Generation, Observation
+from atommem_cli.core.chunking import distracting
 from atommem_cli.core.context import ContextMessage
 from atommem_cli.core.effects import AUTOMATIC
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
@@ -60,8 +61,8 @@ class Stages:
         system = self._words.system(self._memory.untold, questions if known else ())
         if system:
             self._context.add("system", system)
-        late = {i for i, document in enumerate(episode.task.documents) if document.distractor}
-        first = [chunk for chunk in episode.chunks if not late.intersection(chunk.documents)]
+        late = distracting(episode.task.documents, episode.chunks)
+        first = [chunk for chunk in episode.chunks if chunk.index not in late]
         yield from self._read("first", first)
         yield from self._clear()
         yield from self._read("second", episode.chunks[len(first) :])

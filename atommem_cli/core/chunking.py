@@ -106,6 +106,12 @@ def chunks_at(documents: Sequence[Document], bounds: Iterable[tuple[int, int, in
     return _between(*render(documents), bounds)
 
 
+def distracting(documents: Sequence[Document], chunks: Iterable[Chunk]) -> set[int]:
+    """Which chunks hold distractors, by index; none of them holds other documents."""
+    late = {number for number, document in enumerate(documents) if document.distractor}
+    return {chunk.index for chunk in chunks if not late.isdisjoint(chunk.documents)}
+
+
 def _between(text: str, spans: Sequence[Span], bounds: Iterable[tuple[int, int, int]]) -> tuple[Chunk, ...]:
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     return tuple(

@@ -12,10 +12,10 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from atommem_cli.core.chunking import distracting
 from atommem_cli.core.types import OpKind, Outcome
 from atommem_cli.explain.fact_trails import Traced, trace
 from atommem_cli.runs.reader import Run
-from atommem_cli.runs.stages import distracting
 from atommem_cli.runs.tables import Table
 
 
@@ -45,7 +45,7 @@ def of(traced: Traced) -> Signatures | None:
     """Those of one episode; None where no prompt showed a context."""
     if not any(line.get("context") for line in traced.steps):
         return None
-    late = distracting(traced.task, traced.chunks)
+    late = distracting(traced.task.documents, traced.chunks)
     created: dict[int, int | None] = {
         op["entry"]: line.get("chunk")
         for line in traced.steps

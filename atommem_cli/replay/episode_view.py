@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from atommem_cli.core.chunking import distracting
 from atommem_cli.core.episode import addressing_of
 from atommem_cli.core.errors import SourceError, UsageError, did_you_mean
 from atommem_cli.core.types import OpKind, Outcome, Question, Task
@@ -173,7 +174,7 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
     chunks = run.chunks(task)
     before = _Contents()
     at, ids = 0, by_id(run)
-    late = stages.distracting(task, chunks)
+    late = distracting(task.documents, chunks)
     parts = stages.numbered(steps, late) if stages.staged(run.agent) else [0] * len(steps)
     for step, stage in zip(states(steps), parts, strict=True):
         line, mine = step.line, step.moments

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from atommem_cli.core.chunking import distracting
 from atommem_cli.core.errors import AtommemError
 from atommem_cli.core.safe_text import cut, visible
 from atommem_cli.core.types import Chunk, OpKind, Question, Task
@@ -66,7 +67,7 @@ def case(
     Args:
         staged: whether its agent has stages.
     """
-    late = stages.distracting(task, chunks) if task and chunks else set()
+    late = distracting(task.documents, chunks) if task and chunks else set()
     parts = {number: {"stage": one} for number, one in enumerate(stages.numbered(steps, late))} if staged else {}
     questions = [
         {

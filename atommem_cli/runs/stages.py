@@ -6,11 +6,11 @@ play some of the stages alone (`grpo.curriculum`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from atommem_cli.core.episode import Agent
-from atommem_cli.core.types import Chunk, OpKind, Outcome, Task
+from atommem_cli.core.types import OpKind, Outcome
 
 
 def staged(agent: Agent) -> bool:
@@ -38,9 +38,3 @@ def numbered(lines: Iterable[Mapping[str, Any]], late: Collection[int]) -> Itera
 
 def _clears(op: Mapping[str, Any]) -> bool:
     return bool((op["kind"], op["outcome"]) == (OpKind.CLEAR, Outcome.OK))
-
-
-def distracting(task: Task, chunks: Sequence[Chunk]) -> set[int]:
-    """Chunks that hold nothing but distractors."""
-    late = {number for number, document in enumerate(task.documents) if document.distractor}
-    return {chunk.index for chunk in chunks if chunk.documents and late.issuperset(chunk.documents)}

@@ -172,15 +172,19 @@ MEMORY: Mapping[str, Part] = {
 
 def coded(task: Task, trajectory: Trajectory) -> float:
     """AgeMem's reward as its code has it: 0.5 task, 0.2 tool, 0.15 context, 0.15 memory, penalties; in [-1, 1]."""
-    return weighed(
-        {
-            "task": agemem_paper.task_score(task, trajectory),
-            "tool": tool(task, trajectory),
-            "context": agemem_paper.mean(CONTEXT, task, trajectory),
-            "memory": agemem_paper.mean(MEMORY, task, trajectory),
-        },
-        agemem_paper.penalties(task, trajectory),
-    )
+    judged = (agemem_paper.task_score(task, trajectory), storage(task, trajectory), relevance(task, trajectory))
+    return composed(task, trajectory, *judged)
+
+
+def composed(task: Task, trajectory: Trajectory, score: float, stored: float, shown: float) -> float:
+    """The composite of task, storage and relevance, whoever has judged them, and of the parts that nobody judges."""
+    parts = {
+        "task": score,
+        "tool": tool(task, trajectory),
+        "context": agemem_paper.mean(CONTEXT, task, trajectory),
+        "memory": fmean((stored, maintenance(task, trajectory), shown)),
+    }
+    return weighed(parts, agemem_paper.penalties(task, trajectory))
 
 
 def weighed(parts: Mapping[str, float], penalties: float) -> float:

@@ -168,30 +168,14 @@ def _composite(
     return composed
 
 
-def _paper(task: Task, trajectory: Trajectory, score: float, storage: float, relevance: float) -> float:
-    memory = fmean((storage, agemem_paper.maintenance(task, trajectory), relevance))
-    context = agemem_paper.mean(agemem_paper.CONTEXT, task, trajectory)
-    return fmean((score, context, memory)) + agemem_paper.penalties(task, trajectory)
-
-
-def _coded(task: Task, trajectory: Trajectory, score: float, storage: float, relevance: float) -> float:
-    parts = {
-        "task": score,
-        "tool": agemem_coded.tool(task, trajectory),
-        "context": agemem_paper.mean(agemem_coded.CONTEXT, task, trajectory),
-        "memory": fmean((storage, agemem_coded.maintenance(task, trajectory), relevance)),
-    }
-    return agemem_coded.weighed(parts, agemem_paper.penalties(task, trajectory))
-
-
 REWARDS: Mapping[str, Callable[[Ask], BatchReward]] = {
     "agemem_task_judged": partial(_means, _task),
     "agemem_storage_judged": partial(_means, _added),
     "agemem_relevance_judged": partial(_means, _shown),
     "agemem_coded_storage_judged": partial(_means, _coded_added),
     "agemem_coded_relevance_judged": partial(_means, _coded_shown),
-    "agemem_paper_judged": partial(_composite, _paper, (_added, _shown)),
-    "agemem_coded_judged": partial(_composite, _coded, (_coded_added, _coded_shown)),
+    "agemem_paper_judged": partial(_composite, agemem_paper.composed, (_added, _shown)),
+    "agemem_coded_judged": partial(_composite, agemem_coded.composed, (_coded_added, _coded_shown)),
 }
 ABOUT = {
     "agemem_task_judged": "AgeMem's task reward by a judge, mean over questions, in [0, 1]; -1 for one not answered.",

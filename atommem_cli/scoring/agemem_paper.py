@@ -132,8 +132,14 @@ def mean(parts: Mapping[str, Part], task: Task, trajectory: Trajectory) -> float
 
 def paper(task: Task, trajectory: Trajectory) -> float:
     """AgeMem's reward as its paper has it: 1/3 task + 1/3 context + 1/3 memory + penalties."""
-    parts = (task_score(task, trajectory), mean(CONTEXT, task, trajectory), mean(MEMORY, task, trajectory))
-    return fmean(parts) + penalties(task, trajectory)
+    judged = (task_score(task, trajectory), storage(task, trajectory), relevance(task, trajectory))
+    return composed(task, trajectory, *judged)
+
+
+def composed(task: Task, trajectory: Trajectory, score: float, stored: float, shown: float) -> float:
+    """The composite of task, storage and relevance, whoever has judged them, and of the parts that nobody judges."""
+    memory = fmean((stored, maintenance(task, trajectory), shown))
+    return fmean((score, mean(CONTEXT, task, trajectory), memory)) + penalties(task, trajectory)
 
 
 NAME = "agemem_paper"

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import GrpoSection, PhaseSection
+from atommem_cli.core.chunking import distracting
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Answer, Chunk, Task, Trajectory
 from atommem_cli.running import helpers
@@ -92,8 +93,8 @@ def every_reward(section: GrpoSection) -> dict[str, float]:
 
 def part(task: Task, chunks: Sequence[Chunk], stages: Sequence[int]) -> tuple[Task, tuple[Chunk, ...]]:
     """What an episode of these stages is given of a task and its chunks."""
-    late = {number for number, document in enumerate(task.documents) if document.distractor}
-    kept = tuple(chunk for chunk in chunks if (1 if late.isdisjoint(chunk.documents) else 2) in stages)
+    late = distracting(task.documents, chunks)
+    kept = tuple(chunk for chunk in chunks if (2 if chunk.index in late else 1) in stages)
     return (task if QUESTIONS in stages else replace(task, questions=())), kept
 
 

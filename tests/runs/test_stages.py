@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import report_runs
 
+from atommem_cli.core.chunking import distracting
 from atommem_cli.core.types import OpKind
 from atommem_cli.explain.miss_causes import explain_run
 from atommem_cli.replay import episode_text, episode_view, replay
@@ -33,7 +34,7 @@ def test_a_step_is_of_the_stage_that_its_chunk_or_question_is_of(run: Run) -> No
         alone = [{**step, "ops": []} for step in steps if step.get("chunk") in late]
         assert set(stages.numbered(alone, late)) == {2}, "a training may play the second stage alone"
         assert set(wanted) == {1, 2, 3}
-        assert stages.distracting(task, run.chunks(task)) == {*late}
+        assert distracting(task.documents, run.chunks(task)) == {*late}
 
 
 def test_the_terminal_says_stage_distractor_and_what_the_agent_did_by_itself(run: Run) -> None:
