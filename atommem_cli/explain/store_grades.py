@@ -22,7 +22,7 @@ from atommem_cli.core.types import OpKind, Outcome, Task
 from atommem_cli.runs import judges
 from atommem_cli.runs.labels import judge_label
 from atommem_cli.runs.layout import Line
-from atommem_cli.runs.memory_states import final_entries
+from atommem_cli.runs.memory_states import final_entries, ran_by_itself
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import gold_facts, llm_judge, store_quality
 from atommem_cli.scoring.agreement import Agreement, agreement
@@ -103,8 +103,8 @@ class Count:
         used = line["usage"]
         self._usage.append((used["calls"], used["prompt_tokens"] + used["new_tokens"]))
         for op in (op for step in steps if step["step"] >= 0 for op in step["ops"]):
-            kind = OpKind(op["kind"])
-            if kind is not OpKind.CLEAR and ["automatic", "true"] not in op.get("meta", ()):
+            if not ran_by_itself(op):
+                kind = OpKind(op["kind"])
                 self._called[kind] += 1
                 self._effective[kind] += op["outcome"] == Outcome.OK
         if self._tasks and (quality := _quality(self._run.task(line["task"]), steps)):

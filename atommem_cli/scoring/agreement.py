@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
 from statistics import fmean
 
 
@@ -20,22 +19,10 @@ class Agreement:
 
 
 def agreement(ours: Sequence[float], theirs: Sequence[float]) -> Agreement:
-    """The agreement of two measurements, in the same order (Spearman 1904: Pearson's correlation of the ranks)."""
+    """The agreement of two measurements, in the same order (Spearman 1904)."""
+    from scipy.stats import spearmanr
+
     apart = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
-    return Agreement(_pearson(_ranks(ours), _ranks(theirs)), fmean(apart) if apart else None, len(apart))
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """The rank of each value, from 0; equal values share the mean of theirs."""
-    order = sorted(values)
-    first = {value: at for at, value in reversed([*enumerate(order)])}
-    last = {value: at for at, value in enumerate(order)}
-    return [(first[value] + last[value]) / 2 for value in values]
-
-
-def _pearson(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    if len(ours) < 2:
-        return None
-    a, b = ([value - fmean(values) for value in values] for values in (ours, theirs))
-    spread = sqrt(sum(x * x for x in a) * sum(y * y for y in b))
-    return sum(x * y for x, y in zip(a, b, strict=True)) / spread if spread else None
+    varies = min(len(set(ours)), len(set(theirs))) > 1
+    rank = float(spearmanr(ours, theirs).statistic) if varies else None
+    return Agreement(rank, fmean(apart) if apart else None, len(apart))
