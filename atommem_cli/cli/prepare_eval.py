@@ -91,12 +91,10 @@ def prepare(
     from atommem_cli.runs import tables
 
     name = sources.canonical(name)
-    if source is not None and Path(source).is_file() and not split and sources.has_split_files(name):
-        raise UsageError(f"{source} is one file: say which --split it is, train or validation")
     options = recipes.assignments(
         [f"{k}={v}" for k, v in (("docs", docs), ("questions", questions)) if v is not None] + (change or [])
     )
-    splits, folder = split or list(preparation.SPLITS), out or Path("data") / folders.part(name)
+    splits, folder = split or list(sources.splits(name, source)), out or Path("data") / folders.part(name)
     preparation.check(name, splits, out=folder, source=source, validation=validation)
     keep = contamination.closed_book(closed_book_filter) if closed_book_filter is not None else None
     writer = distractor_writer.of(distractors_by) if distractors_by is not None else None

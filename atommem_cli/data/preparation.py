@@ -233,7 +233,7 @@ def _insist_apart(out: Path, name: str, made: Path, manifest: Manifest) -> None:
     if there is None or manifest.swapped or manifest.source in {*there.checked, *manifest.checked}:
         return
     mend = "prepare validation first, or train again with --validation FILE and --force"
-    if sources.is_outside(name) and manifest.inputs and manifest.inputs == there.inputs:
+    if manifest.inputs and manifest.inputs == there.inputs:
         files = ", ".join(manifest.inputs)
         mend = f"both are made of {files}: say which --split its records are, with an --out of its own"
     elif sources.is_outside(name):

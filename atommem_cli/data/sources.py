@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from atommem_cli.config import plugins
 from atommem_cli.config.modules import PluginModule
 from atommem_cli.config.validation import taken_for_numbers
 from atommem_cli.core.errors import UsageError, did_you_mean
-from atommem_cli.data.files import Plan, Request
+from atommem_cli.data.files import SPLITS, Plan, Request
 
 MODULES = {"2wikimultihopqa": "twowiki"}
 """Sources whose name cannot be the name of a module."""
@@ -19,7 +20,11 @@ _OWN = ("seed", "limit", "workers", "split", "source", "validation", "out")
 
 
 class SourceModule(PluginModule, Protocol):
-    """A module of `tasks`. Its `Options` have a default for every key."""
+    """A module of `tasks`. Its `Options` have a default for every key.
+
+    It may have a function more. `splits(source)`: the splits that are prepared where the user names none; without it
+    train and validation. It raises UsageError or SourceError, in one sentence, where they cannot be told.
+    """
 
     def inputs(self, source: str | None, split: str, validation: str | None, /) -> Mapping[str, str]:
         """The files that it reads, name -> sha256; empty for the hub and for generated tasks.
@@ -69,9 +74,19 @@ def is_outside(name: str) -> bool:
     return plugins.is_file(name) or any(point.name == name for point in plugins.outside("tasks"))
 
 
-def has_split_files(name: str) -> bool:
-    """Whether a file of records is one split: so it is with the data sets that come with atommem."""
-    return not is_outside(name) and hasattr(module_of(name), "LAYOUT")
+def splits(name: str, source: str | None) -> Sequence[str]:
+    """The splits that are prepared where none is named.
+
+    Raises:
+        UsageError, SourceError: the file does not say which one it is.
+    """
+    module = module_of(name)
+    if hasattr(module, "splits"):
+        found: Sequence[str] = module.splits(source)
+        return found
+    if source is not None and Path(source).is_file() and hasattr(module, "LAYOUT"):
+        raise UsageError(f"{source} is one file: say which --split it is, train or validation")
+    return SPLITS
 
 
 def module_of(name: str) -> SourceModule:

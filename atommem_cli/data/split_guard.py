@@ -6,7 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from atommem_cli.core.errors import UsageError
-from atommem_cli.data.files import MANIFEST, Manifest, read_manifest, read_tasks
+from atommem_cli.data.files import MANIFEST, TASKS, Manifest, read_manifest, read_tasks
 
 
 def digest(question: str) -> bytes:
@@ -17,6 +17,23 @@ def digest(question: str) -> bytes:
 def asked(folder: Path) -> set[bytes]:
     """Digests of the questions of a prepared folder."""
     return {digest(question.text) for task in read_tasks(folder) for question in task.questions}
+
+
+def beside(folder: Path | None, checked: dict[str, str]) -> set[bytes]:
+    """Digests of the questions of validation as it is prepared beside train; none where train is compared with all that
+    it was made of.
+
+    Args:
+        folder: see `Request.beside`.
+        checked: what train is compared with already; what is read here comes to it.
+    """
+    if folder is None:
+        return set()
+    there = read_manifest(folder)
+    if there.inputs and set(there.inputs.values()) <= set(checked.values()):
+        return set()
+    checked[f"{folder.name}/{TASKS}"] = there.sha256
+    return asked(folder)
 
 
 def comparable(folder: Path, source: str) -> Manifest | None:

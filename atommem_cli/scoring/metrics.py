@@ -116,7 +116,7 @@ SCORERS: dict[str, Scorer] = {
     scorer.__name__: scorer for scorer in (em, f1, f1_musique, boxed_em, sub_em, substring, mem1_em, amem_f1)
 }
 
-
+_OFFICIAL = {"musique": ("em", "f1_musique"), "memagent": ("sub_em", "em", "f1")}
 NEED_A_BOX = ("boxed_em",)
 """Scorers that read \\boxed{} in a reply alone: 0 for everything where the prompt asks for none."""
 
@@ -139,8 +139,9 @@ def never(agent: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def default_scorers(source: str) -> tuple[str, ...]:
-    """Names of the official scorers of a task source (`Task.source`); `stream` takes HotpotQA's."""
-    return ("em", "f1_musique") if source == "musique" else ("em", "f1")
+    """Names of the official scorers of a task source (`Task.source`), the leading one first; HotpotQA's where it has
+    none."""
+    return _OFFICIAL.get(source, ("em", "f1"))
 
 
 def _best(score: Callable[[str, str], float], text: str, golds: tuple[str, ...]) -> float:

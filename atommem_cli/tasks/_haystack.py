@@ -21,13 +21,13 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from atommem_cli.config.schema import Section
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.seeds import derive
-from atommem_cli.core.types import Document, Support, Task
-from atommem_cli.data.files import TASKS, Filter, Plan, Request, read_manifest, sha256
-from atommem_cli.data.split_guard import asked, digest
+from atommem_cli.core.types import Document, Question, Support, Task
+from atommem_cli.data.files import Filter, Plan, Request, sha256
+from atommem_cli.data.split_guard import beside, digest
 from atommem_cli.tasks._document_pool import Entry, Questions, Shelf, Writer
 from atommem_cli.tasks._files import files
 from atommem_cli.tasks._hub import read_hub
-from atommem_cli.tasks._records import Layout, RawRow, Record, other_split, read_local
+from atommem_cli.tasks._records import Layout, RawRow, other_split, read_local
 from atommem_cli.tasks._swap import Own, extent, names, swap
 
 MOST_QUESTIONS = 10
@@ -116,7 +116,7 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
     for read, row in enumerate(rows, start=1):
         record = layout.read(row)
         if not isinstance(record, str):
-            record = _refusal(record, ids, elsewhere) or record
+            record = refusal(record.question, ids, elsewhere) or record
         if isinstance(record, str):
             skipped[record] = skipped.get(record, 0) + 1
         else:
@@ -145,7 +145,7 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
             f"a question's own is used as filler; docs can be {most} at most"
         )
     if not len(questions):
-        raise UsageError(f"{prefix}: there is no usable question, so there is no task ({_reasons(skipped)})")
+        raise UsageError(f"{prefix}: there is no usable question, so there is no task ({reasons(skipped)})")
     maker = Maker(shelf, questions, options.docs, request.seed, prefix, layout.name, options.swap)
     return Plan(
         layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin, dict(swapped), checked,
@@ -153,7 +153,8 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
     )  # fmt: skip
 
 
-def _reasons(skipped: Mapping[str, int]) -> str:
+def reasons(skipped: Mapping[str, int]) -> str:
+    """Why questions were left out, and how many for each reason."""
     said = ", ".join(f"{name} {count}" for name, count in sorted(skipped.items()))
     return f"{said}; in a test set the answers are blank, and it cannot be scored" if "blank" in skipped else said
 
@@ -178,17 +179,16 @@ def _validation_questions(layout: Layout, request: Request) -> tuple[set[bytes],
     others = other_split(layout, request.source, "train", request.validation)
     found |= {digest(row["question"]) for row in read_local(layout, others, "validation")}
     checked |= {path.name: sha256(path) for path in others}
-    if request.beside is not None:
-        there = read_manifest(request.beside)
-        if not there.inputs or not set(there.inputs.values()) <= set(checked.values()):
-            found |= asked(request.beside)
-            checked[f"{request.beside.name}/{TASKS}"] = there.sha256
-    return found, checked
+    return found | beside(request.beside, checked), checked
 
 
-def _refusal(record: Record, ids: set[str], elsewhere: set[bytes]) -> str:
-    """Why a record cannot be used; empty where it can."""
-    question = record.question
+def refusal(question: Question, ids: set[str], elsewhere: set[bytes]) -> str:
+    """Why a question cannot be used; empty where it can.
+
+    Args:
+        ids: of those before it.
+        elsewhere: digests of those that must not be asked.
+    """
     if not question.text.strip() or not question.answers[0].strip():
         return "blank"
     if question.id in ids:

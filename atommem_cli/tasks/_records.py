@@ -6,17 +6,18 @@ record and the field.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from atommem_cli.core.errors import SourceError
 from atommem_cli.core.types import Question
 from atommem_cli.data.files import sha256
-from atommem_cli.tasks import _json
-from atommem_cli.tasks._files import files, suffix
+from atommem_cli.tasks._files import files
 from atommem_cli.tasks._foreign import recognised
+from atommem_cli.tasks._rows import each
 from atommem_cli.tasks._schema import Mismatch, conform
 
 RawRow = Mapping[str, Any]
@@ -113,22 +114,27 @@ def read_local(layout: Layout, paths: Iterable[Path], split: str) -> Iterator[Ra
     """
     for path in paths:
         names = _names(beside) if (beside := _aliases_beside(layout, path)) else {}
-        place = ""
-        try:
-            for where, raw in _raw(layout, path, split):
-                place = where
-                row = conformed(layout, raw)
-                if more := names.get(row.get("answer_id", ""), ()):
-                    row["aliases"] = [*row.get("aliases", ()), *more]
-                yield row
-        except Mismatch as wrong:
-            raise SourceError(f"{path}: {place}: {wrong}") from None
-        except RecursionError:
-            raise SourceError(f"{path} is damaged: a record is nested too deeply") from None
-        except _damage() as damage:
-            raise SourceError(_said(path, damage)) from damage
-        if not place:
-            raise SourceError(f"{path}: there is no record in it")
+        yield from each(path, split, partial(_row, layout, names), partial(_columns, layout))
+
+
+def _row(layout: Layout, names: Mapping[str, tuple[str, ...]], raw: Any) -> RawRow:
+    """A record in the hub's shape, with the aliases of its answer."""
+    row = conformed(layout, raw)
+    if more := names.get(row.get("answer_id", ""), ()):
+        row["aliases"] = [*row.get("aliases", ()), *more]
+    return row
+
+
+def _columns(layout: Layout, present: Sequence[str]) -> list[str]:
+    """Those of a table that are read.
+
+    Raises:
+        Mismatch: it is another's.
+    """
+    if (said := recognised(present, layout.name)) is not None:
+        raise Mismatch(said)
+    known = {*layout.schema, *layout.optional, *OPTIONAL, "_id"}
+    return [name for name in present if name in known]
 
 
 def conformed(layout: Layout, raw: Any) -> dict[str, Any]:
@@ -169,45 +175,6 @@ def _advice(layout: Layout, row: RawRow) -> str:
     return ""
 
 
-def _raw(layout: Layout, path: Path, split: str) -> Iterator[tuple[str, Any]]:
-    if suffix(path) != ".parquet":
-        yield from _json.records(path, split)
-        return
-    from pyarrow import parquet
-
-    try:
-        table = parquet.ParquetFile(path)
-    except Exception as error:
-        raise SourceError(
-            f"{path} cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        ) from error
-    with table:
-        known = {*layout.schema, *layout.optional, *OPTIONAL, "_id"}
-        present = table.schema_arrow.names
-        if (said := recognised(present, layout.name)) is not None:
-            raise Mismatch(said)
-        number = 0
-        for batch in table.iter_batches(batch_size=256, columns=[name for name in present if name in known]):
-            for row in batch.to_pylist():
-                yield f"record {(number := number + 1)}", row
-
-
-def _damage() -> tuple[type[Exception], ...]:
-    """Errors that a damaged file is read with."""
-    from lzma import LZMAError
-    from zlib import error as ZlibError
-
-    from pyarrow import ArrowException
-
-    return ValueError, EOFError, OSError, LZMAError, ZlibError, ArrowException
-
-
-def _said(path: Path, damage: Exception) -> str:
-    if isinstance(damage, OSError) and damage.errno:
-        return f"{path} cannot be read: {damage.strerror}"
-    return f"{path} is damaged: {' '.join(str(damage).split())[:200] or type(damage).__name__}"
-
-
 def _aliases_beside(layout: Layout, path: Path) -> Path | None:
     if not layout.aliases:
         return None
@@ -222,16 +189,6 @@ def _names(path: Path) -> dict[str, tuple[str, ...]]:
         SourceError: the file is damaged.
     """
     schema = {"Q_id": str, "aliases": [str], "demonyms": [str]}
-    found = {}
-    place = ""
-    try:
-        for where, raw in _json.records(path, ""):
-            place = where
-            line = conform(raw, schema)
-            if names := tuple(dict.fromkeys([*line["aliases"], *line["demonyms"]])):
-                found[line["Q_id"]] = names
-    except Mismatch as wrong:
-        raise SourceError(f"{path}: {place}: {wrong}") from None
-    except _damage() as damage:
-        raise SourceError(_said(path, damage)) from damage
-    return found
+    lines = each(path, "", partial(conform, kind=schema))
+    found = {line["Q_id"]: tuple(dict.fromkeys([*line["aliases"], *line["demonyms"]])) for line in lines}
+    return {key: names for key, names in found.items() if names}
