@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Task,
         Trajectory,
     )
+    from atommem_cli.core.workload import Shape, Workload
     from atommem_cli.data.files import Plan as SourcePlan
     from atommem_cli.data.files import Request as SourceRequest
     from atommem_cli.data.preparation import prepare
@@ -74,6 +75,7 @@ __all__ = [
     "Request",
     "Run",
     "Section",
+    "Shape",
     "Shows",
     "SourcePlan",
     "SourceRequest",
@@ -86,6 +88,7 @@ __all__ = [
     "Trajectory",
     "UsageError",
     "WordTokenizer",
+    "Workload",
     "apply",
     "ask",
     "compare_runs",
@@ -99,6 +102,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Shape": ("atommem_cli.core.workload", "Shape"),
+    "Workload": ("atommem_cli.core.workload", "Workload"),
     "AgentOptions": ("atommem_cli.agents", "Options"),
     "Speaker": ("atommem_cli.agents", "Speaker"),
     "Agent": ("atommem_cli.core.episode", "Agent"),

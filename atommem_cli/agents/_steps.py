@@ -11,7 +11,7 @@ from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode, Request, ask
 from atommem_cli.core.memory import Addressing
 from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import MemoryOp, OpKind, Shows
+from atommem_cli.core.types import Document, MemoryOp, OpKind, Shows
 from atommem_cli.dialects import dialect
 
 
@@ -107,3 +107,8 @@ class Speaker:
             return texts[0]
         lines = [" ".join(text.splitlines()) for text in texts]
         return "\n".join(f"{i}. {line}" if self.dialect.numbered else line for i, line in enumerate(lines, start=1))
+
+
+def document_text(document: Document) -> str:
+    """A document as one text: its title, if it has one, on a line of its own."""
+    return f"{document.title}\n{document.text}" if document.title else document.text

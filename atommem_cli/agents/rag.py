@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from atommem_cli.agents._steps import Options, Speaker
+from atommem_cli.agents._steps import Options, Speaker, document_text
 from atommem_cli.core.episode import Episode, Play, apply
-from atommem_cli.core.types import Document, MemoryOp, OpKind
+from atommem_cli.core.types import MemoryOp, OpKind
 
 __all__ = ["Options", "build"]
 
@@ -23,11 +23,7 @@ class Rag(Speaker):
     def play(self, episode: Episode) -> Play:
         read = sorted({i for chunk in episode.chunks for i in chunk.documents})
         documents = [episode.task.documents[i] for i in read]
-        yield from apply([MemoryOp(OpKind.CREATE, _text(document)) for document in documents])
+        yield from apply([MemoryOp(OpKind.CREATE, document_text(document)) for document in documents])
         for number, question in enumerate(episode.task.questions):
             yield from apply([MemoryOp(OpKind.READ, question.text)])
             yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
-
-
-def _text(document: Document) -> str:
-    return f"{document.title}\n{document.text}" if document.title else document.text

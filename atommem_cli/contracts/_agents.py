@@ -12,6 +12,7 @@ from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Agent, Call
 from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import MemoryOp, OpKind, StopReason
+from atommem_cli.core.workload import shape_of, workload_of
 
 ANSWERING = "call episode.give(number, answer) for each question, or end with `yield from self.read_answer(...)`"
 
@@ -26,9 +27,9 @@ def plays(agent: Agent) -> Iterator[Played]:
 
 def bounds(agent: Agent, played: Played) -> tuple[int, int]:
     """Fewest and most calls of an episode, as plans count them."""
-    low = len(played.episode.chunks) * agent.calls_per_chunk + len(played.episode.task.questions)
-    tries = 1 + LIMITS.reads * agent.reads_again
-    return low, (low + getattr(agent, "spare_calls", 0)) * tries
+    shape = shape_of(played.episode.chunks, len(played.episode.task.questions))
+    low, high = workload_of(agent, shape, LIMITS.reply).calls
+    return low, high * (1 + LIMITS.reads * agent.reads_again)
 
 
 def insist_end(played: Played, after: str) -> None:

@@ -252,6 +252,12 @@ def writing(agent: Agent, answer: str = "velt") -> Callable[[Call], str]:
                 return agent.write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, text)])
             case Expects.OPERATIONS:
                 return agent.write(Expects.OPERATIONS, [_op(kind, text)])
+            case Expects.FACTS:
+                return agent.write(Expects.FACTS, [MemoryOp(OpKind.CREATE, text)])
+            case Expects.CHOICE:
+                return agent.write(Expects.CHOICE, [MemoryOp(OpKind.READ, target=1)])
+            case Expects.RATING:
+                return agent.write(Expects.RATING, [], "5")
             case _:
                 return text
 

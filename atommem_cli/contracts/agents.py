@@ -24,6 +24,10 @@ from atommem_cli.core.episode import Agent, shows_of
 from atommem_cli.core.memory import Addressing
 from atommem_cli.core.safe_text import shown
 from atommem_cli.core.types import CONTEXT_OPS, MemoryOp, OpKind, Outcome, Shows
+from atommem_cli.core.workload import Declares, shape_of, workload_of
+
+_READING = (Expects.OPERATIONS, Expects.NOTES)
+"""What is expected of calls that are never about a question."""
 
 
 def check(agent: Agent) -> None:
@@ -80,10 +84,10 @@ def its_calls_are_whole(agent: Agent) -> None:
                 f"a call shows chunk {asked.chunk} of {chunks}: give chunk=chunk.index",
             )
             insist(
-                (asked.question is None) == (asked.expects is not Expects.ANSWER)
+                (asked.expects is not Expects.ANSWER if asked.question is None else asked.expects not in _READING)
                 and (asked.question is None or 0 <= asked.question < questions),
                 f"a call that expects {asked.expects} has question={asked.question}, of {questions}: Expects.ANSWER "
-                "goes with the number of the question, from 0, and nothing else does",
+                "goes with the number of the question, from 0, and what is asked while reading has none",
             )
             most = LIMITS.answer if asked.expects is Expects.ANSWER else LIMITS.reply
             insist(
@@ -97,7 +101,7 @@ def answers_are_handed_in_as_written(agent: Agent) -> None:
     """An answer that `write` makes is the answer that is handed in."""
     for word in ("velt", "forty two"):
         for played in play(agent, tasks(), policy(writing(agent, word))):
-            for number in {asked.question for asked in played.asks if asked.question is not None}:
+            for number in {one.question for one in played.asks if one.question is not None}:
                 found = played.trajectory.answers[number].text
                 insist(
                     found == word,
@@ -141,7 +145,7 @@ def parse_is_the_inverse_of_write(agent: Agent) -> None:
 
 def parse_never_raises(agent: Agent) -> None:
     """`parse` gives operations for any reply, defective ones where they cannot be read, and never raises."""
-    for expects in (Expects.OPERATIONS, Expects.NOTES, Expects.ANSWER):
+    for expects in Expects:
         for reply in hostile(agent, expects):
             ops = _said.quietly(lambda r, e=expects: agent.parse(e, r), reply, "parse")  # type: ignore[misc]
             insist_operations(ops, f"out of {shown(reply)} parse reads")
@@ -158,7 +162,9 @@ def no_reply_stops_it(agent: Agent) -> None:
 
 
 def chunks_are_asked_about_as_declared(agent: Agent) -> None:
-    """Every chunk is asked about `calls_per_chunk` times, where no reply is asked again."""
+    """Every chunk is asked about `calls_per_chunk` times, where no reply is asked again and `workload` says nothing."""
+    if isinstance(agent, Declares):
+        return
     for played in play(agent, tasks(), policy(writing(agent))):
         counts = Counter(asked.chunk for asked in played.asks if asked.chunk is not None)
         for chunk in range(len(played.episode.chunks)):
@@ -170,13 +176,24 @@ def chunks_are_asked_about_as_declared(agent: Agent) -> None:
 
 
 def calls_stay_within_what_is_declared(agent: Agent) -> None:
-    """It never asks more often than `calls_per_chunk`, `reads_again` and `spare_calls` allow."""
+    """It never asks more often than `calls_per_chunk`, `reads_again` and `spare_calls` allow, or its `workload`."""
     for played in plays(agent):
         low, high = bounds(agent, played)
         insist(
             len(played.asks) <= high,
             f"it asks {len(played.asks)} times where {high} calls are declared: raise calls_per_chunk or spare_calls, "
-            "or declare reads_again; plans count with them",
+            "or declare reads_again, or correct workload; plans count with them",
+        )
+        insist(
+            len(played.asks) >= low or not isinstance(agent, Declares),
+            f"it asks {len(played.asks)} times where workload declares {low} at least; plans count with it",
+        )
+        shape = shape_of(played.episode.chunks, len(played.episode.task.questions))
+        fewest, most = workload_of(agent, shape, LIMITS.reply).retrievals
+        insist(
+            played.trajectory.usage.reads <= most * (1 + LIMITS.reads * agent.reads_again),
+            f"it looks up {played.trajectory.usage.reads} times where {fewest} to {most} retrievals are declared: "
+            "correct workload; plans count with it",
         )
     for played in play(agent, tasks(), policy(reading(agent))):
         low, high = bounds(agent, played)

@@ -37,6 +37,13 @@ class Expects(StrEnum):
     """The whole new scratchpad, which replaces the old one (MemAgent); or what sums up messages of a context."""
     ANSWER = "answer"
     """The answer to the one question that is shown."""
+    FACTS = "facts"
+    """What the text that is shown says, or what is to be looked up for a question: texts, as Creates that are not run.
+    The agent decides what becomes of them."""
+    CHOICE = "choice"
+    """Which of the items that are shown are meant (`Observation.items`): Reads whose targets are numbers, from 1."""
+    RATING = "rating"
+    """A number, for what is shown."""
 
 
 POLICY = "policy"
@@ -103,6 +110,9 @@ class Observation:
     tools: tuple[Tool, ...] = ()
     """Tools that the reply may call in the model's own form; see `core.tool_calls` for how the calls of a server's
     reply then stand in its text. Where neither model nor server takes tools, that is an error of one sentence."""
+    items: tuple[str, ...] = ()
+    """What a CHOICE is among, in the order of the numbers in the prompt: all that each stands for, which the prompt may
+    show in fewer words. Scripts look at it; no model is shown it."""
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def wiper(episode: Episode, observation: Observation) -> str:
 
 
 def _answer(episode: Episode, observation: Observation) -> str:
-    if observation.question is None:
+    if observation.expects is not Expects.ANSWER or observation.question is None:
         return ""
     question = episode.task.questions[observation.question]
     shown = visible_answer(question, said(observation), episode.task.documents)

@@ -17,6 +17,7 @@ from atommem_cli.core import stream_facts
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode, addressing_of
 from atommem_cli.core.types import CONTEXT_OPS, Document, Event, MemoryEntry, MemoryOp, OpKind, Question
+from atommem_cli.policies._material import MATERIAL, material
 
 _Key = tuple[str, str]
 
@@ -35,6 +36,8 @@ class Oracle:
         """What the oracle says to this call."""
         observation = self._observation
         write = self._episode.agent.write
+        if observation.expects in MATERIAL:
+            return material(self._episode, observation, self._kept(), self._needed, said(observation))
         if observation.expects is Expects.NOTES:
             notes = "\n".join(self._wanted(observation.chunk).values())
             return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, notes)])
@@ -75,6 +78,13 @@ class Oracle:
                 if facts:
                     wanted[question.id, str(c.index)] = " ".join([question.text, *facts])
         return wanted
+
+    def _kept(self) -> list[str]:
+        """Every text that matters at some time: statements of the paths, corrections too; supporting sentences."""
+        if not self._events:
+            return list(dict.fromkeys(fact for question in self._task.questions for fact in self._needed(question)))
+        relevant = self._relevant(self._task.questions)
+        return [text for text, event in self._events.items() if (event.subject, event.relation) in relevant]
 
     def _relevant(self, questions: Sequence[Question]) -> set[_Key]:
         """Every (subject, relation) that these questions' paths have touched at any time."""

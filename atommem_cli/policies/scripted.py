@@ -24,6 +24,7 @@ from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind, Task
 from atommem_cli.models import words
 from atommem_cli.models.chat import OffsetTokenizer
 from atommem_cli.policies._forgetful import amnesiac, wiper
+from atommem_cli.policies._material import MATERIAL, material
 from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 from atommem_cli.policies._thorough import HASTY, THOROUGH, LookingDemonstrator
@@ -128,6 +129,9 @@ def _mute(_: Episode, __: Observation, ___: random.Random) -> str:
 
 def _append_only(episode: Episode, observation: Observation, _: random.Random) -> str:
     write = episode.agent.write
+    if observation.expects in MATERIAL:
+        texts = [document.text for document in episode.task.documents]
+        return material(episode, observation, texts, lambda _: texts, said(observation))
     if observation.question is None:
         seen = _documents(episode, observation.chunk)
         if observation.expects is Expects.NOTES:
@@ -174,6 +178,11 @@ def _random(episode: Episode, observation: Observation, dice: random.Random) -> 
 
     if observation.expects is Expects.ANSWER and dice.random() < 0.7:
         return episode.agent.write(Expects.ANSWER, [], phrase())
+    if observation.expects is Expects.RATING:
+        return episode.agent.write(Expects.RATING, [], str(dice.randint(-1, 12)))
+    if observation.expects is Expects.CHOICE:
+        numbers = [dice.randint(1, len(observation.items) + 1) for _ in range(dice.randint(0, 4))]
+        return episode.agent.write(Expects.CHOICE, [MemoryOp(OpKind.READ, target=number) for number in numbers])
     ops = []
     for _ in range(dice.randint(0, 4)):
         kind = dice.choice(MEMORY_OPS)

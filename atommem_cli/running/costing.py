@@ -16,10 +16,11 @@ from typing import Any
 
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
-from atommem_cli.core.calls import Generation
+from atommem_cli.core.calls import Expects, Generation
 from atommem_cli.core.chunking import Span, Tokenizer
 from atommem_cli.core.episode import Agent, Call
 from atommem_cli.core.types import CONTEXT_OPS, Chunk, OpKind, Progress, Task
+from atommem_cli.core.workload import Declares, Shape, shape_of, workload_of
 from atommem_cli.data.files import verify
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import check_scorers, planned_tasks
@@ -88,8 +89,8 @@ class _Counts:
     recipe: Recipe
     tokenizer: Tokenizer = field(init=False)
     first: list[tuple[Task, tuple[Chunk, ...], int]] = field(default_factory=list)
-    sizes: list[tuple[int, int, int]] = field(default_factory=list)
-    """Per task its chunks, their tokens, its questions."""
+    sizes: list[tuple[Shape, int]] = field(default_factory=list)
+    """Per task its size, and the tokens of its chunks."""
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """Text and answers of every question."""
 
@@ -119,7 +120,7 @@ def _count(every: Sequence[_Counts], progress: Progress | None, shard: Shard) ->
         for number, task in enumerate(tasks, start=1):
             for one in group:
                 chunks, cut = chunks_of(one.recipe.chunk, task.documents, tokenizer)
-                one.sizes.append((len(chunks), sum(chunk.tokens for chunk in chunks), len(task.questions)))
+                one.sizes.append((shape_of(chunks, len(task.questions)), sum(chunk.tokens for chunk in chunks)))
                 one.asked += [(question.text, question.answers) for question in task.questions]
                 if len(one.first) < PLAYED:
                     one.first.append((task, chunks, cut))
@@ -171,7 +172,7 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
         for observation in (call.observation for call in calls):
             # The few tokens of the chat template are not in it.
             shown.append(sum(len(tokenizer.spans(text)) for text in observation.texts))
-            if observation.question is not None:
+            if observation.expects is Expects.ANSWER:
                 asking.append(shown[-1])
         return [Generation("")] * len(calls)
 
@@ -184,8 +185,13 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
             stored.append(sum(len(tokenizer.spans(result.op.text)) for result in played.opening))
     finally:
         parts.close()
-    remembered = 2 * recipe.limits.reply if parts.agent.calls_per_chunk else 0
+    remembered = 2 * recipe.limits.reply if _writes(parts.agent) else 0
     return Prompts(fmean(shown or [0]), fmean(asking or [0]), remembered, fmean(stored or [0]))
+
+
+def _writes(agent: Agent) -> bool:
+    """Whether what a model writes can come back in a prompt."""
+    return agent.calls_per_chunk > 0 or isinstance(agent, Declares)
 
 
 # --- bounds
@@ -201,44 +207,47 @@ class EpisodeBound:
     asking_high: int
     """Of `calls_high`, those about questions."""
     new_tokens_high: int
+    retrievals_low: int
+    retrievals_high: int
 
 
-def bound_episode(recipe: Recipe, agent: Agent, chunks: int, questions: int) -> EpisodeBound:
-    """Bound the calls and new tokens of one episode of a task with so many chunks and questions."""
-    limits, budget = recipe.limits, recipe.budget
-    read_calls = chunks * agent.calls_per_chunk
+def bound_episode(recipe: Recipe, agent: Agent, shape: Shape) -> EpisodeBound:
+    """Bound the calls and new tokens of one episode of a task of that size."""
+    limits, budget, questions = recipe.limits, recipe.budget, shape.questions
+    work = workload_of(agent, shape, limits.reply)
     looks = {OpKind.READ, *CONTEXT_OPS} & {*agent.operations}  # what a reply is asked again after, unless it is refused
     again = agent.reads_again and not looks <= {*recipe.memory.drop}
     tries = 1 + limits.reads * again
-    low = read_calls + questions
-    most = low + getattr(agent, "spare_calls", 0)
+    low, most = work.calls
     high = most * tries if budget.reads is None else min(most * tries, most + budget.reads)
     longest = ((most - questions) * limits.reply + questions * limits.answer) * tries
+    looked = (0, 0) if OpKind.READ in recipe.memory.drop else (work.retrievals[0], work.retrievals[1] * tries)
     return EpisodeBound(
         calls_low=min(low, budget.calls or low),
         calls_high=min(high, budget.calls or high),
         questions=questions,
         asking_high=min(questions * tries, budget.calls or high),
         new_tokens_high=min(longest, budget.new_tokens or longest),
+        retrievals_low=looked[0],
+        retrievals_high=looked[1],
     )
 
 
 def _cost(recipe: Recipe, counts: _Counts, measured: Prompts) -> Cost:
     agent: Agent = recipe.build("agent")
-    bounds = [bound_episode(recipe, agent, chunks, questions) for chunks, _, questions in counts.sizes]
+    bounds = [bound_episode(recipe, agent, shape) for shape, _ in counts.sizes]
     repeats, most = recipe.eval.repeats, recipe.budget.prompt_tokens
     episodes = len(bounds) * repeats
-    low, high, new = (
-        repeats * sum(getattr(bound, key) for bound in bounds) for key in ("calls_low", "calls_high", "new_tokens_high")
-    )
+    keys = ("calls_low", "calls_high", "new_tokens_high", "retrievals_low", "retrievals_high")
+    low, high, new, *looked = (repeats * sum(getattr(bound, key) for bound in bounds) for key in keys)
     shown = [round(low * measured.shown), round(high * (measured.shown + measured.remembered))]
     stored = round(episodes * measured.stored)
     return Cost(
         tasks=len(bounds),
-        questions=sum(questions for _, _, questions in counts.sizes),
+        questions=sum(shape.questions for shape, _ in counts.sizes),
         episodes=episodes,
-        chunks=sum(chunks for chunks, _, _ in counts.sizes),
-        tokens=sum(tokens for _, tokens, _ in counts.sizes),
+        chunks=sum(shape.chunks for shape, _ in counts.sizes),
+        tokens=sum(tokens for _, tokens in counts.sizes),
         calls_low=low,
         calls_high=high,
         new_tokens_high=new,
@@ -246,6 +255,8 @@ def _cost(recipe: Recipe, counts: _Counts, measured: Prompts) -> Cost:
         prompt_tokens_high=min(shown[1], episodes * most) if most else shown[1],
         embedded_low=stored,
         embedded_high=stored + (new if OpKind.READ in {*agent.operations} - {*recipe.memory.drop} else 0),
+        retrievals_low=looked[0],
+        retrievals_high=looked[1],
     )
 
 

@@ -36,6 +36,9 @@ class Cost:
     """Tokens of texts for the embedder: what the agent stores itself."""
     embedded_high: int = 0
     """And everything that the policy writes."""
+    retrievals_low: int = 0
+    """Queries to the store."""
+    retrievals_high: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +109,15 @@ def bounded(table: Table, whole: str) -> Table:
 def costs(planned: Sequence[tuple[str, Cost]], what: str = "agent", rates: Rates | None = None) -> Table:
     """One row per agent, or whatever `what` says: what an evaluation would take."""
     rates = rates or Rates()
-    headers = [what, "tasks", "questions", "episodes", "chunks", "tokens", "calls", "prompt tokens", "new tokens"]
+    headers = [what, "tasks", "questions", "episodes", "chunks", "tokens", "calls", "retrievals"]
+    headers += ["prompt tokens", "new tokens"]
     headers += ["embedded tokens", *(["hours"] if rates.speed else []), *(["price"] if rates.price else [])]
     rows = []
     for name, cost in planned:
         low, high = (cost.prompt_tokens_low, 0), (cost.prompt_tokens_high, cost.new_tokens_high)
         row = [name, *map(number, (cost.tasks, cost.questions, cost.episodes, cost.chunks, cost.tokens))]
-        row += [_between(cost.calls_low, cost.calls_high), _between(cost.prompt_tokens_low, cost.prompt_tokens_high)]
+        row += [_between(cost.calls_low, cost.calls_high), _between(cost.retrievals_low, cost.retrievals_high)]
+        row += [_between(cost.prompt_tokens_low, cost.prompt_tokens_high)]
         row += [f"up to {number(cost.new_tokens_high)}", _between(cost.embedded_low, cost.embedded_high)]
         row += [f"{rates.hours(*low):,.2f} to {rates.hours(*high):,.2f}"] if rates.speed else []
         row += [f"{rates.money(*low):,.2f} to {rates.money(*high):,.2f}"] if rates.price else []

@@ -20,6 +20,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.types import Chunk, Task
+from atommem_cli.core.workload import shape_of
 from atommem_cli.data import chosen_tasks
 from atommem_cli.data.files import verify
 from atommem_cli.running import helpers
@@ -127,7 +128,7 @@ def _episodes(recipe: Recipe, sampled: int, *, share: bool) -> tuple[list[Episod
     first: list[tuple[Task, tuple[Chunk, ...], int]] = []
     for task in chosen_tasks.read(recipe.task, recipe.grpo.split, sampled):
         chunks, cut = chunks_of(recipe.chunk, task.documents, tokenizer)
-        bounds.append(bound_episode(recipe, agent, len(chunks), len(task.questions)))
+        bounds.append(bound_episode(recipe, agent, shape_of(chunks, len(task.questions))))
         if len(first) < PLAYED:
             first.append((task, chunks, cut))
     measured = prompts(recipe, tokenizer, first)

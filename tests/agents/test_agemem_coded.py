@@ -21,6 +21,7 @@ from atommem_cli.core.episode import Call, Episode, Limits
 from atommem_cli.core.memory import Memory
 from atommem_cli.core.store import Store
 from atommem_cli.core.types import Document, StopReason, Task, Trajectory
+from atommem_cli.core.workload import Shape
 from atommem_cli.data import preparation
 from atommem_cli.replay import replay
 from atommem_cli.running.costing import bound_episode
@@ -188,7 +189,7 @@ def test_runs_of_it_are_bounded_and_replayed(tmp_path: Path) -> None:
     evaluate(chosen, tmp_path / "run")
     assert replay.verify(Run(tmp_path / "run")).findings == ()
     lines = [json.loads(line) for line in (tmp_path / "run" / "episodes.jsonl").open()]
-    bound = bound_episode(chosen, agent("agemem", **CODED), 4, 1)
+    bound = bound_episode(chosen, agent("agemem", **CODED), Shape(4, 4, 1))
     assert all(line["chunks"] == 4 and line["usage"]["calls"] <= bound.calls_high for line in lines)
 
 

@@ -11,6 +11,7 @@ from atommem_cli.config.recipe import load
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.types import MemoryOp, OpKind, Trajectory
+from atommem_cli.core.workload import Shape
 from atommem_cli.running.costing import bound_episode
 
 TWO = task(facts=["Ada was born in Velt.", "Bo lives in Dorn."])
@@ -71,7 +72,7 @@ def test_a_policy_that_never_writes_comes_to_its_end_within_the_bound_of_the_pla
     by = agent(dialect="released", advance="write")
     trajectory = played(by, "nothing")
     assert len(chunks(trajectory)) == 2 + by.spare_calls == 42
-    bound = bound_episode(load("tiny"), by, 2, 2)
+    bound = bound_episode(load("tiny"), by, Shape(2, 2, 2))
     assert trajectory.usage.calls <= bound.calls_high
 
 
