@@ -13,7 +13,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core import seeds
 from atommem_cli.core.errors import AtommemError, UsageError
 from atommem_cli.core.store import Change
-from atommem_cli.core.types import Answer, MemoryEntry, StopReason, Task, Trajectory
+from atommem_cli.core.types import Answer, MemoryEntry, Question, StopReason, Task, Trajectory
 from atommem_cli.dialects import dialect
 from atommem_cli.running.build import assemble
 from atommem_cli.runs import provenance
@@ -118,7 +118,8 @@ def _recipe(recipe: Recipe) -> str:
 def _scorers() -> str:
     for text, gold, *expected in _GOLDEN:
         answer = Answer(text, rf"\boxed{{{text}}}" if text else "")
-        scores = [metrics.SCORERS[name](answer, (gold,)) for name in ("em", "f1", "boxed_em", "sub_em")]
+        question = Question("", "", (gold,))
+        scores = [metrics.SCORERS[name](answer, question) for name in ("em", "f1", "boxed_em", "sub_em")]
         if any(abs(a - b) > 1e-9 for a, b in zip(scores, expected, strict=True)):
             raise _Wrong(f"{text!r} against {gold!r} scores {scores}, the official scripts say {expected}: reinstall")
     return f"{len(_GOLDEN)} golden pairs equal the official scripts"

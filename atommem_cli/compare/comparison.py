@@ -230,7 +230,7 @@ def rescore(run: Run, scorers: Sequence[str]) -> dict[str, dict[str, list[float]
         for number, (said, question) in enumerate(zip(line["answers"], questions, strict=True)):
             answer = Answer(said["text"], replies.get(number, ""), tagged=said["tagged"])
             for scorer in scorers:
-                scores[scorer].setdefault(line["task"], []).append(metrics.SCORERS[scorer](answer, question.answers))
+                scores[scorer].setdefault(line["task"], []).append(metrics.SCORERS[scorer](answer, question))
     return scores
 
 

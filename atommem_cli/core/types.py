@@ -133,6 +133,9 @@ class Question:
     """`stream`: the operation this question hinges on: create, update, delete or none. Else empty."""
     path: tuple[str, ...] = ()
     """`stream`: subject, then one relation per hop. Else empty."""
+    unanswerable: bool = False
+    """Conversations: nothing tells it, and a right answer says so; `answers` are ways to say it. (In `stream`, hinge
+    and path mark such questions.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ class Task:
 
     id: str
     source: str
-    """The source's name: hotpotqa, 2wikimultihopqa, musique, stream."""
+    """The source's name: hotpotqa, locomo, stream, ..."""
     documents: tuple[Document, ...]
     """In the order in which they are read."""
     questions: tuple[Question, ...]

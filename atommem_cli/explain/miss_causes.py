@@ -32,7 +32,8 @@ If every fact was in view in some call for the question, or the question needs n
                          after `metrics.normalise`; yes, no, unknown and what the question names itself: as its
                          first words), without tags or among other words
     distractor believed  the answer stands in a distractor and in no other document of the task
-    retrieved, not used  anything else: it had what it needed and answered otherwise, or made something up
+    made up              nothing tells it (`Question.unanswerable`), and the answer does not say so
+    retrieved, not used  anything else: it had what it needed and answered otherwise; `stream`: or made something up
 
 Facts that were kept until the episode stopped count under what stopped it, too.
 
@@ -90,6 +91,7 @@ class Cause(StrEnum):
     NOT_RETRIEVED = "kept, not retrieved"
     NOT_USED = "retrieved, not used"
     BELIEVED = "distractor believed"
+    MADE_UP = "made up"
     FORMAT = "format"
     BUDGET = "budget"
     WITHHELD = "withheld"
@@ -97,7 +99,7 @@ class Cause(StrEnum):
     UNTOLD = "no gold facts: cannot tell"
 
 
-OCCASIONAL = (Cause.NOT_STORED, Cause.FILTERED, Cause.SUMMARISED, Cause.BELIEVED)
+OCCASIONAL = (Cause.NOT_STORED, Cause.FILTERED, Cause.SUMMARISED, Cause.BELIEVED, Cause.MADE_UP)
 """Causes that only some agents, or some tasks, have."""
 OF_CONTEXT = {OpKind.FILTER: Cause.FILTERED, OpKind.SUMMARIZE: Cause.SUMMARISED}
 """What an operation on the conversation lost; no other agents have these causes."""
@@ -244,7 +246,9 @@ def _at_the_answer(task: Task, question: Question, answer: Line, last: Line | No
     if not given or cut or any(_stands_in(gold, given, question.text) for gold in golds if gold):
         return Cause.FORMAT
     told = [one for one in task.documents if f" {given} " in f" {normalise(f'{one.title} {one.text}')} "]
-    return Cause.BELIEVED if told and all(one.distractor for one in told) else Cause.NOT_USED
+    if told and all(one.distractor for one in told):
+        return Cause.BELIEVED
+    return Cause.MADE_UP if question.unanswerable else Cause.NOT_USED
 
 
 def _stands_in(gold: str, given: str, question: str) -> bool:

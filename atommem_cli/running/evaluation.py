@@ -241,7 +241,7 @@ def score(questions: Sequence[Question], answers: Sequence[Answer], scorers: Seq
     """
     pairs = list(zip(answers, questions, strict=True))
     return {
-        name: [metrics.SCORERS[name](answer, question.answers) for answer, question in pairs]
+        name: [metrics.SCORERS[name](answer, question) for answer, question in pairs]
         for name in scorers
         if name != llm_judge.NAME
     }

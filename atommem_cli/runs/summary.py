@@ -77,17 +77,24 @@ def summarize(
     }
 
 
+ABSTENTION = "abstention"
+"""The kind of all questions that nothing answers, beside the type that they are of."""
+
+
 def labels(question: Question) -> list[str]:
-    """The kinds a question is of: its hinge and its hops (`stream`), or its source's type."""
+    """The kinds a question is of: its hinge and its hops (`stream`), or its source's type; and whether nothing tells
+    it."""
     hops = len(question.path) - 1
     found = [question.hinge, f"{hops} hop{'s' if hops != 1 else ''}"] if question.path else [question.kind]
-    return [label for label in found if label]
+    return [label for label in (*found, ABSTENTION if question.unanswerable else "") if label]
 
 
 def overlap(kinds: Collection[str]) -> str:
     """What to say beside a table of these kinds; empty where no question is of two of them."""
     hops = {kind for kind in kinds if re.fullmatch(r"\d+ hops?", kind)}
-    return "; a question stands under its hinge and again under its hops" if hops and hops != {*kinds} - {"all"} else ""
+    if hops and hops != {*kinds} - {"all"}:
+        return "; a question stands under its hinge and again under its hops"
+    return f"; {ABSTENTION}: what nothing tells, which stands under its type, too" if ABSTENTION in kinds else ""
 
 
 def renamed(summary: Mapping[str, Any]) -> dict[str, Any]:

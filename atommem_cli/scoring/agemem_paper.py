@@ -38,7 +38,7 @@ def task_score(task: Task, trajectory: Trajectory) -> float:
     """
     scorer = metrics.SCORERS[metrics.default_scorers(task.source)[0]]
     pairs = zip(trajectory.answers, task.questions, strict=True)
-    return fmean(scorer(answer, question.answers) if answer.text.strip() else -1.0 for answer, question in pairs)
+    return fmean(scorer(answer, question) if answer.text.strip() else -1.0 for answer, question in pairs)
 
 
 def compression(task: Task, trajectory: Trajectory) -> float:

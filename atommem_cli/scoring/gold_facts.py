@@ -43,12 +43,13 @@ def of(task: Task) -> list[Fact]:
 
 
 def has_gold(task: Task, question: Question) -> bool:
-    """Whether it is known which facts a question needs: `stream` knows all of them, even where that is none.
+    """Whether it is known which facts a question needs: `stream` knows all of them, even where that is none; and what
+    nothing tells needs none.
 
     Elsewhere there must be one at least, and each must stand in its document: a chain that lacks links, or has some
     that nobody could have read, says nothing about where it broke.
     """
-    if question.path:
+    if question.path or question.unanswerable:
         return True
     return bool(question.supporting) and all(
         (text := " ".join(support.text.split())) and text in " ".join(task.documents[support.document].text.split())

@@ -1,25 +1,27 @@
-"""Published answer scorers, each under a name of its own: (answer, accepted answers) -> [0, 1].
+"""Published answer scorers, each under a name of its own: (answer, question) -> [0, 1].
 
 Every scorer takes the best value over the accepted answers of *its own* question and gives 0 to an answer
 without text: a failed episode is wrong, whatever the gold. (The official scripts give it 1 where the gold
 normalises to nothing: "The The", "A".) For every other answer `em`, `f1`, `f1_musique` and `boxed_em` equal the
-official scripts; where the rest differ from theirs, their docstrings say so.
+official scripts; where the rest differ from theirs, their docstrings say so. Those of this file see nothing of a
+question but its accepted answers.
 """
 
 from __future__ import annotations
 
 import re
 import string
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
 from typing import Any
 
 from atommem_cli.core.errors import UsageError
-from atommem_cli.core.types import Answer
+from atommem_cli.core.types import Answer, Question
 from atommem_cli.dialects import dialect
+from atommem_cli.scoring.locomo import locomo_f1
+from atommem_cli.scoring.overlap import overlap_f1
 
-Scorer = Callable[[Answer, tuple[str, ...]], float]
+Scorer = Callable[[Answer, Question], float]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -112,11 +114,23 @@ def amem_f1(answer: Answer, golds: tuple[str, ...]) -> float:
     return _best(_set_f1, answer.text, golds)
 
 
-SCORERS: dict[str, Scorer] = {
-    scorer.__name__: scorer for scorer in (em, f1, f1_musique, boxed_em, sub_em, substring, mem1_em, amem_f1)
-}
+def _by_golds(scorer: Callable[[Answer, tuple[str, ...]], float]) -> Scorer:
+    @wraps(scorer)
+    def scored(answer: Answer, question: Question) -> float:
+        return scorer(answer, question.answers)
 
-_OFFICIAL = {"musique": ("em", "f1_musique"), "memagent": ("sub_em", "em", "f1")}
+    return scored
+
+
+_OF_GOLDS = (em, f1, f1_musique, boxed_em, sub_em, substring, mem1_em, amem_f1)
+SCORERS: dict[str, Scorer] = {scorer.__name__: _by_golds(scorer) for scorer in _OF_GOLDS} | {"locomo_f1": locomo_f1}
+
+_OFFICIAL = {
+    "musique": ("em", "f1_musique"),
+    "memagent": ("sub_em", "em", "f1"),
+    "locomo": ("locomo_f1", "em"),
+    "longmemeval": ("sub_em", "f1"),
+}
 NEED_A_BOX = ("boxed_em",)
 """Scorers that read \\boxed{} in a reply alone: 0 for everything where the prompt asks for none."""
 
@@ -140,7 +154,10 @@ def never(agent: Mapping[str, Any] | None) -> dict[str, str]:
 
 def default_scorers(source: str) -> tuple[str, ...]:
     """Names of the official scorers of a task source (`Task.source`), the leading one first; HotpotQA's where it has
-    none."""
+    none.
+
+    LongMemEval's is a judge, who cannot be a default: `sub_em` is lenient to whole sentences.
+    """
     return _OFFICIAL.get(source, ("em", "f1"))
 
 
@@ -158,12 +175,12 @@ def _closed_f1(text: str, gold: str) -> float:
     ours, theirs = normalise(text), normalise(gold)
     if ours != theirs and (ours in _CLOSED_ANSWERS or theirs in _CLOSED_ANSWERS):
         return 0.0
-    return _overlap_f1(ours.split(), theirs.split())
+    return overlap_f1(ours.split(), theirs.split())
 
 
 def _open_f1(text: str, gold: str) -> float:
     ours, theirs = normalise(text).split(), normalise(gold).split()
-    return _overlap_f1(ours, theirs) if ours or theirs else 1.0
+    return overlap_f1(ours, theirs) if ours or theirs else 1.0
 
 
 def _contained(text: str, gold: str) -> float:
@@ -184,20 +201,11 @@ def _mem1_words(text: str) -> list[str]:
 
 
 def _set_f1(text: str, gold: str) -> float:
-    return _overlap_f1(_stopless(text), _stopless(gold))
+    return overlap_f1(_stopless(text), _stopless(gold))
 
 
 def _stopless(text: str) -> set[str]:
     return set(text.lower().translate(_STOPS_TO_SPACE).split())
-
-
-def _overlap_f1(ours: Collection[str], theirs: Collection[str]) -> float:
-    """Harmonic mean of precision and recall of `ours`; 0 without a common word."""
-    common = sum((Counter(ours) & Counter(theirs)).values())
-    if not common:
-        return 0.0
-    precision, recall = common / len(ours), common / len(theirs)
-    return 2 * precision * recall / (precision + recall)
 
 
 def _last_boxed(text: str) -> str | None:

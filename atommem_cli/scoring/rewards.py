@@ -42,7 +42,7 @@ def of_scorer(name: str) -> Reward:
 
     def reward(task: Task, trajectory: Trajectory) -> float:
         pairs = zip(trajectory.answers, task.questions, strict=True)
-        return fmean(scorer(answer, question.answers) for answer, question in pairs)
+        return fmean(scorer(answer, question) for answer, question in pairs)
 
     return reward
 
