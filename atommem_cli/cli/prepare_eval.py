@@ -43,10 +43,14 @@ if TYPE_CHECKING:
     "atommem prepare stream",
     "atommem prepare hotpotqa --docs 200",
     "atommem prepare musique --source my/records --split validation --questions 1",
+    "atommem prepare records --source my/wiki --out data/wiki",
 )
 def prepare(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="hotpotqa, 2wikimultihopqa, musique, stream, or your own (.py).")
+        str,
+        typer.Argument(
+            metavar="NAME", help="hotpotqa, stream, records (your own data), ... (`atommem options tasks`)."
+        ),
     ],
     source: Annotated[
         str | None, typer.Option(metavar="PATH", help="A file or folder of records; default: the hub.")

@@ -10,8 +10,10 @@ from atommem_cli.data.files import SPLIT_WORDS, SPLITS
 
 COMPRESSED = (".gz", ".bz2", ".xz")
 FORMATS = (".jsonl", ".json", ".parquet")
+TABLES = (".csv", ".tsv")
+"""Formats that hold one kind of row, without lists; read by `records` alone."""
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".zst", ".tar.gz", ".tar.bz2", ".tar.xz")
-_TABLES = (".csv", ".tsv", ".xlsx", ".txt", ".arrow", ".pkl")
+_OTHERS = (*TABLES, ".xlsx", ".txt", ".arrow", ".pkl")
 _SHARD = re.compile(r"-\d+(-of-\d+)?(?=\.)")
 
 
@@ -59,11 +61,11 @@ def files(source: str, split: str, prefer: str = "") -> list[Path]:
     return shards
 
 
-def suffix(path: Path) -> str | None:
+def suffix(path: Path, formats: tuple[str, ...] = FORMATS) -> str | None:
     """A known ending of a file's name (`.jsonl`, `.json.gz`, ...); None where it has none."""
     packed = next((end for end in COMPRESSED if path.name.lower().endswith(end)), "")
     bare = path.name.lower().removesuffix(packed)
-    kind = next((end for end in FORMATS if bare.endswith(end)), None)
+    kind = next((end for end in formats if bare.endswith(end)), None)
     return None if kind is None or (packed and kind == ".parquet") else kind + packed
 
 
@@ -92,7 +94,7 @@ def _unknown(path: Path) -> str:
     name = path.name.lower()
     if name.endswith(_ARCHIVES):
         return f"an archive: unpack it and give the folder or file in it (known are {known})"
-    if name.endswith(_TABLES):
+    if name.endswith(_OTHERS):
         return f"unknown format; known are {known}: save its records as JSON lines, as data/README.md shows"
     return f"unknown format; known are {known}"
 
@@ -106,7 +108,7 @@ def _nothing(path: Path, there: list[Path], split: str) -> str:
     ]
     if inner:
         return f"one is in {path / inner[0]}: give that as --source"
-    packed = [one.name for one in there if one.name.lower().endswith((*_ARCHIVES, *_TABLES))]
+    packed = [one.name for one in there if one.name.lower().endswith((*_ARCHIVES, *_OTHERS))]
     if packed:
         return f"{packed[0]}: {_unknown(Path(packed[0]))}"
     also = ", dev*.json" if split == "validation" else ""

@@ -50,6 +50,6 @@ def recognised(fields: Collection[str], source: str) -> str | None:
             return f"these are {said}"
     if there >= _PARAGRAPHS and source != "musique":
         return "these are records in MuSiQue's layout: atommem prepare musique reads them"
-    if there >= _SENTENCES and source == "musique":
+    if there >= _SENTENCES and source in ("musique", "records"):
         return "these are records in HotpotQA's layout: atommem prepare hotpotqa (or 2wikimultihopqa) reads them"
     return None

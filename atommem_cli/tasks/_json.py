@@ -10,7 +10,7 @@ import gzip
 import json
 import lzma
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
@@ -20,24 +20,26 @@ from atommem_cli.data.files import SPLIT_WORDS
 
 BLOCK = 1 << 20
 """Characters of an array that are read at once, at least."""
-WRAPPERS = ("data", "records", "rows", "examples", "questions")
+WRAPPERS = ("data", "records", "rows", "examples")
 """Keys under which a file's only object may hold its records; the split's own name is another."""
+QUESTIONS = (*WRAPPERS, "questions")
+"""Likewise, where each record is a question."""
 _OPEN: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BAD = re.compile("[\udc80-\udcff]")
 _DECODER = json.JSONDecoder()
 
 
-def records(path: Path, split: str) -> Iterator[tuple[str, Any]]:
+def records(path: Path, split: str, wrappers: Sequence[str] = QUESTIONS) -> Iterator[tuple[str, Any]]:
     """The records of a file, each with the place where it stands ("line 3").
 
     Args:
         split: the one to take where a wrapper holds several.
+        wrappers: keys of an object around all records.
 
     Raises:
         ValueError, EOFError, OSError, lzma.LZMAError: it is damaged; names the place.
     """
-    opened = _OPEN.get(path.suffix.lower(), open)
-    with opened(path, "rb") as file:
+    with opener(path)(path, "rb") as file:
         begin = file.read(4)
         encoding = json.detect_encoding(begin)
         file.seek(0)
@@ -49,10 +51,15 @@ def records(path: Path, split: str) -> Iterator[tuple[str, Any]]:
             yield from _elements(head.lstrip()[1:], text)
             return
         text.seek(0)
-        yield from _lines(text, split)
+        yield from _lines(text, split, wrappers)
 
 
-def _lines(text: TextIOWrapper, split: str) -> Iterator[tuple[str, Any]]:
+def opener(path: Path) -> Callable[..., Any]:
+    """What opens a file, packed or not."""
+    return _OPEN.get(path.suffix.lower(), open)
+
+
+def _lines(text: TextIOWrapper, split: str, wrappers: Sequence[str]) -> Iterator[tuple[str, Any]]:
     rows = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
     head = next(rows, None)
     if head is None:
@@ -68,24 +75,24 @@ def _lines(text: TextIOWrapper, split: str) -> Iterator[tuple[str, Any]]:
             value = _parsed("".join([line, *rest]), "the file")
         except ValueError:
             raise broken from None
-        yield from _unwrapped(value, split)
+        yield from _unwrapped(value, split, wrappers)
         return
     if further is None:
-        yield from _unwrapped(value, split, f"line {number}")
+        yield from _unwrapped(value, split, wrappers, f"line {number}")
         return
     yield f"line {number}", value
     for number, line in chain([further], rows):
         yield f"line {number}", _parsed(line, f"line {number}")
 
 
-def _unwrapped(value: Any, split: str, place: str = "record 1") -> Iterator[tuple[str, Any]]:
+def _unwrapped(value: Any, split: str, wrappers: Sequence[str], place: str = "record 1") -> Iterator[tuple[str, Any]]:
     """The records in a file's only value: those of its list where it is a wrapper, else itself."""
     lists = {}
     if isinstance(value, dict):
         lists = {key: inner for key, inner in value.items() if isinstance(inner, list)}
     wanted = next((key for key in lists if SPLIT_WORDS.get(key.lower()) == split), None)
     if wanted is None:
-        wanted = next((key for key in WRAPPERS if key in lists), None)
+        wanted = next((key for key in wrappers if key in lists), None)
     if wanted is None or not all(isinstance(inner, dict) for inner in lists[wanted]):
         yield place, value
         return

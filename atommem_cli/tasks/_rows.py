@@ -1,6 +1,6 @@
 """Rows of a local file, one at a time, and in one sentence what is wrong with one: which file, which row, which field.
 
-JSON as `_json` reads it, parquet, and csv.
+JSON as `_json` reads it, parquet, and csv as `_csv` does.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from atommem_cli.core.errors import SourceError
-from atommem_cli.tasks import _json
-from atommem_cli.tasks._files import suffix
+from atommem_cli.tasks import _csv, _json
+from atommem_cli.tasks._files import TABLES, suffix
 from atommem_cli.tasks._schema import Mismatch
 
 Columns = Callable[[Sequence[str]], Sequence[str]]
@@ -21,7 +21,15 @@ BATCH = 256
 """Rows of a parquet file that are read at once."""
 
 
-def each(path: Path, split: str, read: Callable[[Any], T], columns: Columns = list, batch: int = BATCH) -> Iterator[T]:
+def each(
+    path: Path,
+    split: str,
+    read: Callable[[Any], T],
+    columns: Columns = list,
+    *,
+    batch: int = BATCH,
+    wrappers: Sequence[str] = _json.QUESTIONS,
+) -> Iterator[T]:
     """What `read` makes of each row of a file, in order; memory does not grow with their number.
 
     Args:
@@ -29,13 +37,14 @@ def each(path: Path, split: str, read: Callable[[Any], T], columns: Columns = li
         read: from a row to what is made of it; raises Mismatch where it cannot be.
         columns: of a parquet file.
         batch: rows of a parquet file that are read at once.
+        wrappers: keys of an object around all records of a JSON file.
 
     Raises:
         SourceError: the file is damaged, holds nothing, or one of its rows is not what it must be.
     """
     place = ""
     try:
-        for where, raw in rows(path, split, columns, batch):
+        for where, raw in _rows(path, split, columns, batch, wrappers):
             place = where
             yield read(raw)
     except Mismatch as wrong:
@@ -48,10 +57,13 @@ def each(path: Path, split: str, read: Callable[[Any], T], columns: Columns = li
         raise SourceError(f"{path}: there is no record in it")
 
 
-def rows(path: Path, split: str, columns: Columns = list, batch: int = BATCH) -> Iterator[tuple[str, Any]]:
+def _rows(path: Path, split: str, columns: Columns, batch: int, wrappers: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """The rows of a file, each with the place where it stands ("line 3", "record 3")."""
+    if suffix(path, TABLES) is not None:
+        yield from _csv.rows(path)
+        return
     if suffix(path) != ".parquet":
-        yield from _json.records(path, split)
+        yield from _json.records(path, split, wrappers)
         return
     from pyarrow import parquet
 
