@@ -87,6 +87,7 @@ class Event:
     """The fact behind a `stream` document: from here on, `relation` of `subject` is `value`."""
 
     subject: str
+    """Empty: whoever had this value has it no more, and nothing is known of the fact: a cascade."""
     relation: str
     value: str | None
     """None: the fact is retracted or has expired; nothing is known any more."""
@@ -130,7 +131,7 @@ class Question:
     kind: str = ""
     """The source's own type of question ("bridge", "comparison", "2hop", ...); may be empty."""
     hinge: str = ""
-    """`stream`: the operation this question hinges on: create, update, delete or none. Else empty."""
+    """`stream`: what it hinges on: create, update, supersede, delete, cascade or none. Else empty."""
     path: tuple[str, ...] = ()
     """`stream`: subject, then one relation per hop. Else empty."""
     unanswerable: bool = False
@@ -163,8 +164,6 @@ class Chunk:
     documents: tuple[int, ...]
     """Indices into `Task.documents` of those that lie in it, wholly or in part, in order."""
 
-
-# --- memory ----------------------------------------------------------------------------------------
 
 Meta = tuple[tuple[str, str], ...]
 """Values by key, in the order in which they were given; every key once."""
@@ -214,9 +213,6 @@ class OpResult:
     """Digest before it of the memory (hexadecimal, `memory.Memory.digest`), or of the context that it is about."""
     after: str
     """Digest after it; equal to `before` unless the outcome is OK."""
-
-
-# --- episodes --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

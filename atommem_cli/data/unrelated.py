@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from atommem_cli.core.stream_facts import UNKNOWN
-from atommem_cli.core.types import Document, Question, Task
+from atommem_cli.core.stream_facts import UNKNOWN, reached
+from atommem_cli.core.types import Document, Task
 
 _BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
 _NAME = re.compile(r"[^\W\d_a-z]\w+(?:\s+[^\W\d_a-z]\w+)+")
@@ -44,7 +44,7 @@ def names(task: Task) -> re.Pattern[str]:
         found |= {_BRACKETS.sub("", task.documents[support.document].title) for support in question.supporting}
         found |= {answer for answer in question.answers if answer.strip().casefold() not in _COMMON}
         found |= {*_said(question.text)}
-        found |= _on_path(task, question)
+        found |= set[str]().union(*reached(task.documents, question.path))
     sought = sorted({" ".join(name.split()) for name in found} - {""}, key=len, reverse=True)
     spelled = (r"\s+".join(map(re.escape, name.split())) for name in sought)
     return re.compile(rf"(?<!\w)(?:{'|'.join(spelled) or '(?!)'})(?!\w)", re.IGNORECASE)
@@ -53,17 +53,6 @@ def names(task: Task) -> re.Pattern[str]:
 def _said(text: str) -> list[str]:
     """Names of several words; the first word of a question has a capital anyway."""
     return _NAME.findall(text.strip().partition(" ")[2])
-
-
-def _on_path(task: Task, question: Question) -> set[str]:
-    """`stream`: every subject and value that the path has touched at any time."""
-    events = [document.event for document in task.documents if document.event is not None]
-    subjects, touched = {*question.path[:1]}, {*question.path[:1]}
-    for relation in question.path[1:]:
-        here = (event for event in events if event.subject in subjects and event.relation == relation)
-        subjects = {event.value for event in here if event.value is not None}
-        touched |= subjects
-    return touched
 
 
 def _keys(document: Document) -> Iterator[tuple[str, ...]]:

@@ -62,14 +62,9 @@ class Oracle:
             relevant = self._relevant(self._task.questions)
             for index in sorted({i for c in chunks for i in c.documents}):
                 document = self._task.documents[index]
-                event = document.event
-                if event is None or (event.subject, event.relation) not in relevant:
-                    continue
-                if event.value is None:
-                    wanted.pop((event.subject, event.relation), None)
-                else:
-                    wanted[event.subject, event.relation] = document.text
-            return wanted
+                if document.event is not None:
+                    self._note(wanted, document.text, document.event)
+            return {key: text for key, text in wanted.items() if key in relevant}
         written: set[_Key] = set()
         for c in chunks:
             for question in self._task.questions:
@@ -84,20 +79,28 @@ class Oracle:
         if not self._events:
             return list(dict.fromkeys(fact for question in self._task.questions for fact in self._needed(question)))
         relevant = self._relevant(self._task.questions)
+        relevant |= {("", relation) for _, relation in relevant}  # values that go
         return [text for text, event in self._events.items() if (event.subject, event.relation) in relevant]
+
+    def _note(self, wanted: dict[_Key, str], text: str, event: Event) -> None:
+        """What should be held of each fact, after one more statement."""
+        if stream_facts.cascades(event):
+            for key in [
+                key for key in wanted if (key[1], self._events[wanted[key]].value) == (event.relation, event.value)
+            ]:
+                del wanted[key]
+        elif event.value is None:
+            wanted.pop((event.subject, event.relation), None)
+        else:
+            wanted[event.subject, event.relation] = text
 
     def _relevant(self, questions: Sequence[Question]) -> set[_Key]:
         """Every (subject, relation) that these questions' paths have touched at any time."""
         found: set[_Key] = set()
         for question in questions:
-            subjects = set(question.path[:1])
-            for relation in question.path[1:]:
+            steps = stream_facts.reached(self._task.documents, question.path)
+            for subjects, relation in zip(steps, question.path[1:], strict=False):
                 found |= {(subject, relation) for subject in subjects}
-                subjects = {
-                    e.value
-                    for e in self._events.values()
-                    if e.value is not None and e.subject in subjects and e.relation == relation
-                }
         return found
 
     def _tidy(self, wanted: dict[_Key, str], keys: set[_Key] | None = None) -> list[MemoryOp]:
@@ -193,9 +196,20 @@ class Oracle:
 
     def _needed(self, question: Question) -> list[str]:
         if question.path:
-            final = {(e.subject, e.relation): (text, e) for text, e in self._events.items()}
-            return list(_along(question.path, final))
+            final: dict[_Key, str] = {}
+            for document in self._task.documents:
+                if document.event is not None:
+                    self._note(final, document.text, document.event)
+            return list(self._along(question.path, final))
         return list(_sentences(question))
+
+    def _along(self, path: tuple[str, ...], final: dict[_Key, str]) -> Iterator[str]:
+        subject = path[0]
+        for relation in path[1:]:
+            if (text := final.get((subject, relation))) is None:
+                return
+            yield text
+            subject = self._events[text].value or ""
 
     def _prompt(self) -> str:
         """What the prompt shows, but for the query: that is the policy's own word and proves nothing.
@@ -216,23 +230,15 @@ def said(observation: Observation) -> str:
 
 def visible_answer(question: Question, prompt: str, documents: Sequence[Document]) -> str:
     """The answer that a text proves: `stream` by following the path through the statements that occur in
-    it (the last occurrence of two that disagree counts); question sets: the gold answer if every
-    supporting sentence occurs in it, or else nothing."""
+    it (the last occurrence of two that disagree counts, and what a cascade has ended does not come back);
+    question sets: the gold answer if every supporting sentence occurs in it, or else nothing."""
     if not question.path:
         return question.answers[0] if all(s in prompt for s in _sentences(question)) else ""
     stated = {d.text: d for d in documents if d.event is not None and d.text in prompt}
-    state = stream_facts.final_state([stated[text] for text in sorted(stated, key=prompt.rfind)])
+    over = {text for text, one in stated.items() if one.event and stream_facts.cascades(one.event)}
+    ordered = sorted(stated, key=lambda text: (text in over, prompt.rfind(text)))
+    state = stream_facts.final_state([stated[text] for text in ordered])
     return stream_facts.answer(state, question.path)
-
-
-def _along(path: tuple[str, ...], final: dict[_Key, tuple[str, Event]]) -> Iterator[str]:
-    subject: str | None = path[0]
-    for relation in path[1:]:
-        text, event = final.get((subject or "", relation), ("", None))
-        if event is None or event.value is None:
-            return
-        yield text
-        subject = event.value
 
 
 def _sentences(question: Question) -> Iterator[str]:

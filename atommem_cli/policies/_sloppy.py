@@ -12,12 +12,13 @@ Without its faults (`CAREFUL`) it is the best that can be learnt from it. Paths 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
 from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode
-from atommem_cli.core.stream_facts import UNKNOWN
+from atommem_cli.core.stream_facts import UNKNOWN, cascades
 from atommem_cli.core.types import Event, MemoryOp, OpKind, Question
 
 
@@ -87,32 +88,44 @@ class Demonstrator:
         """What the chunk says, the last word on each fact, as far as it may matter."""
         index = self._observation.chunk
         chunk = self._episode.chunks[index if index is not None else -1]
-        said: dict[tuple[str, str], Event] = {}
+        said: dict[str, Event] = {}
         for document in (self._episode.task.documents[i] for i in chunk.documents):
             event = document.event
             if event and document.text in chunk.text and self._matters(event, questions):
-                said[event.subject, event.relation] = event
+                over = (event.relation, event.value) if cascades(event) else None
+                gone = [one for one in said.values() if (one.relation, one.value) == over]
+                said |= {about(one): replace(one, value=None) for one in gone} | {about(event): event}
         return list(said.values())
 
     def _matters(self, event: Event, questions: tuple[Question, ...]) -> bool:
-        """Whether a fact may lie on the path of a question, as far as one can tell before the links are known."""
+        """Whether a fact may lie on the path of a question, as far as one can tell before the links are known; of a
+        cascade, whether an entry that it ends is shown."""
+        if cascades(event):
+            return bool(self._ended(event))
         paths = [question.path for question in questions]
         return any(
             event.relation == path[1] if event.subject == path[0] else event.relation in path[2:] for path in paths
         )
 
     def _keep(self, event: Event) -> list[MemoryOp]:
-        about = f"{event.subject} {event.relation}"
+        fact = about(event)
         memory = self._episode.memory
-        held = [memory.targets[entry.id] for entry in memory.shown if entry.text.startswith(f"{about} ")]
+        if cascades(event):
+            return [MemoryOp(OpKind.DELETE, target=target) for target in self._ended(event) if self._does("delete")]
+        held = [memory.targets[entry.id] for entry in memory.shown if entry.text.startswith(f"{fact} ")]
         if event.value is None:
             return [MemoryOp(OpKind.DELETE, target=held[0])] if held and self._does("delete") else []
-        text = f"{about} {event.value}"
+        text = f"{fact} {event.value}"
         if not held:
             return [MemoryOp(OpKind.CREATE, text)] if self._does("store") else []
         if text in self._shown:
             return []
         return [MemoryOp(OpKind.UPDATE, text, held[0]) if self._does("update") else MemoryOp(OpKind.CREATE, text)]
+
+    def _ended(self, event: Event) -> list[int]:
+        """Numbers of the entries shown that go with a value."""
+        memory = self._episode.memory
+        return [memory.targets[entry.id] for entry in memory.shown if entry.text.endswith(f" {about(event)}")]
 
     # --- looking up
 
@@ -136,6 +149,11 @@ class Demonstrator:
         rate: float = getattr(self._rates, what)
         kind = "create" if what == "store" else what
         return self._dice.random() < rate and kind not in self._episode.memory.untold
+
+
+def about(event: Event) -> str:
+    """What tells an entry about this fact: subject and relation; of a cascade, relation and value."""
+    return f"{event.relation} {event.value}" if cascades(event) else f"{event.subject} {event.relation}"
 
 
 def _words(path: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.stream_facts import UNKNOWN
 from atommem_cli.core.types import CONTEXT_OPS, Event, MemoryOp, OpKind, Question
-from atommem_cli.policies._sloppy import CAREFUL, Demonstrator, Rates
+from atommem_cli.policies._sloppy import CAREFUL, Demonstrator, Rates, about
 
 HASTY = Rates(store=0.7, read=0.9, update=0.15, delete=0.15, filter=0.15, summarize=0.1)
 THOROUGH = CAREFUL._replace(filter=1.0)
@@ -28,7 +28,7 @@ class LookingDemonstrator(Demonstrator):
         if edits := self._cleared():
             return self._episode.agent.write(Expects.OPERATIONS, edits)
         events = self._news(self._episode.task.questions)
-        look = self._look_at(f"{events[0].subject} {events[0].relation}", 0) if events else []
+        look = self._look_at(about(events[0]), 0) if events else []
         ops = look or [op for event in events for op in self._keep(event)]
         return self._episode.agent.write(Expects.OPERATIONS, ops)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
+from atommem_cli.core.stream_facts import cascades, final_state, follow
 from atommem_cli.core.types import Event, Question, Support, Task
 from atommem_cli.scoring.fact_matcher import Passage
 from atommem_cli.scoring.stream_reader import Statements, key_of, statements
@@ -26,7 +27,7 @@ class Fact(NamedTuple):
     documents: tuple[int, ...]
     """Whichever of them shows it; `stream` says some things twice."""
     event: Event | None
-    """The fact itself, where the task is of `stream`."""
+    """The fact itself, where the task is of `stream`; of a cascade that the question's fact has ended."""
     read: Callable[[str], Reading]
 
     @property
@@ -59,6 +60,7 @@ def has_gold(task: Task, question: Question) -> bool:
 
 def _of_question(task: Task, number: int, question: Question, whole: Collection[str]) -> Iterator[Fact]:
     titles = [task.documents[support.document].title for support in question.supporting]
+    missing = follow(final_state(task.documents), question.path)[0][-1] if question.path else ("", "")
     for support, title in zip(question.supporting, titles, strict=True):
         event = task.documents[support.document].event
         if event is None:
@@ -67,7 +69,8 @@ def _of_question(task: Task, number: int, question: Question, whole: Collection[
         else:
             rest = range(support.document, len(task.documents))
             same = tuple(i for i in rest if task.documents[i].event == event)
-            yield Fact(number, support, same, event, _stating(statements(task.documents), event))
+            fact = Event(*missing, None) if cascades(event) else event  # what is asked about is gone with a value
+            yield Fact(number, support, same, fact, _stating(statements(task.documents), fact))
 
 
 def _carrying(passage: Passage, whole: Collection[str]) -> Callable[[str], Reading]:

@@ -1,8 +1,8 @@
 """What a text of the memory states about a `stream` world.
 
-A sentence of the task's documents means its event. In other words a value belongs to the last person named
-before it in the clause, unless the words between deny it. That is exact for the sentences of both styles and
-for `subject relation value`; free paraphrases of the rich style are read by the same rule, which knows the
+A sentence of the task's documents means its event, or of a cascade all that it ends. In other words a value belongs to
+the last person named before it in the clause, unless the words between deny it. That is exact for the sentences of both
+styles and for `subject relation value`; free paraphrases of the rich style are read by the same rule, which knows the
 relations by a few stems.
 """
 
@@ -12,7 +12,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from atommem_cli.core.stream_facts import UNKNOWN
+from atommem_cli.core.stream_facts import UNKNOWN, cascades, concerned_by
 from atommem_cli.core.stream_words import PERSONAL
 from atommem_cli.core.types import Chunk, Document, Event, Task
 
@@ -40,14 +40,24 @@ class Statements:
     """What texts say about the world of one `stream` task."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
-        events = [(d.text, d.event) for d in documents if d.event is not None]
-        self._said = {text: (*key_of(e), e.value.lower() if e.value else None) for text, e in events}
+        documents = tuple(documents)
+        self._said: dict[str, tuple[Statement, ...]] = {}
+        """By sentence; a cascade states of each fact that goes with its value that nothing is known any more."""
+        self._over: dict[tuple[str, str], tuple[Statement, ...]] = {}
+        """Likewise, by relation and value of a cascade."""
+        for document, keys in zip(documents, concerned_by(documents), strict=True):
+            if (event := document.event) is not None:
+                value = event.value.lower() if event.value and not cascades(event) else None
+                said = tuple((subject.lower(), relation, value) for subject, relation in keys)
+                self._said.setdefault(document.text, said)
+                if cascades(event) and event.value:
+                    self._over[event.relation, event.value.lower()] = said
         self._values: dict[str, set[tuple[str, str]]] = {}
         """Which (subject, relation) ever had a value."""
-        for subject, relation, value in self._said.values():
+        for subject, relation, value in (one for said in self._said.values() for one in said):
             if value:
                 self._values.setdefault(value, set()).add((subject, relation))
-        self._keys = {said[:2] for said in self._said.values()}
+        self._keys = {one[:2] for said in self._said.values() for one in said}
         self._people = {subject for subject, _ in self._keys} | {
             value for value, keys in self._values.items() if any(relation in PERSONAL for _, relation in keys)
         }
@@ -61,15 +71,18 @@ class Statements:
 
     def _read(self, text: str) -> Iterator[Statement]:
         if text in self._said:
-            yield self._said[text]
+            yield from self._said[text]
             return
         words = text.lower().split()
+        if len(words) == 3 and words[0] == "no" and (words[1], words[2]) in self._over:
+            yield from self._over[words[1], words[2]]
+            return
         if len(words) == 3 and words[2].isalpha() and (words[0], words[1]) in self._keys:
             yield words[0], words[1], None if words[2] == UNKNOWN else words[2]
             return
         for sentence in sorted((s for s in self._said if s in text), key=len, reverse=True):
             if sentence in text:  # and not within one that was longer
-                yield self._said[sentence]
+                yield from self._said[sentence]
                 text = text.replace(sentence, "\n")
         for clause in _CLAUSES.split(text.lower()):
             yield from self._clause(clause)
@@ -157,9 +170,9 @@ class Told:
             self._begun.add(index)
             if document.event is not None and whole and index not in self._shown:
                 self._shown.add(index)
-                (said,) = self._world.of(document.text)
-                self._said.add(said)
-                self._now[said[:2]] = said[2]
+                for said in self._world.of(document.text):
+                    self._said.add(said)
+                    self._now[said[:2]] = said[2]
 
     def outdated(self, text: str) -> bool:
         """Whether a text states what was true once and is no more."""

@@ -6,6 +6,7 @@ mara now home dorn .                changed
 mara not velt but home dorn .       corrected
 mara no home .                      retracted
 day 4 mara no home .                expired
+no home velt .                      velt is nobody's home any more: a cascade
 mara boss home ?                    asked: the home of mara's boss
 """
 
@@ -43,6 +44,8 @@ def say(rng: Random, change: Replacement) -> str:
             return f"{subject} not {old} but {relation} {value} ."
         case "retract":
             return f"{subject} no {relation} ."
+        case "cascade":
+            return f"no {relation} {value} ."
         case _:
             return f"day {day} {subject} no {relation} ."
 

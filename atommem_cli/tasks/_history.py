@@ -13,6 +13,8 @@ from atommem_cli.tasks._style import Replacement, Style
 
 REPEATABLE = frozenset({"state", "change", "correct", "retract"})
 """What may be said twice: a statement with a day in it would be out of date the second time."""
+ENDS = frozenset({"retract", "expire"})
+"""What ends the history of a fact."""
 
 
 class Rates(NamedTuple):
@@ -31,13 +33,15 @@ class Budget(NamedTuple):
     similar: int
     repeated: int
     noise: int
+    cascades: int
+    """Beside those that questions are to hinge on, which come from the core."""
 
 
 class World:
     """The changes of one world, placed in time.
 
-    A fact's values are all different and a retraction or expiry ends its history, so that no statement
-    can mean two things.
+    A fact's values are all different, a retraction or expiry ends its history, and nothing names a value after a
+    cascade has taken it away, so that no statement can mean two things.
     """
 
     def __init__(self, rng: Random, style: Style, people: int, relations: int, rates: Rates, budget: Budget) -> None:
@@ -62,18 +66,23 @@ class World:
         Args:
             hinges: there shall be a fact for each of them, whatever the rates, as far as the budget goes.
         """
-        budget = self._budget
+        budget, wished = self._budget, list(hinges)
+        ends = min(wished.count("cascade"), budget.core // 2)
         keys = self._keys(self.cast)
         # Some facts stay unsaid, for the questions whose answer was never stated.
         said = keys[: max(1, len(keys) - max(1, len(keys) // 6))]
-        core = self._histories(said, self.cast, budget.core, [self._ending(hinge) for hinge in hinges])
+        core = self._histories(said, self.cast, budget.core - ends, [self._ending(hinge) for hinge in wished])
 
-        room = budget.distractors + budget.core - sum(map(len, core))
+        room = budget.distractors + budget.core - ends - sum(map(len, core))
         others = self._others[: max(2, -(-room // len(self._relations)))]
-        for history in core + self._histories(self._keys(others), others, room, []):
+        beside = self._histories(self._keys(others), others, room, [])
+        for history in core + beside:
             self._place(history)
         self._look_alikes(core)
         self._repeat(core)
+        changed = {(one.relation, one.value) for h in core + beside if len(h) > 1 for one in h}
+        self._cascade(core, ends, changed)
+        self._cascade(beside + core, budget.cascades, changed)
         while len(self._timed) < sum(budget):
             self._timed.append((self._rng.random(), len(self._timed), None))
         return self._dated()
@@ -126,6 +135,8 @@ class World:
     def _ending(self, hinge: str) -> tuple[str, ...]:
         if hinge == "update":
             return ("state", "change")
+        if hinge == "supersede":
+            return ("state", "change", "change")
         if hinge == "delete":
             return self._rng.choice((("state", "retract"), ("until", "expire")))
         return ("state",)
@@ -173,6 +184,25 @@ class World:
         for change, start, end in self._rng.sample(spans, k=min(self._budget.repeated, len(spans))):
             self._timed.append((self._rng.uniform(start, end), len(self._timed), change))
 
+    def _cascade(self, histories: list[list[Replacement]], count: int, spared: set[Key]) -> None:
+        """So many values go, each with every fact that has it, once nothing names it any more.
+
+        Args:
+            histories: of facts that may go, if they never change, so that an answer hinges on this alone.
+            spared: relations with values that stay; those that go are added.
+        """
+        ends = dict.fromkeys((h[0].relation, h[0].value) for h in histories if len(h) == 1)
+        fit = [end for end in ends if end not in spared]
+        for relation, value in self._rng.sample(fit, k=min(count, len(fit))):
+            spared.add((relation, value))
+            named = (
+                time
+                for time, _, change in self._timed
+                if change and change.relation == relation and value in (change.value, change.old)
+            )
+            when = self._rng.uniform(max(named), 1.0)
+            self._timed.append((when, len(self._timed), Replacement("cascade", "", relation, value)))
+
     def _dated(self) -> list[Replacement | None]:
         """Everything in order; each expiry has a day of its own, the one after the last that holds."""
         ordered = [change for _, _, change in sorted(self._timed, key=lambda item: item[:2])]
@@ -190,5 +220,4 @@ class World:
 
 def event(change: Replacement) -> Event:
     """What a statement means."""
-    gone = change.kind in ("retract", "expire")
-    return Event(change.subject, change.relation, None if gone else change.value)
+    return Event(change.subject, change.relation, None if change.kind in ENDS else change.value)

@@ -66,6 +66,18 @@ FRAMES = {
     ),
     "expire": ("Day {day} has come, and {s} {gone}.", "Today is day {day}: {s} {gone}."),
 }
+CASCADES = {
+    "home": ("{} has been abandoned: nobody lives there any more.", "The last house of {} stands empty."),
+    "boss": ("{} has closed the business and is nobody's boss any more.", "Nobody works for {} any more."),
+    "pet": ("Everybody has given up keeping a {}.", "Nobody keeps a {} any more."),
+    "friend": ("{} has gone away and is nobody's best friend any more.", "Nobody is friends with {} any more."),
+    "job": ("Nobody works as a {} any more.", "The trade has died out: there is no {} left."),
+    "tool": (
+        "The {} has been destroyed: nobody owns it any more.",
+        "Nobody has the {} any more: it was lost at sea.",
+    ),
+}
+"""Wordings of each relation where a value goes, with every fact that has it."""
 NOUNS = {
     "home": "Where is the home",
     "boss": "Who is the boss",
@@ -112,6 +124,8 @@ def values(relation: str) -> Sequence[str]:
 
 
 def say(rng: Random, change: Replacement) -> str:
+    if change.kind == "cascade":
+        return rng.choice(CASCADES[change.relation]).format(change.value)
     holds, gone = rng.choice(CLAUSES[change.relation])
     return rng.choice(FRAMES[change.kind]).format(
         s=change.subject,

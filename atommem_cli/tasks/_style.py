@@ -18,11 +18,12 @@ class Replacement(NamedTuple):
     """One thing that happens to a fact."""
 
     kind: str
-    """state, until (stated with a last day), change, correct, retract or expire."""
+    """state, until (stated with a last day), change, correct, retract, expire or cascade."""
     subject: str
+    """Of a cascade none: it is about whoever has the value."""
     relation: str
     value: str
-    """The new value; for retract and expire the value that is gone."""
+    """The new value; for retract, expire and cascade the value that is gone."""
     old: str = ""
     """change and correct: the value that it replaces."""
     day: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
+from atommem_cli.core.stream_facts import cascades
 from atommem_cli.core.stream_words import PERSONAL, RELATIONS
 from atommem_cli.core.types import Document
 from atommem_cli.tasks._style import Replacement, Style
@@ -25,7 +26,7 @@ def statements(world: Callable[[int], Sequence[Document]], rng: Random) -> Itera
     for number in range(first, first + MOST):
         said: dict[tuple[str, str], Document] = {}
         for document in world(number):
-            if document.event is not None and document.event.value is not None:
+            if document.event is not None and document.event.value is not None and not cascades(document.event):
                 said.setdefault((document.event.subject, document.event.relation), document)
         yield from said.values()
 

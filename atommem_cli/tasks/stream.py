@@ -8,11 +8,17 @@ What a question hinges on is exact: a reader without Update (who keeps the oldes
 `update` question wrongly and all others rightly; a reader without Delete (who keeps what was retracted)
 answers every `delete` question wrongly and all others rightly; `create` facts are stated once and for all;
 `none` was never stated. Questions that hinge on two operations at once are not asked.
+
+Two settings are as others pose them, and only where `hinges` names them. `supersede` (Supersede, arXiv 2606.27472): an
+update that takes more than one, so that a reader who corrects each fact once at most is wrong, too. `cascade` (as in
+MEME, arXiv 2605.12477): a value goes, and with it every fact that has it, of which no statement says that it ended; a
+reader is wrong who does all that statements say of facts by name. Either is told from `update` or `delete`, which it
+would else be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
@@ -23,7 +29,7 @@ from pydantic import Field, model_validator
 from atommem_cli.config.schema import Section
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.seeds import derive
-from atommem_cli.core.stream_facts import UNKNOWN, Key, State, answer, final_state, follow
+from atommem_cli.core.stream_facts import UNKNOWN, Key, State, answer, cascades, concerned_by, final_state, follow
 from atommem_cli.core.stream_words import PERSONAL, RELATIONS
 from atommem_cli.core.types import Document, OpKind, Question, Support, Task
 from atommem_cli.data.files import Plan, Request
@@ -40,7 +46,7 @@ DEFAULT_LIMIT = {"train": 3000, "validation": 200}
 """Tasks of a split where no limit is given."""
 
 Share = Annotated[float, Field(ge=0, le=0.9)]
-Hinge = Literal["create", "update", "delete", "none"]
+Hinge = Literal["create", "update", "supersede", "delete", "cascade", "none"]
 STYLES = cast(dict[str, Style], {"closed": _closed, "rich": _rich})
 
 
@@ -70,6 +76,9 @@ class Options(Section):
     """Half of them tell of people with similar names, half say a sentence again."""
     noise: Share = 0.1
     """Sentences about nobody."""
+    cascades: Share = Field(0.0, exclude_if=lambda value: value == 0)
+    """Statements that a value has gone, with every fact that has it, beside those that questions hinge on; as far as
+    there are facts that never change."""
     passage: int = Field(1, ge=1, le=len(RELATIONS), exclude_if=lambda value: value == 1)
     """Statements of a distractor that `--distractors` adds: of 1 it is one of another world, of more it tells as many
     things about one person."""
@@ -78,7 +87,7 @@ class Options(Section):
     hops: dict[Literal[1, 2, 3], float] = Field({1: 0.4, 2: 0.6})
     """Weights of the path lengths; where a world has no such question, the nearest length is taken."""
     hinges: dict[Hinge, float] = Field({"create": 0.25, "update": 0.4, "delete": 0.25, "none": 0.1})
-    """Weights of what the questions hinge on; likewise."""
+    """Weights of what the questions hinge on; likewise. supersede and cascade are there for the asking."""
 
     @model_validator(mode="after")
     def _fits(self) -> Options:
@@ -86,8 +95,8 @@ class Options(Section):
             raise ValueError(f"people: the {self.style} style has names for {_closed.MOST_PAIRS - 1} at most")
         if self.questions > self.people * self.relations:
             raise ValueError("questions: at most people x relations")
-        if self.distractors + self.near_duplicates + self.noise > 0.9 + 1e-9:
-            raise ValueError("distractors, near_duplicates and noise: at most 0.9 together")
+        if self.distractors + self.near_duplicates + self.noise + self.cascades > 0.9 + 1e-9:
+            raise ValueError("distractors, near_duplicates, noise and cascades: at most 0.9 together")
         for name, weights in (("hops", self.hops), ("hinges", self.hinges)):
             if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
                 raise ValueError(f"{name}: weights are 0 or more, and not all of them 0")
@@ -185,10 +194,10 @@ def _world(options: Options, rng: Random) -> tuple[World, list[Document], Sequen
 
 
 def _budget(options: Options) -> Budget:
-    shares = (options.near_duplicates, options.distractors, options.noise)
-    near, distractors, noise = (int(share * options.docs) for share in shares)
-    core = options.docs - near - distractors - noise
-    return Budget(core, distractors, similar=near - near // 2, repeated=near // 2, noise=noise)
+    shares = (options.near_duplicates, options.distractors, options.noise, options.cascades)
+    near, distractors, noise, cascades = (int(share * options.docs) for share in shares)
+    core = options.docs - near - distractors - noise - cascades
+    return Budget(core, distractors, similar=near - near // 2, repeated=near // 2, noise=noise, cascades=cascades)
 
 
 class _Candidate(NamedTuple):
@@ -200,40 +209,53 @@ def _candidates(options: Options, cast_: Sequence[str], documents: Sequence[Docu
     """Every question about the cast that hinges on one operation or none."""
     relations = RELATIONS[: options.relations]
     links = [relation for relation in relations if relation in PERSONAL]
-    states = (
+    readers = Readers(
         final_state(documents),
         final_state(documents, (OpKind.UPDATE,)),
         final_state(documents, (OpKind.DELETE,)),
+        final_state(documents, updates=1),
+        final_state(documents, cascading=False),
     )
     found = []
     for hops in range(1, max(h for h, weight in options.hops.items() if weight) + 1):
         for subject, *chain in product(cast_, *[links] * (hops - 1), relations):
             path = (subject, *chain)
-            hinge = _hinge(path, *states)
+            hinge = _hinge(path, readers, options.hinges)
             if hinge:
                 found.append(_Candidate(path, hinge))
     return found
 
 
-def _hinge(path: tuple[str, ...], final: State, kept: State, undeleted: State) -> str | None:
+class Readers(NamedTuple):
+    """The state at the end, as readers have it."""
+
+    perfect: State
+    without_update: State
+    without_delete: State
+    updating_once: State
+    """Of each fact."""
+    without_cascades: State
+
+
+def _hinge(path: tuple[str, ...], readers: Readers, told: Collection[str]) -> str | None:
     """What the question hinges on; None where it is not one thing alone, or the path runs in a circle.
 
     Args:
-        kept: the state as a reader without Update has it.
-        undeleted: the state as a reader without Delete has it.
+        told: hinges that are told apart, see above.
     """
+    final, kept, *_ = readers
     keys, value = follow(final, path)
     if len({subject for subject, _ in keys} | {value}) != len(keys) + 1:
         return None
-    truth, stale, revived = (answer(state, path) for state in (final, kept, undeleted))
+    truth, stale, revived, once, named = (answer(state, path) for state in readers)
     if truth != UNKNOWN:
         if stale != truth:
-            return "update"
+            return "supersede" if "supersede" in told and once != truth else "update"
         return "create" if all(kept[key] == final[key] for key in keys) else None
-    if stale != UNKNOWN:
+    if stale != UNKNOWN or (once != UNKNOWN and ("supersede" in told or named != UNKNOWN)):
         return None
     if revived != UNKNOWN:
-        return "delete"
+        return "cascade" if "cascade" in told and named != UNKNOWN else "delete"
     return "none" if len(keys) == len(path) - 1 and keys[-1] not in final else None
 
 
@@ -258,11 +280,11 @@ def _origins(documents: Sequence[Document]) -> dict[Key, int]:
     """For each fact, the document that brought it to its present value."""
     state: State = {}
     origins: dict[Key, int] = {}
-    for index, document in enumerate(documents):
-        if (said := document.event) is not None:
-            key = (said.subject, said.relation)
-            if key not in state or state[key] != said.value:
-                state[key], origins[key] = said.value, index
+    for index, (document, keys) in enumerate(zip(documents, concerned_by(documents), strict=True)):
+        value = document.event.value if document.event and not cascades(document.event) else None
+        for key in keys:
+            if key not in state or state[key] != value:
+                state[key], origins[key] = value, index
     return origins
 
 
