@@ -52,9 +52,14 @@ class Told(NamedTuple):
     """Supporting facts that point at what is not there."""
 
 
-def dated(title: str, date: str) -> str:
-    """A title that says when, as prompts show it; either may be empty."""
-    return f"{title} ({date})" if title and date else title or date
+def dated(title: str, date: str, text: str) -> Document:
+    """A document that shows when it was written, if that is known: behind its title, or above the text where it has none.
+
+    A date in brackets is no part of a name, which a memory would have to repeat (`fact_matcher`).
+    """
+    if title:
+        return Document(f"{title} ({date})" if date else title, text)
+    return Document("", f"Date: {date}\n{text}" if date else text)
 
 
 def conversation(turns: Iterable[tuple[str, str]]) -> str:

@@ -42,7 +42,7 @@ class Page(NamedTuple):
     @property
     def document(self) -> Document:
         """As it is read."""
-        return Document(dated(self.title, self.date), self.text)
+        return dated(self.title, self.date, self.text)
 
 
 class Asked(NamedTuple):

@@ -137,6 +137,7 @@ def test_a_plan_goes_to_other_processes_and_gives_documents_of_other_records(tmp
 
 
 def test_a_date_and_a_speaker_are_words_of_the_text() -> None:
-    assert _own.dated("Minutes", "2024-05-01") == "Minutes (2024-05-01)"
-    assert [_own.dated("", "2024-05-01"), _own.dated("Minutes", "")] == ["2024-05-01", "Minutes"]
+    assert _own.dated("Minutes", "2024-05-01", "x") == Document("Minutes (2024-05-01)", "x")
+    assert _own.dated("", "2024-05-01", "x") == Document("", "Date: 2024-05-01\nx")
+    assert [_own.dated("Minutes", "", "x"), _own.dated("", "", "x")] == [Document("Minutes", "x"), Document("", "x")]
     assert _own.conversation([("Ada", "Hello."), ("", "(pause)")]) == "Ada: Hello.\n(pause)"

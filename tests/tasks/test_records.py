@@ -143,11 +143,11 @@ def test_a_conversation_is_read_turn_by_turn_and_a_session_as_one_document(tmp_p
         write(tmp_path / f"{at}.jsonl", [json.loads(json.dumps(row, default=str))]) for at, row in enumerate(rows)
     )
     (task,) = made(one, tmp_path / "one")
-    assert task.documents == (Document("2024-05-01", "user: I moved to Tartu."), Document("", "assistant: Noted."))
+    assert task.documents == (Document("", "Date: 2024-05-01\nuser: I moved to Tartu."), Document("", "assistant: Noted."))
     assert task.questions == (Question("1-1", "Where do I live?", ("Tartu", "in Tartu")),)
     (task,) = made(two, tmp_path / "two")
-    said = "user: I moved to Tartu.\nassistant: Noted."
-    assert task.documents == (Document("2024-05-01", said), Document("", "Plain text."))
+    said = "Date: 2024-05-01\nuser: I moved to Tartu.\nassistant: Noted."
+    assert task.documents == (Document("", said), Document("", "Plain text."))
 
 
 def test_a_date_of_a_table_reads_as_its_day_or_its_minute(tmp_path: Path) -> None:
@@ -155,10 +155,11 @@ def test_a_date_of_a_table_reads_as_its_day_or_its_minute(tmp_path: Path) -> Non
     from pyarrow import parquet
 
     asked = write(tmp_path / "wiki" / "questions.jsonl", [{"question": "q", "answer": "a"}])
-    rows = [{"text": "x", "date": datetime(2024, 5, 1)}, {"text": "y", "date": datetime(2024, 5, 1, 14, 30)}]
+    days = {"Day": datetime(2024, 5, 1), "Minute": datetime(2024, 5, 1, 14, 30)}
+    rows = [{"title": name, "text": "x", "date": day} for name, day in days.items()]
     parquet.write_table(pa.Table.from_pylist(rows), asked.parent / "documents.parquet")
     (task,) = made(asked.parent, tmp_path / "out")
-    assert [d.title for d in task.documents] == ["2024-05-01", "2024-05-01 14:30:00"]
+    assert [d.title for d in task.documents] == ["Day (2024-05-01)", "Minute (2024-05-01 14:30:00)"]
 
 
 # --- several records, orders, splits --------------------------------------------------------------
@@ -185,12 +186,12 @@ def test_documents_are_read_by_date_where_that_is_wanted(tmp_path: Path) -> None
     assert task.questions[0].supporting == (Support(2, "Everybody has 27 days of leave."),)
     assert "documents have one order" in refused(tmp_path / "w.jsonl", by_date=True, shuffle=True)
     dates = ["2024-05", "2023", "2024/04/30", "2024-05-01T12:00:00+02:00", "2024-05-01 11:00"]
-    rows = [{"text": day, "date": day} for day in dates]
+    rows = [{"title": "T", "text": day, "date": day} for day in dates]
     write(tmp_path / "w.jsonl", [{"documents": rows, "questions": ASKED[1:]}])
     (task,) = made(tmp_path / "w.jsonl", tmp_path / "dates", by_date=True)
     assert [dates.index(d.text) for d in task.documents] == [1, 2, 0, 3, 4]
-    for bad, said in (("last Tuesday", "the date 'last Tuesday' cannot be sorted by"), ("", "'x' has no date")):
-        write(tmp_path / "w.jsonl", [{"documents": [{"text": "x", "date": bad}], "questions": ASKED[1:]}])
+    for bad, said in (("last Tuesday", "the date 'last Tuesday' cannot be sorted by"), ("", "'T' has no date")):
+        write(tmp_path / "w.jsonl", [{"documents": [{"title": "T", "text": "x", "date": bad}], "questions": ASKED[1:]}])
         assert said in refused(tmp_path / "w.jsonl", by_date=True)
 
 
