@@ -89,6 +89,16 @@ def sub_em(answer: Answer, golds: tuple[str, ...]) -> float:
     return _best(_contained, answer.text, golds)
 
 
+def substring_em(answer: Answer, golds: tuple[str, ...]) -> float:
+    """A gold stands in the answer after `normalise`: MemoryAgentBench's "substring exact match".
+
+    HUST-AI-HYZ/MemoryAgentBench utils/eval_other_utils.py `substring_exact_match_score`, read in copies: no commit to
+    pin. It takes the better of the whole reply and of what follows "Answer:" in it, which is the same for a part of a
+    text, and finds a gold that normalises to nothing everywhere, which here matches only another such text.
+    """
+    return _best(_within, answer.text, golds)
+
+
 def substring(answer: Answer, golds: tuple[str, ...]) -> float:
     """A gold stands in the answer, both lower-cased and otherwise as they are: Mem-alpha's HotpotQA score.
 
@@ -122,12 +132,13 @@ def _by_golds(scorer: Callable[[Answer, tuple[str, ...]], float]) -> Scorer:
     return scored
 
 
-_OF_GOLDS = (em, f1, f1_musique, boxed_em, sub_em, substring, mem1_em, amem_f1)
+_OF_GOLDS = (em, f1, f1_musique, boxed_em, sub_em, substring_em, substring, mem1_em, amem_f1)
 SCORERS: dict[str, Scorer] = {scorer.__name__: _by_golds(scorer) for scorer in _OF_GOLDS} | {"locomo_f1": locomo_f1}
 
 _OFFICIAL = {
     "musique": ("em", "f1_musique"),
     "memagent": ("sub_em", "em", "f1"),
+    "memory_agent_bench": ("substring_em", "em", "f1"),
     "locomo": ("locomo_f1", "em"),
     "longmemeval": ("sub_em", "f1"),
 }
@@ -186,6 +197,11 @@ def _open_f1(text: str, gold: str) -> float:
 def _contained(text: str, gold: str) -> float:
     ours, theirs = normalise(text), normalise(gold)
     return float(ours in theirs or theirs in ours) if ours and theirs else float(ours == theirs)
+
+
+def _within(text: str, gold: str) -> float:
+    ours, theirs = normalise(text), normalise(gold)
+    return float(theirs in ours) if theirs else float(not ours)
 
 
 def _stands_in(text: str, gold: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from atommem_cli.core.errors import BackendError, SourceError
 from atommem_cli.models import hub
@@ -40,3 +41,22 @@ def read_hub(layout: Layout, split: str) -> tuple[Iterator[RawRow], tuple[str, .
                 raise SourceError(f"{where}, {split}: record {number}: {wrong}") from None
 
     return checked(), origin
+
+
+def fetch(repository: str, name: str) -> tuple[Path, str]:
+    """One file of a data set on the hub, in the usual cache; and where it is from, with revision.
+
+    Raises:
+        BackendError: the hub cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        with hub.unhurried():
+            path = Path(hf_hub_download(repository, name, repo_type="dataset"))
+    except Exception as error:
+        raise BackendError(
+            f"cannot load {name} of {repository} from the hub ({type(error).__name__}; is there a network?): "
+            "give a local copy with --source"
+        ) from error
+    return path, f"hf://datasets/{repository}@{path.parent.name}/{name}"

@@ -53,7 +53,7 @@ class Told(NamedTuple):
 
 
 def dated(title: str, date: str, text: str) -> Document:
-    """A document that shows when it was written, if that is known: behind its title, or above the text where it has none.
+    """A document that shows when it was written, if that is known: behind its title, or above a text without title.
 
     A date in brackets is no part of a name, which a memory would have to repeat (`fact_matcher`).
     """

@@ -65,10 +65,16 @@ def reference_musique_f1(text: str, gold: str) -> float:
     return multiset_f1(words(text), words(gold))
 
 
+def reference_within(text: str, gold: str) -> float:
+    ours, theirs = " ".join(words(text)), " ".join(words(gold))
+    return float(theirs in ours) if theirs else float(not ours)
+
+
 REFERENCES: dict[str, Callable[[str, str], float]] = {
     "em": reference_em,
     "f1": reference_hotpot_f1,
     "f1_musique": reference_musique_f1,
+    "substring_em": reference_within,
 }
 
 VOCABULARY = "the a an The AN yes no noanswer New York new york U.S. it's l’a a–b 12,000 1999 (film) “Hamlet” , . !"

@@ -143,7 +143,10 @@ def test_a_conversation_is_read_turn_by_turn_and_a_session_as_one_document(tmp_p
         write(tmp_path / f"{at}.jsonl", [json.loads(json.dumps(row, default=str))]) for at, row in enumerate(rows)
     )
     (task,) = made(one, tmp_path / "one")
-    assert task.documents == (Document("", "Date: 2024-05-01\nuser: I moved to Tartu."), Document("", "assistant: Noted."))
+    assert task.documents == (
+        Document("", "Date: 2024-05-01\nuser: I moved to Tartu."),
+        Document("", "assistant: Noted."),
+    )
     assert task.questions == (Question("1-1", "Where do I live?", ("Tartu", "in Tartu")),)
     (task,) = made(two, tmp_path / "two")
     said = "Date: 2024-05-01\nuser: I moved to Tartu.\nassistant: Noted."
