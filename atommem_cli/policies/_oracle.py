@@ -1,7 +1,8 @@
 """The oracle: what a perfect reader with a perfect memory policy would do.
 
 While reading it wants the store to hold one entry per fact (`stream`: the current statement of each
-subject and relation; question sets: per question, the supporting sentences each chunk shows), compares
+subject and relation; question sets: per question, the supporting sentences each chunk shows, or those with the
+answer where no gold facts are known), compares
 that with what the store holds, and writes the difference: missing facts are created at once; outdated ones
 are updated or deleted when they are shown, and read first when they are not. A context with a limit it keeps
 clear of distractors, and sums up when half of it is used. It answers only what the
@@ -10,6 +11,7 @@ prompt before it proves, so its score is the ceiling of agent, chunking and retr
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -201,7 +203,7 @@ class Oracle:
                 if document.event is not None:
                     self._note(final, document.text, document.event)
             return list(self._along(question.path, final))
-        return list(_sentences(question))
+        return list(_facts(question, self._task.documents))
 
     def _along(self, path: tuple[str, ...], final: dict[_Key, str]) -> Iterator[str]:
         subject = path[0]
@@ -228,12 +230,14 @@ def said(observation: Observation) -> str:
     return "\n".join(others)
 
 
-def visible_answer(question: Question, prompt: str, documents: Sequence[Document]) -> str:
+def visible_answer(question: Question, prompt: str, documents: tuple[Document, ...]) -> str:
     """The answer that a text proves: `stream` by following the path through the statements that occur in
     it (the last occurrence of two that disagree counts, and what a cascade has ended does not come back);
-    question sets: the gold answer if every supporting sentence occurs in it, or else nothing."""
+    question sets: the gold answer if every supporting sentence occurs in it, or one that holds an accepted answer where
+    no facts are known; or else nothing. What nothing tells is proved by anything."""
     if not question.path:
-        return question.answers[0] if all(s in prompt for s in _sentences(question)) else ""
+        enough = all if question.supporting or question.unanswerable else any
+        return question.answers[0] if enough(s in prompt for s in _facts(question, documents)) else ""
     stated = {d.text: d for d in documents if d.event is not None and d.text in prompt}
     over = {text for text, one in stated.items() if one.event and stream_facts.cascades(one.event)}
     ordered = sorted(stated, key=lambda text: (text in over, prompt.rfind(text)))
@@ -241,7 +245,22 @@ def visible_answer(question: Question, prompt: str, documents: Sequence[Document
     return stream_facts.answer(state, question.path)
 
 
-def _sentences(question: Question) -> Iterator[str]:
-    """Supporting facts by sentence: a chunk may end within a paragraph."""
-    for support in question.supporting:
-        yield from filter(None, re.split(r"(?<=[.!?])\s+", support.text.strip()))
+def _facts(question: Question, documents: tuple[Document, ...]) -> tuple[str, ...]:
+    """Supporting facts by sentence: a chunk may end within a paragraph. Where none is known, the sentences in which an
+    accepted answer stands, word by word: the nearest to a fact that there is."""
+    if question.supporting or question.unanswerable:
+        return tuple(sentence for support in question.supporting for sentence in _sentences(support.text))
+    return _holding(question.answers, documents)
+
+
+@functools.lru_cache(maxsize=256)
+def _holding(answers: tuple[str, ...], documents: tuple[Document, ...]) -> tuple[str, ...]:
+    """The sentences of documents in which one of these answers stands."""
+    words = "|".join(re.escape(answer) for answer in answers if answer.strip())
+    one = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+    said = (sentence for document in documents for sentence in _sentences(document.text))
+    return tuple(dict.fromkeys(sentence for sentence in said if one.search(sentence)))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    return filter(None, re.split(r"(?<=[.!?])\s+", text.strip()))

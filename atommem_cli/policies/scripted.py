@@ -46,12 +46,13 @@ class Options(Section):
         "random",
         "chaotic",
     ] = "oracle"
-    """oracle: keeps every fact up to date and answers what its prompt proves; mute: says nothing; append_only: stores
-    every statement, corrects none and clears nothing (a hoarder); amnesiac: stores nothing; wiper: stores nothing and
-    clears its context of all that it reads; sloppy: shows a model of `stream` how it is done, but stores, reads,
-    updates and deletes only some of the time; careful: sloppy without its faults; hasty and thorough: likewise, by a
-    method that looks a fact up before it writes of it, and that keeps a context clear of distractors; random:
-    well-formed nonsense; chaotic: malformed operations, hostile text, empty replies."""
+    """oracle: keeps every fact up to date and answers what its prompt proves (by a sentence with an accepted answer,
+    where no gold facts are known); mute: says nothing; append_only: stores every statement, corrects none and clears
+    nothing (a hoarder); amnesiac: stores nothing; wiper: stores nothing and clears its context of all that it reads;
+    sloppy: shows a model of `stream` how it is done, but stores, reads, updates and deletes only some of the time;
+    careful: sloppy without its faults; hasty and thorough: likewise, by a method that looks a fact up before it writes
+    of it, and that keeps a context clear of distractors; random: well-formed nonsense; chaotic: malformed operations,
+    hostile text, empty replies."""
     batch: PositiveInt = 64
     """Episodes played at once."""
     tokenizer: str | None = None
