@@ -11,7 +11,7 @@ from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode, Request, ask
 from atommem_cli.core.memory import Addressing
 from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import Document, MemoryOp, OpKind, Shows
+from atommem_cli.core.types import Document, MemoryEntry, MemoryOp, OpKind, Shows
 from atommem_cli.dialects import dialect
 
 
@@ -86,13 +86,16 @@ class Speaker:
         reply = yield from ask(self.answering(episode, question, material, section=section))
         episode.give(question, self.dialect.answer(reply.text, episode.marks))
 
-    def memories(self, episode: Episode) -> str:
-        """Retrieve with the persistent query, and the entries found as the prompt shows them.
+    def memories(self, episode: Episode, entries: Sequence[MemoryEntry] | None = None) -> str:
+        """Entries as the prompt shows them.
 
         What goes beyond the dialect's `memory_tokens` is cut off at the end; its numbers can be addressed all the
         same, as in the released code.
+
+        Args:
+            entries: None is what the persistent query retrieves.
         """
-        text = self.dialect.memories(episode.memory.show())
+        text = self.dialect.memories(episode.memory.show() if entries is None else entries)
         most = self.dialect.memory_tokens
         spans = episode.tokenizer.spans(text) if most is not None else ()
         return text if most is None or len(spans) <= most else text[: spans[most - 1][1]]

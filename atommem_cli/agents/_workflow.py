@@ -27,7 +27,7 @@ class Options(_steps.Options):
 class Workflow(Speaker):
     """Base of such agents."""
 
-    source: ClassVar[str]
+    source: str
     """Which version of the system it is: repository or package, and commit or number."""
     prompt_fields: ClassVar[_prompts.Calls]
     """Its calls by name, each with the fields that its prompt may show."""
@@ -73,9 +73,13 @@ class Workflow(Speaker):
         Args:
             k: how many; None is the recipe's `memory.retrieve_k`.
         """
-        (result,) = (yield from apply([MemoryOp(OpKind.READ, query)])) or (None,)
-        refused = result is None or episode.memory.query != query.strip()
-        return () if refused else episode.memory.show(k)
+        found = yield from self.look_up(episode, query)
+        return episode.memory.show(k) if found else ()
+
+    def look_up(self, episode: Episode, query: str) -> Generator[Request, Any, bool]:
+        """Read with a query, and whether it is in force now; what it finds may be ranked by the agent itself."""
+        yield from apply([MemoryOp(OpKind.READ, query)])
+        return episode.memory.query == query.strip() != ""
 
 
 def documents(episode: Episode, chunk: Chunk) -> list[Document]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import get_args
 
 from atommem_cli.contracts import _said, promises
@@ -255,6 +255,7 @@ def prompts_show_what_is_declared(agent: Agent) -> None:
     for played in play(agent, tasks(), by_script("mute")):
         documents = [document.text for document in played.episode.task.documents]
         prompts = [(asked, "\n".join(one.content for one in asked.messages)) for asked in played.asks]
+        shown: dict[int, list[set[str]]] = defaultdict(list)
         for asked, prompt in prompts:
             there = [text for text in documents if text in prompt]
             insist(
@@ -267,11 +268,13 @@ def prompts_show_what_is_declared(agent: Agent) -> None:
                 "chunks or nothing, `why` needs it",
             )
             if asked.chunk is not None:
-                inside = [documents[i] for i in played.episode.chunks[asked.chunk].documents]
-                insist(
-                    {*inside} <= {*there},
-                    f"a call has chunk={asked.chunk} and does not show that chunk: leave `chunk` out of such a call",
-                )
+                shown[asked.chunk].append({*there})
+        for chunk, each in shown.items():
+            inside = {documents[i] for i in played.episode.chunks[chunk].documents}
+            insist(
+                all(inside & there for there in each) and inside <= set[str]().union(*each),
+                f"calls have chunk={chunk} and do not show that chunk, all of them together: leave `chunk` out of such",
+            )
 
 
 def the_same_play_twice_is_the_same(agent: Agent) -> None:

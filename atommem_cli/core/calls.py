@@ -46,6 +46,9 @@ class Expects(StrEnum):
     """A number, for what is shown."""
 
 
+MATERIAL = frozenset({Expects.FACTS, Expects.CHOICE, Expects.RATING})
+"""What is asked for in place of operations: the agent decides what becomes of it."""
+
 POLICY = "policy"
 """The model that is measured or trained, among those that an agent may ask."""
 

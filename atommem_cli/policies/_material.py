@@ -11,7 +11,6 @@ from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode
 from atommem_cli.core.types import MemoryOp, OpKind, Question
 
-MATERIAL = (Expects.FACTS, Expects.CHOICE, Expects.RATING)
 HIGH, LOW = "10", "1"
 """Ratings of what is to be kept, and of all else."""
 

@@ -16,10 +16,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from atommem_cli.core import stream_facts
-from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.calls import MATERIAL, Expects, Observation
 from atommem_cli.core.episode import Episode, addressing_of
 from atommem_cli.core.types import CONTEXT_OPS, Document, Event, MemoryEntry, MemoryOp, OpKind, Question
-from atommem_cli.policies._material import MATERIAL, material
+from atommem_cli.policies._material import material
 
 _Key = tuple[str, str]
 

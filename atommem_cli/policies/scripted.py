@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from atommem_cli.config.schema import Section
-from atommem_cli.core.calls import Expects, Generation, Observation
+from atommem_cli.core.calls import MATERIAL, Expects, Generation, Observation
 from atommem_cli.core.chunking import Tokenizer, WordTokenizer
 from atommem_cli.core.episode import Call, Episode
 from atommem_cli.core.errors import UsageError
@@ -24,7 +24,7 @@ from atommem_cli.core.types import MEMORY_OPS, MemoryOp, OpKind, Task
 from atommem_cli.models import words
 from atommem_cli.models.chat import OffsetTokenizer
 from atommem_cli.policies._forgetful import amnesiac, wiper
-from atommem_cli.policies._material import MATERIAL, material
+from atommem_cli.policies._material import material
 from atommem_cli.policies._oracle import Oracle, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 from atommem_cli.policies._thorough import HASTY, THOROUGH, LookingDemonstrator

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atommem_cli.core.calls import Expects, Generation, Observation
+from atommem_cli.core.calls import MATERIAL, Expects, Generation, Observation
 from atommem_cli.core.episode import (
     Agent,
     Apply,
@@ -98,7 +98,7 @@ def edit(agent: Agent, change: Intervention, steps: Sequence[Line]) -> Edit:
     at = places[change.number - 1]["step"] if isinstance(change, Replace) else change.step
     here: Line = next((line for line in steps if line["step"] == at), {"ops": ()})
     expects = Expects(here.get("expects", Expects.OPERATIONS))  # the opening answers no call
-    ops = agent.parse(expects, change.text)
+    ops = agent.parse(Expects.OPERATIONS if expects in MATERIAL else expects, change.text)
     if not ops or any(op.defect for op in ops):
         example = agent.write(Expects.OPERATIONS, [MemoryOp(OpKind.CREATE, "...")])
         name = agent.describe()["name"]

@@ -359,7 +359,7 @@ BROKEN = [
     ),
     (agents.prompts_show_what_is_declared, Whole, "shows is whole, and a prompt of a question holds 0 of"),
     (agents.prompts_show_what_is_declared, Nothing, "shows is nothing, and a prompt holds a document: declare"),
-    (agents.prompts_show_what_is_declared, Misnumbered, "a call has chunk=0 and does not show that chunk"),
+    (agents.prompts_show_what_is_declared, Misnumbered, "calls have chunk=0 and do not show that chunk"),
     (agents.the_same_play_twice_is_the_same, Ticking, "the same episode played twice differs: leave clocks"),
     (agents.episodes_do_not_see_each_other, Sharing, "keep what belongs to one in variables of `play`, not on self"),
 ]
