@@ -14,7 +14,7 @@ _TRIES = 8
 _BRACKET = re.compile(r"[\[{]")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _DIGITS = re.compile(r"[0-9]{1,9}")
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(strict=False)
 
 
 def said(reply: str, marks: thoughts.Marks) -> str:
@@ -22,19 +22,27 @@ def said(reply: str, marks: thoughts.Marks) -> str:
     return thoughts.split(reply, marks).said if thoughts.marked(reply, marks) else reply
 
 
-def value(text: str) -> Any:
-    """The first array or object in a text, whatever stands around it; None where there is none that is whole."""
-    for _, found in zip(range(_TRIES), _BRACKET.finditer(text), strict=False):
+def value(text: str, key: str = "") -> Any:
+    """The first array or object in a text, whatever stands around it; None where there is none that is whole.
+
+    Args:
+        key: if one of them is an object that has it, that one.
+    """
+    found = None
+    for _, bracket in zip(range(_TRIES), _BRACKET.finditer(text), strict=False):
         try:
-            return _DECODER.raw_decode(text, found.start())[0]
+            read = _DECODER.raw_decode(text, bracket.start())[0]
         except (ValueError, RecursionError):
             continue
-    return None
+        if not key or (isinstance(read, dict) and key in read):
+            return read
+        found = read if found is None else found
+    return found
 
 
 def items(text: str, key: str) -> list[Any]:
     """The list of a reply: what stands under `key` in its object, or its array itself; empty where there is neither."""
-    found = value(text)
+    found = value(text, key)
     if isinstance(found, dict):
         found = found.get(key)
     return found if isinstance(found, list) else []
@@ -62,6 +70,14 @@ def rating(text: str, low: float, high: float) -> float | None:
     """The first number of a text, moved into a range; None where there is none."""
     found = _NUMBER.search(text)
     return None if found is None else min(max(float(found[0]), low), high)
+
+
+def raw(content: Any) -> str:
+    """What was read, as a text again."""
+    try:
+        return dumped(content)
+    except RecursionError:
+        return ""
 
 
 def dumped(content: Any) -> str:

@@ -115,7 +115,8 @@ class Observation:
     reply then stand in its text. Where neither model nor server takes tools, that is an error of one sentence."""
     items: tuple[str, ...] = ()
     """What a CHOICE is among, in the order of the numbers in the prompt: all that each stands for, which the prompt may
-    show in fewer words. Scripts look at it; no model is shown it."""
+    show in fewer words; or the facts that OPERATIONS are to settle, where no chunk is shown; or what an ANSWER may
+    repeat before it answers, as Reads. Scripts look at it; no model is shown it."""
 
     @property
     def texts(self) -> tuple[str, ...]:

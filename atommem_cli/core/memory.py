@@ -247,7 +247,7 @@ class Memory:
             return Outcome.INVALID_TARGET, None
         else:
             entry = self.shown[op.target - 1].id
-            if entry in touched:
+            if entry in touched or entry not in self._state.entries:
                 return Outcome.STALE_TARGET, entry
         same = text == self._state.entries[entry] and op.meta in ((), self._meta.get(entry, ()))
         if op.kind is OpKind.UPDATE and (not text or same):

@@ -43,6 +43,8 @@ class Oracle:
         if observation.expects is Expects.NOTES:
             notes = "\n".join(self._wanted(observation.chunk).values())
             return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, notes)])
+        if observation.question is None and observation.chunk is None and observation.items:
+            return write(Expects.OPERATIONS, self._settled(observation.items))
         if observation.question is None:
             wanted = self._wanted(observation.chunk)
             return write(Expects.OPERATIONS, [*self._tidy(wanted), *self._cleared(wanted)])
@@ -131,6 +133,25 @@ class Oracle:
             return reads  # and nothing else, so that this chunk is shown again
         return creates + changes + reads
 
+    def _settled(self, facts: Sequence[str]) -> list[MemoryOp]:
+        """What becomes of the view where these facts are new, the last word on each matter."""
+        last = {self._about(fact): fact for fact in facts}
+        ops: list[MemoryOp] = []
+        for about, fact in last.items():
+            event = self._events.get(fact)
+            held = [entry for entry in self._memory.shown if self._about(entry.text) == about]
+            numbers = [self._memory.targets[entry.id] for entry in held if entry.text != fact]
+            gone = event is not None and event.value is None
+            if not gone and len(numbers) == len(held):
+                first = numbers.pop(0) if numbers else None
+                ops.append(MemoryOp(OpKind.CREATE if first is None else OpKind.UPDATE, fact, first))
+            ops += [MemoryOp(OpKind.DELETE, target=number) for number in numbers]
+        return ops
+
+    def _about(self, text: str) -> _Key:
+        event = self._events.get(text)
+        return ("", text) if event is None else (event.subject, event.relation)
+
     def _news(self, wanted: dict[_Key, str]) -> list[_Key]:
         """What may be written now: in a conversation, which shows every reply again, no more than this chunk says."""
         chunk = self._observation.chunk
@@ -161,9 +182,8 @@ class Oracle:
         return edits
 
     def _key(self, entry: MemoryEntry, wanted: dict[_Key, str]) -> _Key:
-        event: Event | None = self._events.get(entry.text)
-        if event is not None:
-            return event.subject, event.relation
+        if entry.text in self._events:
+            return self._about(entry.text)
         return next((key for key, text in wanted.items() if text == entry.text), ("", entry.text))
 
     # --- answering

@@ -134,7 +134,7 @@ def _append_only(episode: Episode, observation: Observation, _: random.Random) -
         texts = [document.text for document in episode.task.documents]
         return material(episode, observation, texts, lambda _: texts, said(observation))
     if observation.question is None:
-        seen = _documents(episode, observation.chunk)
+        seen = [*_documents(episode, observation.chunk), *observation.items]
         if observation.expects is Expects.NOTES:
             lines = [episode.memory.scratchpad, *seen]
             return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, "\n".join(filter(None, lines)))])
