@@ -145,10 +145,10 @@ if TYPE_CHECKING:  # mypy looks whether the modules that come with atommem are w
     from atommem_cli.embedders import openai_server as embedding_server
     from atommem_cli.policies import hf, openai_server, scripted
     from atommem_cli.stores import chroma, exact
-    from atommem_cli.tasks import hotpotqa, musique, stream, twowiki
+    from atommem_cli.tasks import hotpotqa, locomo, longmemeval, musique, stream, twowiki
 
     _AGENTS: tuple[AgentModule, ...] = (atommem, closed_book, full_context, memagent, rag)
     _POLICIES: tuple[PolicyModule, ...] = (hf, openai_server, scripted)
     _STORES: tuple[StoreModule, ...] = (chroma, exact)
     _EMBEDDERS: tuple[EmbedderModule, ...] = (encoder, embedding_server, hashing, random)
-    _TASKS: tuple[SourceModule, ...] = (hotpotqa, musique, stream, twowiki)
+    _TASKS: tuple[SourceModule, ...] = (hotpotqa, locomo, longmemeval, musique, stream, twowiki)

@@ -137,6 +137,8 @@ class Question:
     unanswerable: bool = False
     """Conversations: nothing tells it, and a right answer says so; `answers` are ways to say it. (In `stream`, hinge
     and path mark such questions.)"""
+    explanation: str = ""
+    """Of such a question: why, for a judge; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ _KNOWN: tuple[tuple[frozenset[str], frozenset[str], str], ...] = tuple(
             f"training prompts of verl, as MemAgent and AtomMem publish them (prompt, reward_model), and {_ELSE}; "
             "prepare tasks of the same kind from the original HotpotQA, with --docs",
         ),
-        ("conversation qa", "", f"LoCoMo's conversations (conversation, qa), and {_ELSE}"),
-        ("haystack_sessions question", "", f"LongMemEval's sessions (haystack_sessions), and {_ELSE}"),
         (
             "title paragraphs",
             "question",
@@ -40,6 +38,8 @@ _KNOWN: tuple[tuple[frozenset[str], frozenset[str], str], ...] = tuple(
 )
 _SENTENCES = frozenset({"context", "supporting_facts", "question"})
 _PARAGRAPHS = frozenset({"paragraphs", "question"})
+_SPEAKERS = frozenset({"conversation", "qa"})
+_SESSIONS = frozenset({"haystack_sessions", "question"})
 
 
 def recognised(fields: Collection[str], source: str) -> str | None:
@@ -48,6 +48,10 @@ def recognised(fields: Collection[str], source: str) -> str | None:
     for needed, absent, said in _KNOWN:
         if needed <= there and not absent & there:
             return f"these are {said}"
+    if there >= _SPEAKERS and source != "locomo":
+        return "these are LoCoMo's conversations (conversation, qa): atommem prepare locomo reads them"
+    if there >= _SESSIONS and source != "longmemeval":
+        return "these are LongMemEval's sessions (haystack_sessions): atommem prepare longmemeval reads them"
     if there >= _PARAGRAPHS and source != "musique":
         return "these are records in MuSiQue's layout: atommem prepare musique reads them"
     if there >= _SENTENCES and source in ("musique", "records"):
