@@ -126,6 +126,9 @@ class EvalSection(Section):
     """Names of scorers, `judge` among them; empty: the source's official ones. The first one leads."""
     judge: Plugin | None = None
     """The policy behind the scorer `judge`."""
+    judging: Literal["", "general", "longmemeval"] = Field("", exclude_if=lambda value: not value)
+    """Its instructions: general (one for all), or longmemeval (by the type of question, with one for questions that
+    nothing answers); empty: longmemeval for the sources `longmemeval` and `locomo`, else general."""
     max_failed: int = Field(0, ge=0)
     """Failed episodes above which the exit status is 1."""
 

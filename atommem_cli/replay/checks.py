@@ -62,13 +62,14 @@ def identity(run: Run) -> Iterator[Finding]:
         yield Finding(RUN, f"it is not the digest of the tasks that are in {run.folder} now", field="tasks")
         return
     scorers = run.recipe.eval.scorers or metrics.default_scorers(manifest.source)
+    judging = llm_judge.instructions(run.recipe.eval.judging, manifest.source)
     whole = known["command"] == "eval"  # kept rollouts are of a few tasks
     expected = {
         **({"episodes": planned(run.recipe, manifest)} if whole else {}),
         **({SOURCES: sources(run.recipe)} if SOURCES in known else {}),
         "scorers": list(scorers),
         "agent": run.recipe.build("agent").describe(),
-        **({"judge": llm_judge.prompt_digest()} if llm_judge.NAME in scorers else {}),
+        **({"judge": llm_judge.prompt_digest(judging)} if llm_judge.NAME in scorers else {}),
     }
     for path, was, now in differences({key: known.get(key) for key in expected}, expected):
         what = f"is {_shown(was)}, and comes out as {_shown(now)} now"

@@ -19,7 +19,7 @@ from atommem_cli.config.schema import chunks_of
 from atommem_cli.core.calls import Expects, Generation
 from atommem_cli.core.chunking import Span, Tokenizer
 from atommem_cli.core.episode import Agent, Call
-from atommem_cli.core.types import CONTEXT_OPS, Chunk, OpKind, Progress, Task
+from atommem_cli.core.types import CONTEXT_OPS, Chunk, OpKind, Progress, Question, Task
 from atommem_cli.core.workload import Declares, Shape, shape_of, workload_of
 from atommem_cli.data.files import verify
 from atommem_cli.running.build import assemble
@@ -28,7 +28,7 @@ from atommem_cli.running.judge_pass import TOKENS, TRIES
 from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.runs.shards import WHOLE, Shard
 from atommem_cli.runs.tables import Cost
-from atommem_cli.scoring.llm_judge import NAME, judge_messages
+from atommem_cli.scoring.llm_judge import NAME, instructions, judge_messages
 
 PLAYED = 2
 """Tasks that are played for the length of their prompts."""
@@ -91,8 +91,8 @@ class _Counts:
     first: list[tuple[Task, tuple[Chunk, ...], int]] = field(default_factory=list)
     sizes: list[tuple[Shape, int]] = field(default_factory=list)
     """Per task its size, and the tokens of its chunks."""
-    asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
-    """Text and answers of every question."""
+    asked: list[Question] = field(default_factory=list)
+    """Every question."""
 
 
 def _cut(recipe: Recipe) -> str:
@@ -121,7 +121,7 @@ def _count(every: Sequence[_Counts], progress: Progress | None, shard: Shard) ->
             for one in group:
                 chunks, cut = chunks_of(one.recipe.chunk, task.documents, tokenizer)
                 one.sizes.append((shape_of(chunks, len(task.questions)), sum(chunk.tokens for chunk in chunks)))
-                one.asked += [(question.text, question.answers) for question in task.questions]
+                one.asked += task.questions
                 if len(one.first) < PLAYED:
                     one.first.append((task, chunks, cut))
             if progress:
@@ -263,8 +263,11 @@ def _cost(recipe: Recipe, counts: _Counts, measured: Prompts) -> Cost:
 def _judging(recipe: Recipe, counts: _Counts) -> Cost:
     """One verdict per answer; every one of its tries, at most. Counted in the tokens of the policy."""
     repeats, spans = recipe.eval.repeats, counts.tokenizer.spans
+    judging = instructions(recipe.eval.judging, counts.first[0][0].source)
     shown = sum(
-        len(spans(message.content)) for text, golds in counts.asked for message in judge_messages(text, golds, golds[0])
+        len(spans(message.content))
+        for question in counts.asked
+        for message in judge_messages(question, question.answers[0], judging)
     )
     asked = len(counts.asked) * repeats
     blank: dict[str, Any] = dict.fromkeys(("chunks", "tokens"), 0)

@@ -97,7 +97,8 @@ def evaluate(
                 tasks = planned_tasks(recipe)
                 questions = _play(run, playing, tasks, known["scorers"], known["episodes"], clock, progress)
                 if llm_judge.NAME in known["scorers"]:
-                    judge_pass.judge(recipe, out, latest(run.episodes.read()), questions.__getitem__)
+                    judging = llm_judge.instructions_of(known["judge"])
+                    judge_pass.judge(recipe, out, latest(run.episodes.read()), questions.__getitem__, judging)
         return sum_up(out, questions)
 
 
@@ -156,6 +157,7 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
     scorers = recipe.eval.scorers or metrics.default_scorers(manifest.source)
     check_scorers(recipe, scorers)
     folders.claim(out)
+    judging = llm_judge.instructions(recipe.eval.judging, manifest.source)
     with blaming():
         parts = given or assemble(recipe, out)
     try:
@@ -174,7 +176,7 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
                     "policy": parts.policy.describe(),
                     "embedder": parts.vectors.describe(),
                     **parts.describe_helpers(),
-                    **({"judge": llm_judge.prompt_digest()} if llm_judge.NAME in scorers else {}),
+                    **({"judge": llm_judge.prompt_digest(judging)} if llm_judge.NAME in scorers else {}),
                 },
             )
     except KeyboardInterrupt:

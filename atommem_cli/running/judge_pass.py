@@ -26,7 +26,7 @@ from atommem_cli.core.types import Progress, Question
 from atommem_cli.running import asking
 from atommem_cli.runs.layout import VERDICT, VERDICTS, Line, Verdict, line_of
 from atommem_cli.runs.replies import marked
-from atommem_cli.scoring.llm_judge import UnreadableVerdict, judge_messages, parse_verdict
+from atommem_cli.scoring.llm_judge import GENERAL, UnreadableVerdict, judge_messages, parse_verdict
 
 TRIES = 3
 """Askings per answer."""
@@ -39,6 +39,7 @@ def judge(
     folder: Path,
     episodes: Sequence[Line],
     questions: Callable[[str], Sequence[Question]],
+    judging: str,
     progress: Progress | None = None,
 ) -> None:
     """Judge every episode that has no verdict yet; nothing is built where all have one.
@@ -47,13 +48,18 @@ def judge(
         folder: the run's.
         episodes: the last line of each.
         questions: those of a task, by its name.
+        judging: the name of the judge's instructions.
         progress: called with episodes judged, all of them, and nothing.
 
     Raises:
         AtommemError: the judge gave no readable verdict on a sample; names it, when all others are judged.
         BackendError: the judge cannot be reached; the verdicts that had come are kept.
     """
-    ask_about(recipe, folder / VERDICTS, episodes, lambda line: AnswerSheet.of(line, questions(line["task"])), progress)
+
+    def sheet(line: Line) -> AnswerSheet:
+        return AnswerSheet.of(line, questions(line["task"]), judging)
+
+    ask_about(recipe, folder / VERDICTS, episodes, sheet, progress)
 
 
 def ask_about(
@@ -182,18 +188,19 @@ class AnswerSheet(Sheet):
     """Its answers."""
 
     questions: Sequence[Question] = ()
+    judging: str = GENERAL
 
     @classmethod
-    def of(cls, line: Line, questions: Sequence[Question]) -> AnswerSheet:
+    def of(cls, line: Line, questions: Sequence[Question], judging: str) -> AnswerSheet:
         """An empty answer is wrong without asking."""
-        return cls(line, [None if answer["text"] else 0.0 for answer in line["answers"]], questions=questions)
+        scores = [None if answer["text"] else 0.0 for answer in line["answers"]]
+        return cls(line, scores, questions=questions, judging=judging)
 
     def name(self, i: int) -> str:
         return f"{self.line['episode']} question {i}"
 
     def messages(self, i: int) -> tuple[Message, ...]:
-        question = self.questions[i]
-        return judge_messages(question.text, question.answers, self.line["answers"][i]["text"])
+        return judge_messages(self.questions[i], self.line["answers"][i]["text"], self.judging)
 
     def read(self, reply: str, marks: Marks) -> float:
         return float(parse_verdict(reply, marks))

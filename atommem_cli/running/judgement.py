@@ -8,7 +8,7 @@ each other would be taken for one. The stores may have another judge than the an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import Interrupted, RunMismatch, UsageError
 from atommem_cli.core.files import read_json, write_whole
 from atommem_cli.core.types import Progress
+from atommem_cli.data.files import read_manifest
 from atommem_cli.running import evaluation, grade_pass, judge_pass
 from atommem_cli.runs import judges, provenance
 from atommem_cli.runs.identity import changed_keys
@@ -31,7 +32,7 @@ def chosen(run: Run, judge: str | None, changes: Sequence[str], *, memory: bool 
 
     Args:
         judge: as `command_line.meant` takes a policy; None is the judge that has begun, or else the recipe's.
-        changes: `eval.judge.key=value`.
+        changes: `eval.judge.key=value`, and `eval.judging`.
         memory: whether it is to judge the stores; None for `judge` is then the one that has begun with these first.
 
     Raises:
@@ -40,19 +41,25 @@ def chosen(run: Run, judge: str | None, changes: Sequence[str], *, memory: bool 
     """
     for change in changes:
         key = change.partition("=")[0]
-        if [part.strip() for part in key.split(".")][:2] != ["eval", llm_judge.NAME]:
-            raise UsageError(f"--set {key}: the run is played; only keys of eval.judge can be set")
+        if [part.strip() for part in key.split(".")][:2] not in (["eval", llm_judge.NAME], ["eval", "judging"]):
+            raise UsageError(f"--set {key}: the run is played; only keys of eval.judge can be set, and eval.judging")
     begun = [path for name in ([GRADER] if memory else []) + [JUDGE] if (path := run.path / name).is_file()]
     if judge is not None:
         named = [f"eval.judge={json.dumps(command_line.named(judge))}"]
     else:
-        named = [f"eval.judge={json.dumps(read_json(path)['judge'])}" for path in begun[:1]]
+        named = [setting for path in begun[:1] for setting in _as_begun(read_json(path))]
     recipe = run.recipe.changed([*named, *changes])
     if recipe.eval.judge is None:
         raise UsageError(
             "say which policy judges, as in --judge openai_server --set eval.judge.url=URL --set eval.judge.model=M"
         )
     return recipe
+
+
+def _as_begun(record: Mapping[str, Any]) -> list[str]:
+    """What a recipe says of a judge that has begun, and of the instructions of one that judges answers."""
+    judging = llm_judge.instructions_of(record["prompt"])
+    return [f"eval.judge={json.dumps(record['judge'])}", *([f"eval.judging={judging}"] if judging else [])]
 
 
 def judge(run: Run, recipe: Recipe, *, command: Sequence[str] = (), progress: Progress | None = None) -> dict[str, Any]:
@@ -81,14 +88,16 @@ def judge(run: Run, recipe: Recipe, *, command: Sequence[str] = (), progress: Pr
             "into another --out"
         )
 
+    judging = llm_judge.instructions(recipe.eval.judging, read_manifest(run.folder).source)
+
     def begun() -> _Done:
         # What was never answered is wrong whoever judges.
         judged = [name for name in run.verdicts if any(answer["text"] for answer in run.episodes[name]["answers"])]
-        return _Done(JUDGE, VERDICTS, llm_judge.prompt_digest(), run.judge, judged, len(run.verdicts))
+        return _Done(JUDGE, VERDICTS, llm_judge.prompt_digest(judging), run.judge, judged, len(run.verdicts))
 
     with _session(run, recipe, command, begun):
         questions = {name: run.task(name).questions for name in sorted({e["task"] for e in run.episodes.values()})}
-        judge_pass.judge(recipe, run.path, list(run.episodes.values()), questions.__getitem__, progress)
+        judge_pass.judge(recipe, run.path, list(run.episodes.values()), questions.__getitem__, judging, progress)
         return evaluation.sum_up(run.path, questions)
 
 

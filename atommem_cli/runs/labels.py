@@ -27,8 +27,12 @@ def telling(model: str) -> str:
 
 
 def scorer(name: str, judge: Mapping[str, Any] | None) -> str:
-    """A scorer's name; the judge's with the model that judged, given what `judges.of` says about it."""
-    return f"{name} ({_model(judge)})" if name == llm_judge.NAME and judge else name
+    """A scorer's name; the judge's with the model that judged, and with the name of instructions that are not the
+    general ones, given what `judges.of` says about it."""
+    if name != llm_judge.NAME or not judge:
+        return name
+    judging = llm_judge.instructions_of(judge.get("prompt", ""))
+    return f"{name} ({_model(judge)}{f', {judging}' if judging not in ('', llm_judge.GENERAL) else ''})"
 
 
 def judge_label(judge: Mapping[str, Any]) -> str:

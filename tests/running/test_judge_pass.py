@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from fake_server import Server, choice, completion, error
+from raw_records import write
+from sessions import longmemeval
 
 from atommem_cli.config import recipe as recipes
 from atommem_cli.config.recipe import Recipe
@@ -108,7 +110,7 @@ def test_a_verdict_is_on_the_disk_before_the_others_of_its_batch_have_come() -> 
             assert planned == 2
 
         with pytest.raises(AtommemError, match="no verdict after 3 tries"):
-            judge_pass.judge(recipe, Path("run"), lines, questions.__getitem__, look)
+            judge_pass.judge(recipe, Path("run"), lines, questions.__getitem__, "general", look)
     assert len(asked) == 1
     assert asked[0] <= 2
 
@@ -127,3 +129,29 @@ def test_hostile_verdicts_reach_the_message_as_text() -> None:
     assert len(str(caught.value)) < 600
     assert "\x1b" not in str(caught.value)
     assert "\u202e" not in str(caught.value)
+
+
+def test_conversations_are_judged_by_the_type_of_question_and_tables_say_so(tmp_path: Path) -> None:
+    rows = [longmemeval("a", answer="a shed"), longmemeval("b_abs", answer="Nothing was said of a boat.")]
+    preparation.prepare("longmemeval", source=str(write(tmp_path / "raw.jsonl", rows)), out="data/talk")
+
+    def by(server: Server, *more: str) -> Recipe:
+        judge = f"eval.judge={{name: openai_server, url: '{server.url}', model: m, retries: 0, concurrency: 1}}"
+        scores = ["task.folder=data/talk", "agent.dialect=paper", "eval.scorers=[f1, judge]", judge]
+        return recipes.load("tiny", ["policy={name: scripted, script: oracle}", *scores, *more])
+
+    with Server(*map(completion, [RIGHT, WRONG])) as server:
+        result = evaluation.evaluate(by(server), Path("run"))
+        asked = [body["messages"] for body in server.bodies]
+    assert result["by_kind"].keys() == {"knowledge-update", "abstention"}
+    assert result["scores"]["judge"]["mean"] == 0.5
+    update, abstention = sorted(asked, key=lambda messages: "cannot be answered" in messages[0]["content"])
+    assert "things that have changed" in update[0]["content"]
+    assert json.loads(update[1]["content"])["gold_answers"] == ["a shed"]
+    assert json.loads(abstention[1]["content"])["explanation"] == "Nothing was said of a boat."
+    assert "judge (m, longmemeval)" in Path("run/table.md").read_text()
+
+    with Server(*map(completion, [RIGHT, RIGHT])) as server:
+        evaluation.evaluate(by(server, "eval.judging=general"), Path("other"))
+        assert len({body["messages"][0]["content"] for body in server.bodies}) == 1
+    assert "judge (m)" in Path("other/table.md").read_text()

@@ -118,3 +118,19 @@ def test_what_cannot_be_judged_says_why(home: Path) -> None:
         complaint("eval", *own, "--out", "own", cwd=home, status=3)
         said = complaint("judge", "own", *by(server)[1:], cwd=home)
     assert "its own recipe has a judge, openai_server: m" in said
+
+
+def test_instructions_can_be_chosen_and_the_same_judge_goes_on_with_them(home: Path) -> None:
+    with Server(completion(RIGHT), *[completion("no verdict")] * 6) as server:
+        said = complaint("judge", *by(server), "--set", "eval.judging=longmemeval", cwd=home, status=1)
+        assert "no verdict" in said
+    record = json.loads((home / "run" / "judge.json").read_text())
+    with Server(*map(completion, [RIGHT, RIGHT])) as server:
+        said = complaint("judge", *by(server), "--set", "eval.judging=general", cwd=home)
+        assert "these differ: prompt" in said
+    with Server(*map(completion, [RIGHT, RIGHT])) as server:
+        record["judge"]["url"] = server.url
+        (home / "run" / "judge.json").write_text(json.dumps(record))
+        done = atommem("judge", "run", cwd=home)
+        assert "questions about long conversations" in server.bodies[0]["messages"][0]["content"]
+    assert "judge (m, longmemeval)" in done.stdout
