@@ -79,6 +79,8 @@ def summarize(
 
 ABSTENTION = "abstention"
 """The kind of all questions that nothing answers, beside the type that they are of."""
+_SAYS_SO = "adversarial"
+"""LoCoMo's type, of which all are such."""
 
 
 def labels(question: Question) -> list[str]:
@@ -86,7 +88,8 @@ def labels(question: Question) -> list[str]:
     it."""
     hops = len(question.path) - 1
     found = [question.hinge, f"{hops} hop{'s' if hops != 1 else ''}"] if question.path else [question.kind]
-    return [label for label in (*found, ABSTENTION if question.unanswerable else "") if label]
+    nothing = question.unanswerable and question.kind != _SAYS_SO
+    return [label for label in (*found, ABSTENTION if nothing else "") if label]
 
 
 def overlap(kinds: Collection[str]) -> str:

@@ -1,7 +1,7 @@
 """Benchmarks of conversations in dated sessions, LoCoMo and LongMemEval: their files, and sessions as documents.
 
-Documents have no title: what a title names must stand in every memory of a fact (`fact_matcher`), and a session has no
-name. Its date stands in its text, as the benchmarks' own prompts have it.
+Documents have no title: a session has no name, and what a title names must stand in every memory of a fact
+(`fact_matcher`). Its date stands in its text, as the benchmarks' own prompts have it.
 """
 
 from __future__ import annotations
@@ -76,12 +76,11 @@ def written(sessions: Sequence[Session], of: Literal["session", "turn"]) -> Writ
     documents: list[Document] = []
     places = {}
     for number, session in enumerate(sessions):
-        date = f"Date: {session.date}\n" if session.date else ""
         if of == "session" and session.turns:
-            documents.append(Document("", date + "\n".join(session.turns)))
+            documents.append(_own.dated("", session.date, "\n".join(session.turns)))
         for at, turn in enumerate(session.turns):
             if of == "turn":
-                documents.append(Document("", date + turn))
+                documents.append(_own.dated("", session.date, turn))
             places[number, at] = Support(len(documents) - 1, turn)
     return Written(tuple(documents), places)
 

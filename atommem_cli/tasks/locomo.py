@@ -19,7 +19,7 @@ from pydantic import field_validator
 from atommem_cli.core.seeds import derive
 from atommem_cli.core.types import Question
 from atommem_cli.data.files import Plan, Request
-from atommem_cli.scoring.locomo import CATEGORIES
+from atommem_cli.scoring.locomo import CATEGORIES, OPEN
 from atommem_cli.tasks import _conversations
 from atommem_cli.tasks._conversations import NOT_MENTIONED, OTHER_KIND, SAYING_SO, Benchmark, Session, Written
 from atommem_cli.tasks._foreign import recognised
@@ -116,11 +116,13 @@ def _question(
     if hints and kind == CATEGORIES[2]:
         asked += " Answer with an approximate date, by the dates of the conversations."
     answer = conform(one, {"answer": str}, "qa[]")["answer"].strip()
+    # What is scored of the answer to an open question comes first: the reason behind it is for a judge.
+    answers = dict.fromkeys((answer.split(";")[0].strip(), answer) if kind == OPEN else (answer,))
     evidence = [_TURN.findall(part) or [("0", "0")] for part in _parts(one.get("evidence"))]
     turns = [ids.get((int(session), int(turn))) for part in evidence for session, turn in part]
     there = dict.fromkeys(turn for turn in turns if turn is not None)
     facts = tuple(text.places[turn] for turn in there)
-    return Question(name, asked, (answer,), facts, kind=kind), turns.count(None)
+    return Question(name, asked, tuple(answers), facts, kind=kind), turns.count(None)
 
 
 def _parts(evidence: Any) -> list[str]:

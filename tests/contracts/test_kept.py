@@ -13,6 +13,7 @@ from typing import get_args
 import encoders
 import pytest
 import raw_records
+import sessions
 from chroma_server import Server as Chroma
 from fake_server import Server
 from manual import ROOT, blocks, page
@@ -52,6 +53,8 @@ ATOMMEM: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ],
     ("tasks", "twowiki"): [("--source", "FOLDER/wiki", *RECORDS)],
     ("tasks", "musique"): [("--source", "FOLDER/musique", *RECORDS)],
+    ("tasks", "locomo"): [("--source", "FOLDER/locomo"), ("--source", "FOLDER/locomo", "--set", "documents=turn")],
+    ("tasks", "longmemeval"): [("--source", "FOLDER/longmemeval", "--set", "shuffle=true")],
     ("tasks", "stream"): [(), ("--set", "style=rich", "--set", "questions=3")],
 }  # fmt: skip
 """What those need that are not whole by their names alone."""
@@ -109,6 +112,9 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     encoders.bert(folder / "bert")
     for name, make in (("hotpot", raw_records.hotpot), ("wiki", raw_records.wiki), ("musique", raw_records.musique)):
         raw_records.write(folder / name / "validation.jsonl", [make(number) for number in range(12)])
+    raw_records.write(folder / "locomo" / "locomo10.json", [sessions.locomo(number) for number in range(4)])
+    chats = [sessions.longmemeval(f"q{number}") for number in range(4)]
+    raw_records.write(folder / "longmemeval" / "longmemeval_s.json", chats)
     for language, body in blocks(page("extending.md")):
         if language in ("python", "yaml"):
             (folder / body.split()[1]).write_text(body, encoding="utf-8")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from atommem_cli.core.chunking import WordTokenizer, chunk_documents
 from atommem_cli.core.types import Document, Question, Task
 from atommem_cli.explain import cause_counts, miss_causes
 from atommem_cli.explain.miss_causes import Cause
+from atommem_cli.runs import summary
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,10 @@ def test_an_answer_that_nothing_tells_is_made_up(text: str, score: float, cause:
     shown = cause_counts.table(counted)
     assert "abstention: what nothing tells" in shown.title
     assert ("made up" in shown.headers) == (cause is Cause.MADE_UP)
+
+
+def test_a_type_that_says_it_is_not_counted_twice() -> None:
+    question = Question("q", "?", ("unknown",), kind="adversarial", unanswerable=True)
+    assert summary.labels(question) == ["adversarial"]
+    assert summary.labels(replace(question, kind="multi-session")) == ["multi-session", "abstention"]
+    assert summary.labels(replace(question, kind="multi-session", unanswerable=False)) == ["multi-session"]

@@ -64,6 +64,7 @@ def test_evidence_is_the_turn_that_it_names_however_it_is_written(tmp_path: Path
         "adversarial": [],
     }
     assert by_kind(task)["single-hop"].answers == ("1",)
+    assert by_kind(task)["open-domain"].answers == ("Yes", "Yes; she makes kites")
 
 
 def test_adversarial_questions_are_a_choice_whose_order_is_drawn_and_saying_so_answers_them(tmp_path: Path) -> None:
