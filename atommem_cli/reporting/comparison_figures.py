@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 5
 """Kinds of question with a panel of their own, beside all together."""
+WIDE = 10
+"""From how many times the cheapest run's tokens on the dearest's call for a logarithmic scale."""
 
 
 def difference_figure(
@@ -67,8 +69,12 @@ def difference_figure(
 
 
 def costs(comparison: Comparison, theme: Theme = "light") -> Figure | None:
-    """Score against tokens per question, with 95 % intervals; the Pareto set is joined. None for one run alone."""
+    """Score against tokens per question, with 95 % intervals; the Pareto set is joined. None for one run alone.
+
+    Where costs are far apart, their scale is logarithmic: cheap runs would else lie on top of each other.
+    """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     sides = [side for side in comparison.sides if not side.invalid]
     if len(sides) < 2:
@@ -100,6 +106,12 @@ def costs(comparison: Comparison, theme: Theme = "light") -> Figure | None:
             }
             axes.errorbar(side.tokens, mean, yerr=span, **style, **filled)
         figure.legend(loc="outside right upper")
+        tokens = [side.tokens for side in sides]
+        if max(tokens) >= WIDE * min(tokens) > 0:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.minorticks_off()
         axes.set_xlabel("tokens per question (prompt and new)")
         axes.set_ylabel(f"{comparison.title} [%]")
         axes.margins(x=0.08)
