@@ -33,6 +33,10 @@ from atommem_cli.cli.options import (
 
 if TYPE_CHECKING:
     from atommem_cli.reporting.publish import Findings
+    from atommem_cli.reporting.report import Report
+
+EPISODES = 50
+"""Of each evaluation, those that a report shows step by step."""
 
 
 @command(
@@ -178,7 +182,7 @@ def report(
     ] = None,
     episodes: Annotated[
         int, typer.Option(min=1, metavar="N", help="Of each evaluation, how many can be stepped through.")
-    ] = 50,
+    ] = EPISODES,
     pdf: Annotated[bool, typer.Option("--pdf", help="The figures also as PDF.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -186,6 +190,12 @@ def report(
 
     Of evaluations: scores, why questions were missed, and every step of an episode.
     """
+    done = draw(folders, out, episodes, pdf)
+    show([done.table], [asdict(one) for one in done.progress] or list(done.results), as_json)
+
+
+def draw(folders: Sequence[Path], out: Path | None = None, episodes: int = EPISODES, pdf: bool = False) -> Report:
+    """Write a report, and say what was written."""
     from atommem_cli.ablation import findings, reader
     from atommem_cli.core.folders import claim
     from atommem_cli.reporting import publish
@@ -197,7 +207,7 @@ def report(
     done = reports.report(reader.drawn(folders), target, pdf=pdf, episodes=episodes, extra=findings.beside(folders))
     for path in done.paths:
         terminal.say(f"{path}: written")
-    show([done.table], [asdict(one) for one in done.progress] or list(done.results), as_json)
+    return done
 
 
 def conclude(found: Sequence[Findings], as_json: bool) -> None:

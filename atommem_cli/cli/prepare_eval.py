@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atommem_cli.cli import terminal
+from atommem_cli.cli.analysis import draw
 from atommem_cli.cli.options import (
     AgentNames,
     AsJson,
@@ -128,6 +129,7 @@ def prepare(
 @command(
     "eval",
     "atommem eval --policy scripted:oracle --agent atommem --agent rag",
+    "atommem eval --set task.folder=data/wiki --agent rag --agent atommem --report",
     "atommem eval --policy openai_server --set policy.url=http://localhost:8000/v1 --set policy.model=M",
     "atommem eval --policy results/grpo-tiny-DIGEST",
     "atommem eval --recipe 8b --plan",
@@ -146,6 +148,7 @@ def evaluate(
     ladder: Annotated[
         bool, typer.Option("--ladder", help="Then ask again from other memories, from none to the gold facts.")
     ] = False,
+    report: Annotated[bool, typer.Option("--report", help="Then draw each run, as `atommem report` does.")] = False,
     shard: ShardOf = None,
     plan: Planned = False,
     tokens_per_second: Speed = None,
@@ -165,8 +168,9 @@ def evaluate(
     given = {"task.limit": limit, "eval.repeats": repeats, "eval.max_failed": max_failed}
     chosen = command_line.recipes_for(recipe, agent or [], policy, given, change or [])
     mine = shards.parse(shard) if shard else None
-    if mine and ladder:
-        raise UsageError("--ladder: it is asked of the whole run, by the command that joins the shards")
+    for option, given_too in (("ladder", ladder), ("report", report)):
+        if mine and given_too:
+            raise UsageError(f"--{option}: it is made of the whole run, by the command that joins the shards")
     tell_replaced(recipe, chosen[0])
     if plan:
         with terminal.patience("tasks cut") as tell:
@@ -190,6 +194,8 @@ def evaluate(
             terminal.say(f"{path}: {provenance.told(path, result['evaluated'], len(result['failed']))}")
             for warning in replies.warnings(result):
                 terminal.say(f"{path}: {warning}")
+            if report:
+                draw([path])
     except AtommemError:  # and what had finished before is shown all the same
         if results:
             show([score_tables.scores(results)], results, as_json)

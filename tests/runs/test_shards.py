@@ -261,7 +261,8 @@ def test_the_judge_comes_with_the_join(home: Path) -> None:
     result = evaluation.evaluate(judged, Path("judged"))
     assert result["judge"]["judged"] == 2 * TASKS
     assert timeless(result) == timeless(evaluation.evaluate(judged, Path("judged-whole")))
-    assert "--ladder: it is asked of the whole run" in complaint("eval", "--shard", "1/2", "--ladder", cwd=home)
+    for option in ("--ladder", "--report"):
+        assert f"{option}: it is made of the whole run" in complaint("eval", "--shard", "1/2", option, cwd=home)
 
 
 def test_a_real_model_gives_the_same_replies_in_shards() -> None:
