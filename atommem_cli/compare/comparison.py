@@ -8,7 +8,7 @@ difference, and it is in no family of tests.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,6 +17,7 @@ from atommem_cli.compare.paired import Difference, holm, paired
 from atommem_cli.core import thoughts
 from atommem_cli.core.errors import RunMismatch, UsageError, did_you_mean
 from atommem_cli.core.types import Answer, StopReason
+from atommem_cli.data.chosen_tasks import insist_outdated
 from atommem_cli.runs.identity import changed_keys
 from atommem_cli.runs.judges import Judge
 from atommem_cli.runs.labels import judge_label
@@ -24,7 +25,7 @@ from atommem_cli.runs.labels import scorer as named
 from atommem_cli.runs.names import names_of
 from atommem_cli.runs.reader import Run, by_task, failed
 from atommem_cli.runs.summary import labels
-from atommem_cli.scoring import llm_judge, metrics
+from atommem_cli.scoring import llm_judge, metrics, staleness
 from atommem_cli.scoring.intervals import Interval, mean_interval
 
 _STOPPED = (StopReason.BUDGET, StopReason.STEP_LIMIT)
@@ -68,6 +69,8 @@ class Comparison:
     """Of the tasks."""
     judge: Judge | None = None
     """Where it is the scorer: who judged all runs."""
+    named: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Where `stale` is the scorer: by run, the shares of answers by what they name (`staleness.SHARES`)."""
 
     @property
     def title(self) -> str:
@@ -106,7 +109,7 @@ def compare(
     if len(names) != len(played):
         raise UsageError(f"there are {len(played)} runs and {len(names)} names: give one for each, or none")
     scorer = scorer or played[0].leading
-    asked = kinds(played[0])
+    asked, least = kinds(played[0]), metrics.lowest(scorer)
     scores = [scored(run, scorer) for run in played]
     judge = played[0].judge if scorer == llm_judge.NAME else None
     if judge and (why := other_judges(played)):
@@ -114,7 +117,7 @@ def compare(
     invalid = [broken_budget(run) for run in played]
     tests = max(1, sum(not fault for fault in invalid[1:]))
     paired_off = [
-        paired(list(mine.values()), list(scores[0].values()), tests=tests)
+        paired(list(mine.values()), list(scores[0].values()), tests=tests, lowest=least)
         if number and not fault and not invalid[0]
         else None
         for number, (mine, fault) in enumerate(zip(scores, invalid, strict=True))
@@ -122,7 +125,7 @@ def compare(
     valid = [d.p for d in paired_off if d is not None]
     adjusted = iter(holm(valid) if valid else [])
     costs = [_cost(run) for run in played]
-    intervals = [mean_interval(list(mine.values())) for mine in scores]
+    intervals = [mean_interval(list(mine.values()), lowest=least) for mine in scores]
     places = [(interval.mean, tokens) for interval, (_, tokens) in zip(intervals, costs, strict=True)]
     rivals = [place for place, fault in zip(places, invalid, strict=True) if not fault]
     sides = []
@@ -140,11 +143,19 @@ def compare(
                 failed=sum(map(failed, run.episodes.values())),
                 stopped=sum(line["stop"] in _STOPPED for line in run.episodes.values()),
                 efficient=not invalid[number] and not any(_dominates(rival, places[number]) for rival in rivals),
-                groups=_by_group(scores[number], scores[0], asked, compared=difference is not None),
+                groups=_by_group(scores[number], scores[0], asked, least, compared=difference is not None),
             )
         )
     source = played[0].task(next(iter(scores[0]))).source
-    return Comparison(scorer, tuple(sides), source, judge)
+    return Comparison(scorer, tuple(sides), source, judge, _named(names, scores) if scorer == staleness.NAME else {})
+
+
+def _named(names: Sequence[str], scores: Sequence[Mapping[str, list[float]]]) -> dict[str, dict[str, float]]:
+    every = [[one for task in mine.values() for one in task] for mine in scores]
+    return {
+        name: {share: fmean(one == score for one in given) for share, score in staleness.SHARES.items()}
+        for name, given in zip(names, every, strict=True)
+    }
 
 
 def insist_comparable(runs: Sequence[Run]) -> None:
@@ -210,6 +221,8 @@ def scored(run: Run, scorer: str) -> dict[str, list[float]]:
         raise UsageError(f"{run.path}: {scorer} {reason}: compare by another --scorer")
     if scorer in run.scorers:
         return by_task(run, scorer)
+    if scorer == staleness.NAME:
+        insist_outdated(run.folder, f"--scorer {scorer}")
     if scorer in metrics.SCORERS:
         return rescore(run, (scorer,))[scorer]
     if scorer == llm_judge.NAME:
@@ -238,6 +251,7 @@ def _by_group(
     mine: Mapping[str, list[float]],
     base: Mapping[str, list[float]],
     asked: Mapping[str, list[list[str]]],
+    least: float,
     *,
     compared: bool,
 ) -> dict[str, tuple[float, Difference | None]]:
@@ -253,7 +267,7 @@ def _by_group(
 
         ours = picked(mine)
         mean = fmean(score for task in ours for score in task)
-        found[label] = (mean, paired(ours, picked(base)) if compared else None)
+        found[label] = (mean, paired(ours, picked(base), lowest=least) if compared else None)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum, nan, sqrt
 
 
@@ -32,13 +32,18 @@ class Difference:
 
 
 def paired(
-    arm: Sequence[Sequence[float]], base: Sequence[Sequence[float]], confidence: float = 0.95, tests: int = 1
+    arm: Sequence[Sequence[float]],
+    base: Sequence[Sequence[float]],
+    confidence: float = 0.95,
+    tests: int = 1,
+    lowest: float = 0.0,
 ) -> Difference:
     """Difference of two runs: how large, between which limits, by chance or not, and what would have shown.
 
     `arm` and `base` hold one sequence per task, the same tasks with the same questions in the same order; scores
     lie in [0, 1], F1 included. Tasks without a question are left out. Without any question nothing is known:
-    delta nan, interval [-1, 1], p 1, visible 1.
+    delta nan, interval [-1, 1], p 1, visible 1. Scores in [`lowest`, 1] are stretched onto [0, 1], and differences
+    stretched back, which are then up to 1 - `lowest`.
 
     p is the share of all 2^G ways to swap arm and base within tasks that put the summed difference at least as far
     from 0 as it is (Fisher's randomisation test; McNemar's exact test where each task has one question of score 0
@@ -95,8 +100,14 @@ def paired(
     smaller difference shows too.
 
     Raises:
-        ValueError: tasks or questions do not match, or a score lies outside [0, 1].
+        ValueError: tasks or questions do not match, or a score lies outside its range.
     """
+    if lowest:
+        span = 1 - lowest
+        mine, theirs = ([[(score - lowest) / span for score in task] for task in side] for side in (arm, base))
+        unit = paired(mine, theirs, confidence, tests)
+        stretched = {key: span * getattr(unit, key) for key in ("delta", "low", "high", "visible")}
+        return replace(unit, **stretched)
     if [len(task) for task in arm] != [len(task) for task in base]:
         raise ValueError("the two runs do not have the same questions")
     pairs = [list(zip(mine, other, strict=True)) for mine, other in zip(arm, base, strict=True) if mine]

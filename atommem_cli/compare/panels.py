@@ -10,7 +10,7 @@ from statistics import fmean
 from atommem_cli.compare.comparison import other_judges, rescore
 from atommem_cli.runs.judges import Judge
 from atommem_cli.runs.reader import Run, by_task
-from atommem_cli.scoring import llm_judge, metrics
+from atommem_cli.scoring import llm_judge, metrics, staleness
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Panel:
 
     labels: tuple[str, ...]
     means: Mapping[str, tuple[float, ...]]
-    """Per scorer, one mean per run, in [0, 1]; nan where it is 0 whatever is answered."""
+    """Per scorer, one mean per run; nan where it is 0 whatever is answered."""
     taus: Mapping[str, float]
     """Kendall's tau-b of each scorer's order with the leading scorer's; nan where all runs tie."""
     leading: str
@@ -45,13 +45,16 @@ class Panel:
 
 
 def panel(runs: Sequence[Run], names: Sequence[str], leading: str) -> Panel:
-    """Score every answer again with every published scorer; one judge counts where all runs have its verdicts."""
+    """Score every answer again with every scorer, `stale` where it was asked for; one judge counts where all runs have
+    its verdicts."""
     from scipy.stats import kendalltau
 
     means: dict[str, tuple[float, ...]] = {}
-    rescored = [rescore(run, tuple(metrics.SCORERS)) for run in runs]
+    told = leading == staleness.NAME or all(staleness.NAME in run.scorers for run in runs)
+    published = [name for name in metrics.SCORERS if told or name != staleness.NAME]
+    rescored = [rescore(run, published) for run in runs]
     nevers = [metrics.never(run.identity["agent"]) for run in runs]
-    for scorer in metrics.SCORERS:
+    for scorer in published:
         means[scorer] = tuple(
             nan if scorer in never else fmean(score for task in one[scorer].values() for score in task)
             for one, never in zip(rescored, nevers, strict=True)

@@ -135,10 +135,11 @@ class Question:
     path: tuple[str, ...] = ()
     """`stream`: subject, then one relation per hop. Else empty."""
     unanswerable: bool = False
-    """Conversations: nothing tells it, and a right answer says so; `answers` are ways to say it. (In `stream`, hinge
-    and path mark such questions.)"""
+    """Conversations: nothing tells it, and `answers` are ways to say so. (In `stream`, hinge and path mark such.)"""
     explanation: str = ""
     """Of such a question: why, for a judge; may be empty."""
+    stale: tuple[str, ...] = ()
+    """Answers that rest on what was true once and is no more. Empty: none, or its source does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +177,10 @@ class MemoryOp:
     """One operation as a policy wrote it."""
 
     kind: OpKind
-    """What it does."""
     text: str = ""
     """New text (create, update, scratchpad) or the query (read)."""
     target: int | None = None
-    """Update and Delete: the number of the shown entry, counted from 1 as the prompt shows it; or the entry's id, where
-    the agent addresses what was ever shown (`memory.Addressing`)."""
+    """Update and Delete: the entry's number in the view, from 1; or its id, of all ever shown (`memory.Addressing`)."""
     defect: Outcome | None = None
     """MALFORMED or UNCLOSED where the tags could not be read; then `text` is the raw payload."""
     targets: tuple[int, ...] = ()

@@ -13,7 +13,7 @@ from pathlib import Path
 from atommem_cli.config.schema import TaskSection
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Task
-from atommem_cli.data.files import TaskFile, read_tasks
+from atommem_cli.data.files import TASKS, TaskFile, read_tasks
 
 
 def read(section: TaskSection, split: str, limit: int | None) -> Iterator[Task]:
@@ -40,6 +40,31 @@ class ChosenTasks(TaskFile):
 
     def __getitem__(self, number: int) -> Task:
         return trimmed(super().__getitem__(number), self._distractors)
+
+
+def insist_outdated(folder: Path, what: str) -> None:
+    """Insist that questions of a split say which answers are outdated.
+
+    Args:
+        what: key and name of what goes by it, for the message.
+
+    Raises:
+        UsageError: none does.
+    """
+    try:
+        with (folder / TASKS).open("rb") as lines:
+            if any(_OUTDATED in line for line in lines):
+                return
+    except OSError:  # who reads the tasks says so
+        return
+    raise UsageError(
+        f"{what} goes by answers that are outdated, and no question of {folder} says which are: tasks of "
+        "`atommem prepare stream --set 'hinges={supersede: 1.0}'` do"
+    )
+
+
+_OUTDATED = b'"stale":["'
+"""Within a text the quotation marks would be escaped."""
 
 
 def trimmed(task: Task, most: int | None) -> Task:

@@ -22,7 +22,9 @@ class Tally:
     causes: dict[Cause, int] = field(default_factory=lambda: _counts({}))
     """Missed questions; every cause, 0 too, in order. Those of `OCCASIONAL` are there where they occur."""
     contradicted: int = 0
-    """Of those with everything in view (retrieved, not used): another value was in view as well."""
+    """Of those with everything in view (retrieved, not used; stale value believed): another value was in view, too."""
+    outdated: int = 0
+    """Missed questions whose answer was true once and is no more, whatever broke first; 0 where that is not known."""
     facts: int = 0
     broken: dict[Cause, int] = field(default_factory=lambda: _counts({}))
     """Supporting facts of all questions, missed or not; likewise."""
@@ -34,7 +36,8 @@ class Tally:
         self.facts += len(explanation.facts)
         if explanation.cause is not None:
             self.causes = _counts(self.causes, explanation.cause)
-        if explanation.cause is Cause.NOT_USED:
+        self.outdated += explanation.outdated
+        if explanation.cause in (Cause.NOT_USED, Cause.OUTDATED):
             self.contradicted += any(fact.contradicted for fact in explanation.facts)
         for fact in explanation.facts:
             if fact.cause is not None:
@@ -98,7 +101,9 @@ def table(tallies: Mapping[str, Tally], title: str = TITLE) -> Table:
     """One row per tally: missed questions by cause, in counts and in % of the missed."""
     found = {cause for counted in tallies.values() for cause, count in counted.causes.items() if count}
     causes = [cause for cause in Cause if cause in found or cause not in _RARE]
+    stale = any(counted.outdated for counted in tallies.values())
     headers = ("", "questions", "missed", *(cause.value for cause in causes), "not used beside another value")
+    headers += ("answered what is no more",) if stale else ()
     rows = tuple(
         (
             name,
@@ -106,6 +111,7 @@ def table(tallies: Mapping[str, Tally], title: str = TITLE) -> Table:
             str(counted.missed),
             *(_share(counted.causes.get(cause, 0), counted.missed) for cause in causes),
             str(counted.contradicted),
+            *((_share(counted.outdated, counted.missed),) if stale else ()),
         )
         for name, counted in tallies.items()
     )

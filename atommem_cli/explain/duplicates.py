@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from atommem_cli.scoring.metrics import normalise
+from atommem_cli.scoring.normal import normalise
 
 NEAR = 0.9
 """Token Jaccard from which two different texts are near duplicates."""

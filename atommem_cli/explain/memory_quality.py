@@ -52,7 +52,7 @@ class Hygiene:
     never_read: int
     """Created entries that no later prompt showed."""
     duplicates: int
-    """Live entries whose text an older live entry has, too, after `metrics.normalise`."""
+    """Live entries whose text an older live entry has, too, after `normalise`."""
     near_duplicates: int
     """Other live entries that share nearly all words with an older live entry; see `duplicates`."""
     updates: int

@@ -29,8 +29,9 @@ If every fact was in view in some call for the question, or the question needs n
     call failed          likewise, because a call failed for good (error)
     format               there is no text in the answer; or the reply was cut off (finish length) before its
                          answer tag or within the gold; or a gold answer stands in the answer (its words in a row
-                         after `metrics.normalise`; yes, no, unknown and what the question names itself: as its
+                         after `normalise`; yes, no, unknown and what the question names itself: as its
                          first words), without tags or among other words
+    stale value believed the answer names what was true once and is no more (`Question.stale`)
     distractor believed  the answer stands in a distractor and in no other document of the task
     made up              nothing tells it (`Question.unanswerable`), and the answer does not say so
     retrieved, not used  anything else: it had what it needed and answered otherwise; `stream`: or made something up
@@ -70,9 +71,9 @@ from atommem_cli.explain.fact_trails import Traced, followed, trace
 from atommem_cli.explain.trail import Standing, Trail
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.reader import Run
-from atommem_cli.scoring import llm_judge
+from atommem_cli.scoring import llm_judge, staleness
 from atommem_cli.scoring.gold_facts import has_gold
-from atommem_cli.scoring.metrics import normalise
+from atommem_cli.scoring.normal import normalise
 
 MISSED_BELOW = 0.5
 """A question is missed if its score is below."""
@@ -90,6 +91,7 @@ class Cause(StrEnum):
     LOST = "written, then lost"
     NOT_RETRIEVED = "kept, not retrieved"
     NOT_USED = "retrieved, not used"
+    OUTDATED = "stale value believed"
     BELIEVED = "distractor believed"
     MADE_UP = "made up"
     FORMAT = "format"
@@ -99,7 +101,7 @@ class Cause(StrEnum):
     UNTOLD = "no gold facts: cannot tell"
 
 
-OCCASIONAL = (Cause.NOT_STORED, Cause.FILTERED, Cause.SUMMARISED, Cause.BELIEVED, Cause.MADE_UP)
+OCCASIONAL = (Cause.NOT_STORED, Cause.FILTERED, Cause.SUMMARISED, Cause.OUTDATED, Cause.BELIEVED, Cause.MADE_UP)
 """Causes that only some agents, or some tasks, have."""
 OF_CONTEXT = {OpKind.FILTER: Cause.FILTERED, OpKind.SUMMARIZE: Cause.SUMMARISED}
 """What an operation on the conversation lost; no other agents have these causes."""
@@ -152,6 +154,8 @@ class Explanation:
     cause: Cause | None
     """None: it was not missed."""
     facts: tuple[Fact, ...]
+    outdated: bool = False
+    """Whether it was missed with an answer that was true once (`Question.stale`), whatever broke first."""
 
 
 def explain(
@@ -202,15 +206,16 @@ def _explanation(
     score: float,
 ) -> Explanation:
     missed = score < MISSED_BELOW
+    outdated = missed and staleness.outdated(line["answers"][number]["text"], question)
     if not has_gold(task, question):
-        return Explanation(number, score, missed, Cause.UNTOLD if missed else None, ())
+        return Explanation(number, score, missed, Cause.UNTOLD if missed else None, (), outdated)
     last = _last_call(number, line, steps)
     stopped = STOPPED.get(line["stop"]) if missed and last is None else None
     final = (stopped or _at_the_answer(task, question, line["answers"][number], last)) if missed else None
     facts = tuple(_fact(trail, final, stopped=stopped is not None) for trail in trails)
     broken = [fact.cause for fact in facts if fact.cause is not None]
     cause = min(broken, key=list(Cause).index, default=final) if missed else None
-    return Explanation(number, score, missed, cause, facts)
+    return Explanation(number, score, missed, cause, facts, outdated)
 
 
 def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
@@ -245,6 +250,8 @@ def _at_the_answer(task: Task, question: Question, answer: Line, last: Line | No
     cut = cut and (not answer["tagged"] or any(gold.startswith(given) for gold in golds))
     if not given or cut or any(_stands_in(gold, given, question.text) for gold in golds if gold):
         return Cause.FORMAT
+    if staleness.outdated(answer["text"], question):
+        return Cause.OUTDATED
     told = [one for one in task.documents if f" {given} " in f" {normalise(f'{one.title} {one.text}')} "]
     if told and all(one.distractor for one in told):
         return Cause.BELIEVED

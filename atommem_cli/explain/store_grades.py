@@ -3,9 +3,9 @@
 Memory quality is that of an episode's entries at its end, in [0, 1]: coverage x precision by gold facts (see
 `store_quality`), of tasks with a gold fact that is there to be kept: where nothing is known, or everything has ended
 (`stream`), there is nothing to grade. joint = sqrt(answer x quality), where the answer is the
-episode's mean by the leading scorer (AgeMem's evaluation, papers.md 2.5). All are means over episodes, failed ones
-too, with 95 % intervals clustered by task. Calls are the policy's own: what an agent retrieves or clears by itself is
-none.
+episode's mean by the leading scorer (AgeMem's evaluation, papers.md 2.5), at least 0. All are means over episodes,
+failed ones too, with 95 % intervals clustered by task. Calls are the policy's own: what an agent retrieves or clears by
+itself is none.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Count:
     def _answer(self, line: Line) -> float:
         leading = self._run.leading
         judged = self._run.verdicts if leading == llm_judge.NAME else {}
-        return fmean(judged.get(line["episode"], line["scores"].get(leading, [0.0])))
+        return max(0.0, fmean(judged.get(line["episode"], line["scores"].get(leading, [0.0]))))
 
     def result(self) -> StoreGrades:
         """The means."""

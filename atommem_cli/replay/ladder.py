@@ -37,6 +37,7 @@ from atommem_cli.runs.reader import Run, failed
 from atommem_cli.runs.tables import Table, percent, points
 from atommem_cli.scoring import llm_judge
 from atommem_cli.scoring.intervals import mean_interval
+from atommem_cli.scoring.metrics import lowest
 
 SCHEMA = 1
 """Version of the ladder's files."""
@@ -100,7 +101,7 @@ def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) 
     present = [rung for rung in Rung if rung not in why]
     scores = {rung: _scores(climbing, rung, latest) for rung in present}
     rungs = [
-        {"rung": rung, "scores": {name: _interval(_by_task(found, name, found)) for name in scorers}}
+        {"rung": rung, "scores": {name: _interval(_by_task(found, name, found), name) for name in scorers}}
         | _use([line for key, line in latest.items() if key[2] == rung])
         for rung, found in scores.items()
     ]
@@ -108,7 +109,8 @@ def _sum_up(climbing: Climbing, scorers: Sequence[str], command: Sequence[str]) 
     steps = []
     for lower, upper in pairwise(present):
         both = [key for key in scores[upper] if key in scores[lower]]
-        difference = paired(_by_task(scores[upper], leading, both), _by_task(scores[lower], leading, both))
+        above, below = (_by_task(scores[rung], leading, both) for rung in (upper, lower))
+        difference = paired(above, below, lowest=lowest(leading))
         stages = " + ".join(_STAGES[rung] for rung in _above(lower, upper) if rung not in why)
         steps.append({"from": lower, "to": upper, "of": stages, **asdict(difference)})
     whole = [json.dumps(latest[key], sort_keys=True) for key in sorted(latest)]
@@ -165,8 +167,8 @@ def _above(lower: Rung, upper: Rung) -> list[Rung]:
     return every[every.index(lower) + 1 : every.index(upper) + 1]
 
 
-def _interval(scores: Sequence[Sequence[float]]) -> dict[str, Any]:
-    return summary.cell(mean_interval(scores))
+def _interval(scores: Sequence[Sequence[float]], scorer: str) -> dict[str, Any]:
+    return summary.cell(mean_interval(scores, lowest=lowest(scorer)))
 
 
 def _use(lines: Sequence[Line]) -> dict[str, int]:

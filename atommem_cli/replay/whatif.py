@@ -48,7 +48,7 @@ class End:
     answers: tuple[str, ...]
     """One per question; likewise the scores."""
     scores: Mapping[str, Sequence[float]]
-    """By scorer, in [0, 1]; the judge is not asked."""
+    """By scorer, in its range; the judge is not asked."""
     memory: str
     """Digest."""
     entries: tuple[str, ...]

@@ -10,6 +10,7 @@ from atommem_cli.compare.paired import Difference
 from atommem_cli.compare.panels import Panel
 from atommem_cli.runs.labels import scorer
 from atommem_cli.runs.tables import Table, percent, points
+from atommem_cli.scoring import staleness
 
 
 def main(comparison: Comparison, theirs: Mapping[str, str] | None = None, whose: str = "") -> Table:
@@ -66,6 +67,17 @@ def costs(comparison: Comparison) -> Table:
         "budget stopped, count as wrong; Pareto: no other run scores as high for as little"
     )
     return Table(title, ("run", "calls", "tokens", "failed", "stopped", "Pareto"), rows)
+
+
+def named(comparison: Comparison) -> Table | None:
+    """What answers name; None where `stale` is not the scorer."""
+    if not comparison.named:
+        return None
+    rows = tuple(
+        (label, *(f"{100 * share:.1f}" for share in shares.values())) for label, shares in comparison.named.items()
+    )
+    title = "What answers name, in %: what is true now, what is no more, neither or both"
+    return Table(title, ("run", *staleness.SHARES), rows)
 
 
 def by_kind(comparison: Comparison) -> Table | None:

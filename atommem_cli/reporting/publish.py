@@ -91,6 +91,7 @@ def findings(
     hygiene = {name: found for name, run in zip(names, runs, strict=True) if (found := _signatures(run))}
     tables = (
         comparison_tables.main(compared, theirs, whose),
+        comparison_tables.named(compared),
         comparison_tables.by_kind(compared),
         comparison_tables.costs(compared),
         *store_tables.tables(stores, apart=apart),
@@ -102,6 +103,7 @@ def findings(
         "scorer": compared.scorer,
         "source": compared.source,
         "runs": [asdict(side) for side in compared.sides],
+        **({"named": compared.named} if compared.named else {}),
         "stores": {
             name: {**one.values(), **({"difference": asdict(apart[name])} if name in apart else {})}
             for name, one in stores.items()

@@ -21,6 +21,7 @@ from atommem_cli.reporting.run_statistics import ANSWERS, TENTHS, EpisodeUse, Su
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
 from atommem_cli.runs.labels import scorer
 from atommem_cli.scoring.intervals import Interval, mean_interval
+from atommem_cli.scoring.metrics import lowest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ KINDS = (OpKind.CREATE, OpKind.UPDATE, OpKind.DELETE, OpKind.READ, OpKind.SCRATC
 def documents(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
     """Score against the size of a task: documents where they differ, else chunks; None if all are of one size."""
     for unit in ("documents", "chunks"):
-        groups = [_groups(survey.plays, attrgetter(unit)) for survey in surveys]
+        groups = [_groups(survey, attrgetter(unit)) for survey in surveys]
         if any(len(one) > 1 for one in groups):
             break
     else:
@@ -147,7 +148,7 @@ def cost(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
         for axes, (unit, of) in zip(panels, units.items(), strict=True):
             for index, survey in enumerate(surveys):
                 single = len(surveys) == 1
-                found = _groups(survey.plays, of) if single else [(sorted(map(of, survey.plays)), _score(survey.plays))]
+                found = _groups(survey, of) if single else [(sorted(map(of, survey.plays)), _score(survey))]
                 style = _style(theme, index) | ({} if single else {"marker": MARKERS[index % len(MARKERS)]})
                 _points(axes, found, _name(survey), style, across=not single)
             axes.set_xlabel(f"{unit} per episode ({'mean of each group' if single else 'median and quartiles'})")
@@ -233,9 +234,9 @@ def _points(
     axes.errorbar(middles, means, yerr=[lows, highs], label=label, **bars)
 
 
-def _groups(plays: Sequence[EpisodeUse], of: Callable[[EpisodeUse], int | None]) -> list[tuple[list[int], Interval]]:
+def _groups(survey: Survey, of: Callable[[EpisodeUse], int | None]) -> list[tuple[list[int], Interval]]:
     """Episodes by a number: one group for each if they are few, else about `BINS` of equally many."""
-    known = [(value, play) for play in plays if (value := of(play)) is not None]
+    known = [(value, play) for play in survey.plays if (value := of(play)) is not None]
     ordered = sorted(known, key=lambda pair: pair[0])
     distinct = sorted({value for value, _ in ordered})
     if len(distinct) > BINS + 2:
@@ -246,7 +247,7 @@ def _groups(plays: Sequence[EpisodeUse], of: Callable[[EpisodeUse], int | None])
     groups: dict[int, list[tuple[int, EpisodeUse]]] = {}
     for value, play in ordered:
         groups.setdefault(bin_of[value], []).append((value, play))
-    return [([value for value, _ in found], _score([play for _, play in found])) for found in groups.values()]
+    return [([value for value, _ in found], _score(survey, [play for _, play in found])) for found in groups.values()]
 
 
 def _positions(plays: Sequence[EpisodeUse], *, whole: bool) -> Counter[int]:
@@ -258,16 +259,16 @@ def _positions(plays: Sequence[EpisodeUse], *, whole: bool) -> Counter[int]:
     return have
 
 
-def _score(plays: Sequence[EpisodeUse]) -> Interval:
+def _score(survey: Survey, plays: Sequence[EpisodeUse] | None = None) -> Interval:
     tasks: dict[str, list[float]] = {}
-    for play in plays:
+    for play in survey.plays if plays is None else plays:
         tasks.setdefault(play.task, []).extend(play.scores)
-    return mean_interval(list(tasks.values()))
+    return mean_interval(list(tasks.values()), lowest=lowest(survey.leading))
 
 
 def _percent(axes: Axes, surveys: Sequence[Survey]) -> None:
     axes.set_ylabel(f"{scorer(surveys[0].leading, surveys[0].run.judge)} [%], 95 % interval")
-    axes.set_ylim(-3, 103)
+    axes.set_ylim(100 * lowest(surveys[0].leading) - 3, 103)
 
 
 def _legend(figure: Figure, axes: Axes, surveys: Sequence[Survey]) -> None:

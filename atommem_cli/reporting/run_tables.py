@@ -34,6 +34,10 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     kinds = _side_by_side(
         labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
     )
+    shares = _side_by_side(
+        labels,
+        [{share: _score(cell) for share, cell in one.get("named", {}).get("all", {}).items()} for one in results],
+    )
     overlap = summary.overlap([row[0] for row in kinds])
     tried = _side_by_side(labels, [_operations(result) for result in results])
     use = _side_by_side(
@@ -43,6 +47,7 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     facts = _side_by_side(labels, [_facts(result) for result in results])
     titled: list[tuple[str, str, tuple[tuple[str, ...], ...]]] = [
         (f"{leading} by kind of question; in brackets the 95 % interval, then n{overlap}", "kind", kinds),
+        ("What answers name, in %: what is true now, what is no more, neither or both", "share", shares),
         ("Memory operations per reading step, by outcome", "operation", tried),
         ("Use per episode, medians", "what", use),
         ("The runs", "what", facts),

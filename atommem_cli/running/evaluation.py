@@ -26,7 +26,7 @@ from atommem_cli.runs.labels import telling
 from atommem_cli.runs.layout import SUMMARY, TABLE
 from atommem_cli.runs.shards import Shard
 from atommem_cli.runs.writer import Folder, RunFolder, latest
-from atommem_cli.scoring import llm_judge, metrics
+from atommem_cli.scoring import llm_judge, metrics, staleness
 
 
 def planned_tasks(recipe: Recipe) -> Iterator[Task]:
@@ -237,7 +237,7 @@ def _play(
 
 
 def score(questions: Sequence[Question], answers: Sequence[Answer], scorers: Sequence[str]) -> dict[str, list[float]]:
-    """Per scorer, one number in [0, 1] per question: answer i against the golds of question i alone.
+    """Per scorer, one number per question, in its range: answer i against the golds of question i alone.
 
     The judge is not among them; it comes after the episodes (`judge_pass`).
     """
@@ -253,7 +253,8 @@ def check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
     """Insist that a recipe can be scored so.
 
     Raises:
-        UsageError: an unknown scorer, one that can only be 0 under the agent's dialect, or no judge where one is named.
+        UsageError: an unknown scorer, one that can only be 0 under the agent's dialect, `stale` where no question says
+            what is outdated, or no judge where one is named.
     """
     known = [*metrics.SCORERS, llm_judge.NAME]
     for name in scorers:
@@ -263,5 +264,7 @@ def check_scorers(recipe: Recipe, scorers: Sequence[str]) -> None:
     for name, reason in metrics.never(recipe.agent.model_extra).items():
         if name in scorers:
             raise UsageError(f"eval.scorers: {name} {reason}: name another one, or another agent.dialect")
+    if staleness.NAME in scorers:
+        chosen_tasks.insist_outdated(Path(recipe.task.folder) / recipe.task.split, f"eval.scorers: {staleness.NAME}")
     if llm_judge.NAME in scorers and recipe.eval.judge is None:
         raise UsageError("eval.scorers names judge: say which policy judges in eval.judge")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from atommem_cli.config import recipe as recipes
@@ -12,8 +13,9 @@ from atommem_cli.core import seeds
 from atommem_cli.core.calls import Generation, Observation
 from atommem_cli.core.episode import Call, Policy, ServerPolicy
 from atommem_cli.core.errors import UsageError
+from atommem_cli.data.chosen_tasks import insist_outdated
 from atommem_cli.running import asking
-from atommem_cli.scoring import metrics, rewards
+from atommem_cli.scoring import metrics, rewards, staleness
 from atommem_cli.scoring.reward import Ask
 
 Models = Mapping[str, Policy | ServerPolicy]
@@ -65,6 +67,8 @@ def check_weights(recipe: Recipe, weights: Mapping[str, float], key: str) -> Non
         UsageError: see `check_rewards`.
     """
     rewards.check(weights, key, metrics.never(recipe.agent.model_extra))
+    if weights.get(staleness.NAME) and key.startswith("grpo"):
+        insist_outdated(Path(recipe.task.folder) / recipe.grpo.split, f"{key}: {staleness.NAME}")
     _insist(recipe, of_rewards(weights))
 
 

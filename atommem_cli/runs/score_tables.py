@@ -9,7 +9,7 @@ from atommem_cli.config import command_line
 from atommem_cli.runs import replies, summary
 from atommem_cli.runs.labels import judge_label, label, scorer
 from atommem_cli.runs.tables import Table, number, percent, ratio
-from atommem_cli.scoring import llm_judge
+from atommem_cli.scoring import llm_judge, staleness
 
 if TYPE_CHECKING:
     pass
@@ -74,6 +74,7 @@ def details(result: Mapping[str, Any]) -> list[Table]:
         tables.append(
             Table(f"{leading} by kind of question{summary.overlap(result['by_kind'])}", ("kind", leading, "n"), rows)
         )
+    tables += [named(result)] if "named" in result else []
     steps = result["steps"]["reading"]
     outcomes = sorted({outcome for counts in result["operations"].values() for outcome in counts})
     rows = tuple(
@@ -91,6 +92,17 @@ def details(result: Mapping[str, Any]) -> list[Table]:
         rows = tuple((f["episode"], f["error"]) for f in result["failed"])
         tables.append(Table("Failed episodes (in the denominator, as wrong)", ("episode", "error"), rows))
     return tables
+
+
+def named(result: Mapping[str, Any]) -> Table:
+    """What answers name, by kind of question: the shares of which `stale` is the difference of the first two."""
+    rows = tuple(
+        (kind, *map(_score, shares.values()), str(shares["current"]["n"])) for kind, shares in result["named"].items()
+    )
+    title = (
+        "What answers name, in %: what is true now, what is no more, neither or both (stale: the first - the second)"
+    )
+    return Table(title, ("kind", *staleness.SHARES, "n"), rows)
 
 
 def _facts(result: Mapping[str, Any]) -> Table:

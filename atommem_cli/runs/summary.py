@@ -16,7 +16,7 @@ from atommem_cli.core.thoughts import Marks, marks_of
 from atommem_cli.core.types import Question, StopReason
 from atommem_cli.runs import judges, replies, writer
 from atommem_cli.runs.layout import EPISODES, RUN, SCHEMA, SESSIONS, STEPS, VERDICTS
-from atommem_cli.scoring import llm_judge, metrics
+from atommem_cli.scoring import llm_judge, metrics, staleness
 from atommem_cli.scoring.intervals import Interval, mean_interval
 
 _BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
@@ -27,8 +27,8 @@ def summarize(
 ) -> dict[str, Any]:
     """The content of `summary.json`, or what it would be now.
 
-    Scores are means over questions, in [0, 1]; failed episodes count as wrong, and so does every question
-    that was not answered. Intervals are 95 %, clustered by task (see `intervals.mean_interval`).
+    Scores are means over questions, in [0, 1] (`stale`: [-1, 1]); failed episodes count as wrong, and so does every
+    question that was not answered. Intervals are 95 %, clustered by task (see `intervals.mean_interval`).
 
     Args:
         questions: of each task, by its name; groups by kind are left out where there are none.
@@ -68,6 +68,7 @@ def summarize(
         "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
         "scores": {name: _interval(scored, name) for name in named},
         "by_kind": _by_kind(scored, questions, llm_judge.leading(named)),
+        **({"named": _named(scored, questions)} if staleness.NAME in named else {}),
         "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
         "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
         **_steps(folder, {line["episode"] for line in episodes}, marks_of(run["recipe"]["policy"])),
@@ -116,7 +117,7 @@ def _interval(
         if questions is not None:
             scores = [s for i, s in enumerate(scores) if i in questions.get(line["task"], ())]
         tasks[line["task"]] += scores
-    return cell(mean_interval([scores for scores in tasks.values() if scores]))
+    return cell(mean_interval([scores for scores in tasks.values() if scores], lowest=metrics.lowest(scorer)))
 
 
 def cell(interval: Interval) -> dict[str, Any]:
@@ -140,6 +141,24 @@ def _by_kind(
             for label in labels(question):
                 groups[label][task].add(index)
     return {label: _interval(episodes, scorer, members) for label, members in sorted(groups.items())}
+
+
+_SHARE = "share"
+
+
+def _named(
+    episodes: Sequence[Mapping[str, Any]], questions: Mapping[str, Sequence[Question]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """What answers name by `stale`, of all questions and by kind: each share with its interval."""
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for share, score in staleness.SHARES.items():
+        told = [
+            {**line, "scores": {_SHARE: [float(one == score) for one in line["scores"][staleness.NAME]]}}
+            for line in episodes
+        ]
+        for kind, each in {"all": _interval(told, _SHARE), **_by_kind(told, questions, _SHARE)}.items():
+            found[kind][share] = each
+    return dict(found)
 
 
 def _steps(folder: Path, finished: set[str], marks: Marks) -> dict[str, Any]:

@@ -183,12 +183,12 @@ def ratio(part: float, whole: float, form: str = ".3f") -> str:
 
 
 def percent(mean: float, low: float, high: float) -> str:
-    """A score in [0, 1] with its interval, in %."""
+    """A score with its interval, in %."""
     return f"{100 * mean:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def points(delta: float, low: float, high: float) -> str:
-    """A difference in [-1, 1] with its interval, in points of %."""
+    """A difference with its interval, in points of %."""
     return f"{100 * delta:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 

@@ -29,7 +29,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from atommem_cli.core.types import Question, Support
-from atommem_cli.scoring.metrics import normalise
+from atommem_cli.scoring.normal import normalise
 
 RECALL = 0.4
 """Share of a fact's content words that a text must have, where neither answer nor link stands in the fact."""

@@ -9,7 +9,7 @@ from math import fsum, nan, sqrt
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean score and its confidence interval, all in [0, 1]."""
+    """A mean score and its confidence interval, all in the range of the scores."""
 
     mean: float
     """Over questions, each with the same weight; nan where there are none."""
@@ -21,11 +21,12 @@ class Interval:
     """Tasks that have at least one of these questions."""
 
 
-def mean_interval(scores: Sequence[Sequence[float]], confidence: float = 0.95) -> Interval:
+def mean_interval(scores: Sequence[Sequence[float]], confidence: float = 0.95, lowest: float = 0.0) -> Interval:
     """Mean over all questions, with an interval that allows for questions of one task being alike.
 
     `scores` holds one sequence per task with the scores of its questions, each in [0, 1], F1 included; tasks
-    without a question are left out. Without any question nothing is known: mean nan, interval [0, 1].
+    without a question are left out. Without any question nothing is known: mean nan, interval [0, 1]. Scores in
+    [`lowest`, 1] are stretched onto [0, 1], and what comes out is stretched back.
 
     The variance of the mean is the linearised one of a ratio over G clusters of N questions (Cochran, Sampling
     Techniques, 3rd ed. 1977, chapter 9A; the cluster-robust variance of an intercept):
@@ -55,8 +56,13 @@ def mean_interval(scores: Sequence[Sequence[float]], confidence: float = 0.95) -
     task are alike and only a handful of tasks differs from the others.
 
     Raises:
-        ValueError: a score outside [0, 1].
+        ValueError: a score outside its range.
     """
+    if lowest:
+        span = 1 - lowest
+        unit = mean_interval([[(score - lowest) / span for score in task] for task in scores], confidence)
+        mean, low, high = (lowest + span * value for value in (unit.mean, unit.low, unit.high))
+        return Interval(mean, low, high, unit.n, unit.tasks)
     tasks = [task for task in scores if task]
     items = [score for task in tasks for score in task]
     if not items:

@@ -1,4 +1,4 @@
-"""Published answer scorers, each under a name of its own: (answer, question) -> [0, 1].
+"""Published answer scorers, each under a name of its own: (answer, question) -> [0, 1], of `stale` [-1, 1].
 
 Every scorer takes the best value over the accepted answers of *its own* question and gives 0 to an answer
 without text: a failed episode is wrong, whatever the gold. (The official scripts give it 1 where the gold
@@ -9,36 +9,24 @@ question but its accepted answers.
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any
 
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Answer, Question
 from atommem_cli.dialects import dialect
+from atommem_cli.scoring import staleness
 from atommem_cli.scoring.locomo import locomo_f1
+from atommem_cli.scoring.normal import normalise
 from atommem_cli.scoring.overlap import overlap_f1
 
 Scorer = Callable[[Answer, Question], float]
 
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _PUNCTUATION_TO_SPACE = str.maketrans(dict.fromkeys(string.punctuation, " "))
 _STOPS_TO_SPACE = str.maketrans(dict.fromkeys(".,!?", " "))
 _CLOSED_ANSWERS = frozenset({"yes", "no", "noanswer"})
-
-
-@lru_cache(maxsize=1024)  # em and f1 normalise the same texts
-def normalise(text: str) -> str:
-    """Lower case, no ASCII punctuation, no articles, single spaces.
-
-    One and the same in the scripts of all three data sets: hotpotqa/hotpot@4c0fa5e hotpot_evaluate_v1.py,
-    Alab-NII/2wikimultihop@209e761 2wikimultihop_evaluate_v1.1.py and StonyBrookNLP/musique@8b8d8ce
-    metrics/answer.py.
-    """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
 
 
 def em(answer: Answer, golds: tuple[str, ...]) -> float:
@@ -133,7 +121,9 @@ def _by_golds(scorer: Callable[[Answer, tuple[str, ...]], float]) -> Scorer:
 
 
 _OF_GOLDS = (em, f1, f1_musique, boxed_em, sub_em, substring_em, substring, mem1_em, amem_f1)
-SCORERS: dict[str, Scorer] = {scorer.__name__: _by_golds(scorer) for scorer in _OF_GOLDS} | {"locomo_f1": locomo_f1}
+_OF_QUESTIONS: tuple[Scorer, ...] = (locomo_f1, staleness.stale)
+SCORERS: dict[str, Scorer] = {scorer.__name__: _by_golds(scorer) for scorer in _OF_GOLDS}
+SCORERS |= {scorer.__name__: scorer for scorer in _OF_QUESTIONS}
 
 _OFFICIAL = {
     "musique": ("em", "f1_musique"),
@@ -144,6 +134,11 @@ _OFFICIAL = {
 }
 NEED_A_BOX = ("boxed_em",)
 """Scorers that read \\boxed{} in a reply alone: 0 for everything where the prompt asks for none."""
+
+
+def lowest(scorer: str) -> float:
+    """The least score that there can be; the best is 1."""
+    return staleness.LOWEST if scorer == staleness.NAME else 0.0
 
 
 def never(agent: Mapping[str, Any] | None) -> dict[str, str]:

@@ -37,7 +37,7 @@ _DEFECTS = frozenset({Outcome.MALFORMED, Outcome.UNCLOSED, Outcome.INVALID_TARGE
 
 
 def of_scorer(name: str) -> Reward:
-    """A scorer's mean over the questions of the task, in [0, 1]; unanswered questions count 0."""
+    """A scorer's mean over the questions of the task, in its range; unanswered questions count 0."""
     scorer = metrics.SCORERS[name]
 
     def reward(task: Task, trajectory: Trajectory) -> float:

@@ -9,31 +9,28 @@ What a question hinges on is exact: a reader without Update (who keeps the oldes
 answers every `delete` question wrongly and all others rightly; `create` facts are stated once and for all;
 `none` was never stated. Questions that hinge on two operations at once are not asked.
 
-Two settings are as others pose them, and only where `hinges` names them. `supersede` (Supersede, arXiv 2606.27472): an
-update that takes more than one, so that a reader who corrects each fact once at most is wrong, too. `cascade` (as in
-MEME, arXiv 2605.12477): a value goes, and with it every fact that has it, of which no statement says that it ended; a
-reader is wrong who does all that statements say of facts by name. Either is told from `update` or `delete`, which it
-would else be.
+Two settings are as others pose them (`_hinges`), and only where `hinges` names them: `supersede`, told from `update`,
+and `cascade`, told from `delete`. Their questions say which answers are outdated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from random import Random
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import Field, model_validator
 
 from atommem_cli.config.schema import Section
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.seeds import derive
-from atommem_cli.core.stream_facts import UNKNOWN, Key, State, answer, cascades, concerned_by, final_state, follow
-from atommem_cli.core.stream_words import PERSONAL, RELATIONS
-from atommem_cli.core.types import Document, OpKind, Question, Support, Task
+from atommem_cli.core.stream_facts import Key, State, answer, cascades, concerned_by, final_state, follow
+from atommem_cli.core.stream_words import RELATIONS
+from atommem_cli.core.types import Document, Question, Support, Task
 from atommem_cli.data.files import Plan, Request
 from atommem_cli.tasks import _closed, _rich, _worlds
+from atommem_cli.tasks._hinges import FOR_THE_ASKING, candidates, choose, stale
 from atommem_cli.tasks._history import Budget, Rates, World, event
 from atommem_cli.tasks._style import Replacement, Style
 
@@ -152,7 +149,9 @@ def generate(options: Options, seed: int, split: str, index: int) -> Task:
     task = _name(split, index)
     rng = Random(derive(seed, task))
     world, documents, hinges, lengths = _world(options, rng)
-    asked = _choose(rng, list(_candidates(options, world.cast, documents)), hinges, lengths)
+    most = max(hops for hops, weight in options.hops.items() if weight)
+    known = candidates(world.cast, documents, RELATIONS[: options.relations], most, options.hinges)
+    asked = choose(rng, known, hinges, lengths)
     state, origins = final_state(documents), _origins(documents)
     questions = tuple(
         Question(
@@ -163,6 +162,7 @@ def generate(options: Options, seed: int, split: str, index: int) -> Task:
             kind=f"{len(path) - 1}hop",
             hinge=hinge,
             path=path,
+            stale=() if FOR_THE_ASKING.isdisjoint(options.hinges) else stale(documents, path),
         )
         for number, (path, hinge) in enumerate(asked, start=1)
     )
@@ -198,82 +198,6 @@ def _budget(options: Options) -> Budget:
     near, distractors, noise, cascades = (int(share * options.docs) for share in shares)
     core = options.docs - near - distractors - noise - cascades
     return Budget(core, distractors, similar=near - near // 2, repeated=near // 2, noise=noise, cascades=cascades)
-
-
-class _Candidate(NamedTuple):
-    path: tuple[str, ...]
-    hinge: str
-
-
-def _candidates(options: Options, cast_: Sequence[str], documents: Sequence[Document]) -> list[_Candidate]:
-    """Every question about the cast that hinges on one operation or none."""
-    relations = RELATIONS[: options.relations]
-    links = [relation for relation in relations if relation in PERSONAL]
-    readers = Readers(
-        final_state(documents),
-        final_state(documents, (OpKind.UPDATE,)),
-        final_state(documents, (OpKind.DELETE,)),
-        final_state(documents, updates=1),
-        final_state(documents, cascading=False),
-    )
-    found = []
-    for hops in range(1, max(h for h, weight in options.hops.items() if weight) + 1):
-        for subject, *chain in product(cast_, *[links] * (hops - 1), relations):
-            path = (subject, *chain)
-            hinge = _hinge(path, readers, options.hinges)
-            if hinge:
-                found.append(_Candidate(path, hinge))
-    return found
-
-
-class Readers(NamedTuple):
-    """The state at the end, as readers have it."""
-
-    perfect: State
-    without_update: State
-    without_delete: State
-    updating_once: State
-    """Of each fact."""
-    without_cascades: State
-
-
-def _hinge(path: tuple[str, ...], readers: Readers, told: Collection[str]) -> str | None:
-    """What the question hinges on; None where it is not one thing alone, or the path runs in a circle.
-
-    Args:
-        told: hinges that are told apart, see above.
-    """
-    final, kept, *_ = readers
-    keys, value = follow(final, path)
-    if len({subject for subject, _ in keys} | {value}) != len(keys) + 1:
-        return None
-    truth, stale, revived, once, named = (answer(state, path) for state in readers)
-    if truth != UNKNOWN:
-        if stale != truth:
-            return "supersede" if "supersede" in told and once != truth else "update"
-        return "create" if all(kept[key] == final[key] for key in keys) else None
-    if stale != UNKNOWN or (once != UNKNOWN and ("supersede" in told or named != UNKNOWN)):
-        return None
-    if revived != UNKNOWN:
-        return "cascade" if "cascade" in told and named != UNKNOWN else "delete"
-    return "none" if len(keys) == len(path) - 1 and keys[-1] not in final else None
-
-
-def _choose(
-    rng: Random, candidates: list[_Candidate], hinges: Sequence[str], lengths: Sequence[int]
-) -> list[_Candidate]:
-    """One question for each wish; what the world lacks is replaced by the nearest there is."""
-    chosen = []
-    for hinge, hops in zip(hinges, lengths, strict=True):
-
-        def distance(candidate: _Candidate, hinge: str = hinge, hops: int = hops) -> tuple[bool, int]:
-            return candidate.hinge != hinge, abs(len(candidate.path) - 1 - hops)
-
-        least = min(map(distance, candidates))
-        pick = rng.choice([candidate for candidate in candidates if distance(candidate) == least])
-        candidates.remove(pick)
-        chosen.append(pick)
-    return chosen
 
 
 def _origins(documents: Sequence[Document]) -> dict[Key, int]:

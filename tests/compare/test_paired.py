@@ -271,3 +271,15 @@ def test_tied_tasks_are_no_evidence(tasks: list[list[tuple[float, float]]], tied
 
 def _tail(d: Difference) -> tuple[int, int, int, float]:
     return d.ties, d.n, d.tasks, d.visible
+
+
+def test_scores_from_minus_one_count_whole_points() -> None:
+    """Twelve tasks won from -1 to 1, four lost from 1 to 0: the same test as of halves, differences twice as large."""
+    arm, base = [[1.0]] * 12 + [[0.0]] * 4, [[-1.0]] * 12 + [[1.0]] * 4
+    told = paired(arm, base, lowest=-1)
+    unit = paired([[1.0]] * 12 + [[0.5]] * 4, [[0.0]] * 12 + [[1.0]] * 4)
+    assert told.delta == (12 * 2 - 4) / 16
+    assert (told.wins, told.losses, told.ties, told.p) == (12, 4, 0, unit.p)
+    assert (told.low, told.high, told.visible) == (2 * unit.low, 2 * unit.high, 2 * unit.visible)
+    with pytest.raises(ValueError, match="outside"):
+        paired(arm, base)

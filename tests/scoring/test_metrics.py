@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atommem_cli.core.types import Answer, Question
-from atommem_cli.scoring.metrics import SCORERS, default_scorers, normalise
+from atommem_cli.scoring.metrics import SCORERS, default_scorers
+from atommem_cli.scoring.normal import normalise
 
 # Scores that the official code itself gave (see golden/README.md), one case a line.
 GOLDEN: list[dict[str, Any]] = [

@@ -151,6 +151,32 @@ def test_gold_facts_stand_in_their_documents_and_tasks_survive_their_file(style:
 
 
 @pytest.mark.parametrize("style", ["closed", "rich"])
+def test_outdated_answers_are_what_old_statements_lead_to_and_right_ones_are_none(style: str) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(tasks(style))
+    def check(task: Task) -> None:
+        stated: dict[tuple[str, str], set[str]] = {}
+        for kind, subject, relation, value in filter(None, (READERS[style](one.text) for one in task.documents)):
+            if kind in ("create", "update"):
+                stated.setdefault((subject, relation), set()).add(value)
+        for question in task.questions:
+            at = {question.path[0]}
+            for relation in question.path[1:]:
+                at = {value for subject in at for value in stated.get((subject, relation), ())}
+            assert {*question.stale} == at - {*question.answers}
+            assert [*question.stale] == sorted({*question.stale})
+            if len(question.path) == 2:
+                assert bool(question.stale) == (question.hinge not in ("create", "none"))
+
+    check()
+
+
+def test_other_settings_do_not_say_what_is_outdated() -> None:
+    told = [q.stale for index in range(50) for q in generate(Options(docs=20), 3, "train", index).questions]
+    assert {*told} == {()}
+
+
+@pytest.mark.parametrize("style", ["closed", "rich"])
 @pytest.mark.parametrize("hinge", ["supersede", "cascade"])
 def test_a_setting_is_asked_for_by_its_hinge(style: str, hinge: str) -> None:
     chosen = Options(style=style, hinges={hinge: 1.0}, docs=12, change=0.5, retract=0, expire=0)
