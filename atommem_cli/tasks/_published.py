@@ -1,4 +1,4 @@
-"""Tasks as others have published them, each record with its documents and questions: which files, and the plan."""
+"""Benchmarks whose records have their own documents and questions: which files, here or on the hub, and the plan."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from atommem_cli.tasks._rows import each
 
 
 class Published(NamedTuple):
-    """One set of them."""
+    """One of them."""
 
     name: str
     licence: str
-    repository: str
-    """On the hub."""
-    file: Callable[[Any, str], str]
-    """From options and split to the file's name there; raises UsageError where there is none."""
-    options: type[_own.Options]
-    told: Callable[[Any, int, Any], Told]
-    """From a record, its number from 0, and the options; raises Mismatch."""
+    hub: Callable[[Any, str], tuple[str, str]]
+    """From options and split to a repository of the hub and a file in it; raises UsageError where there is none."""
+    options: _own.Options
+    """Its own, with every default."""
+    told: Callable[[Any, int, Any, int], Told]
+    """From a record, its number from 0, the options and the seed; raises Mismatch."""
     local: Callable[[str, str], list[Path]] = files
     """From a source and a split to its files; raises SourceError."""
 
@@ -36,12 +35,14 @@ def inputs(published: Published, source: str | None, split: str, validation: str
     """File name -> sha256 of every local file that preparing a split reads.
 
     Raises:
-        SourceError: there is none, or its first record cannot be read.
+        UsageError, SourceError: there is none, or its first record cannot be read.
     """
+    if source is None:
+        published.hub(published.options, split)
     here = [] if source is None else published.local(source, split)
     others = _others(published, source, split, validation)
     for paths in (here, others):
-        next(_records(published, paths[:1], published.options()), None)
+        next(_records(published, paths[:1], published.options, 0), None)
     return dict(_own.digests(dict.fromkeys((*here, *others))))
 
 
@@ -67,12 +68,12 @@ def build(published: Published, options: Any, request: Request) -> Plan:
         here = published.local(request.source, request.split)
     else:
         of_split = [request.split] if request.split != "train" or others else ["train", "validation"]
-        fetched = [fetch(published.repository, published.file(options, split)) for split in of_split]
+        fetched = [fetch(*published.hub(options, split)) for split in of_split]
         here, others = [fetched[0][0]], others or [path for path, _ in fetched[1:]]
         origin = tuple(where for _, where in fetched)
-    asked = _own.texts(_records(published, others, options))
+    asked = _own.texts(_records(published, others, options, request.seed))
     guarded = _own.unseen(request, others, asked)
-    told = _records(published, here, options)
+    told = _records(published, here, options, request.seed)
     return _own.plan(published.name, published.licence, told, options, request, origin=origin, guarded=guarded)
 
 
@@ -85,12 +86,13 @@ def _others(published: Published, source: str | None, split: str, validation: st
     if source is None or not Path(source).is_dir():
         return []
     try:
-        return published.local(source, "validation")
+        found = published.local(source, "validation")
     except SourceError:
         return []
+    return [] if found == published.local(source, split) else found
 
 
-def _records(published: Published, paths: Iterable[Path], options: Any) -> Iterator[Told]:
+def _records(published: Published, paths: Iterable[Path], options: Any, seed: int) -> Iterator[Told]:
     numbers = count()
     for path in paths:
-        yield from each(path, "", lambda raw: published.told(raw, next(numbers), options), batch=1)
+        yield from each(path, "", lambda raw: published.told(raw, next(numbers), options, seed), batch=1)

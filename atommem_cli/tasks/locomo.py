@@ -16,14 +16,16 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
+from atommem_cli.core.errors import UsageError
 from atommem_cli.core.seeds import derive
 from atommem_cli.core.types import Question
 from atommem_cli.data.files import Plan, Request
 from atommem_cli.scoring.locomo import CATEGORIES, OPEN
-from atommem_cli.tasks import _conversations
-from atommem_cli.tasks._conversations import NOT_MENTIONED, OTHER_KIND, SAYING_SO, Benchmark, Session, Written
+from atommem_cli.tasks import _conversations, _published
+from atommem_cli.tasks._conversations import NOT_MENTIONED, OTHER_KIND, SAYING_SO, Session, Written
 from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._own import Told
+from atommem_cli.tasks._published import Published
 from atommem_cli.tasks._schema import Mismatch, conform
 
 NAME = "locomo"
@@ -129,15 +131,12 @@ def _parts(evidence: Any) -> list[str]:
     return [str(part) for part in evidence] if isinstance(evidence, list) else [str(evidence)] if evidence else []
 
 
-BENCHMARK = Benchmark(
-    NAME,
-    "CC BY-NC 4.0",
-    originals=("locomo10",),
-    told=_told,
-    options=Options(),
-    elsewhere=f"it is no data set of the hub: download {WHERE}",
-)
-inputs = partial(_conversations.inputs, BENCHMARK)
+def _hub(_: Options, split: str) -> tuple[str, str]:
+    raise UsageError(f"{NAME}: it is no data set of the hub: download {WHERE}; give a file with --source")
+
+
+PUBLISHED = Published(NAME, "CC BY-NC 4.0", _hub, Options(), _told, local=partial(_conversations.local, ("locomo10",)))
+inputs = partial(_published.inputs, PUBLISHED)
 
 
 def splits(source: str | None) -> tuple[str, ...]:
@@ -146,5 +145,5 @@ def splits(source: str | None) -> tuple[str, ...]:
 
 
 def build(options: Options, request: Request) -> Plan:
-    """The plan of one split; see `_conversations.build`."""
-    return _conversations.build(BENCHMARK, options, request)
+    """The plan of one split; see `_published.build`."""
+    return _published.build(PUBLISHED, options, request)

@@ -17,10 +17,11 @@ from pydantic import field_validator
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Question
 from atommem_cli.data.files import Plan, Request
-from atommem_cli.tasks import _conversations, _hub
-from atommem_cli.tasks._conversations import OTHER_KIND, SAYING_SO, Benchmark, Session
+from atommem_cli.tasks import _conversations, _published
+from atommem_cli.tasks._conversations import OTHER_KIND, SAYING_SO, Session
 from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._own import Told
+from atommem_cli.tasks._published import Published
 from atommem_cli.tasks._schema import Mismatch, conform
 
 NAME = "longmemeval"
@@ -111,14 +112,15 @@ def _evidence(raw: Mapping[str, Any]) -> set[int]:
     return {at for at, name in enumerate(raw.get("haystack_session_ids") or ()) if name in wanted}
 
 
-BENCHMARK = Benchmark(
-    NAME,
-    "MIT",
-    originals=tuple(f"longmemeval_{name}" for name in ("s", "s_cleaned", "m", "m_cleaned", "oracle")),
-    told=_told,
-    options=Options(),
-)
-inputs = partial(_conversations.inputs, BENCHMARK)
+def _hub(options: Options, split: str) -> tuple[str, str]:
+    if split == "train":
+        raise UsageError(f"{NAME}: validation alone is on the hub; give a file with --source")
+    return HUB, FILES[options.hub]
+
+
+ORIGINALS = tuple(f"longmemeval_{name}" for name in ("s", "s_cleaned", "m", "m_cleaned", "oracle"))
+PUBLISHED = Published(NAME, "MIT", _hub, Options(), _told, local=partial(_conversations.local, ORIGINALS))
+inputs = partial(_published.inputs, PUBLISHED)
 
 
 def splits(source: str | None) -> tuple[str, ...]:
@@ -127,14 +129,12 @@ def splits(source: str | None) -> tuple[str, ...]:
 
 
 def build(options: Options, request: Request) -> Plan:
-    """The plan of one split; see `_conversations.build`.
+    """The plan of one split; see `_published.build`.
 
     Raises:
         UsageError: `hub` is set beside a source; as there.
         BackendError: the hub does not answer.
     """
-    if request.source is None:
-        return _conversations.build(BENCHMARK, options, request, _hub.fetch(HUB, FILES[options.hub]))
-    if "hub" in options.model_fields_set:
+    if request.source is not None and "hub" in options.model_fields_set:
         raise UsageError(f"{NAME}: option 'hub' names a file of the hub, and --source another one: leave one of them")
-    return _conversations.build(BENCHMARK, options, request)
+    return _published.build(PUBLISHED, options, request)

@@ -62,7 +62,7 @@ def documents(context: str) -> tuple[Document, ...]:
     return tuple(found)
 
 
-def _told(raw: Any, number: int, options: Options) -> Told:
+def _told(raw: Any, number: int, options: Options, seed: int) -> Told:
     if not isinstance(raw, Mapping):
         raise Mismatch("the records are not JSON objects")
     if "reward_model" in raw:
@@ -98,16 +98,17 @@ def _accepted(answers: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (answer.strip() for answer in answers)))) or ("",)
 
 
-def _file(options: Options, split: str) -> str:
-    return "hotpotqa_train_32k.parquet" if split == "train" else f"eval_{options.docs}.json"
+def _hub(options: Options, split: str) -> tuple[str, str]:
+    return "BytedTsinghua-SIA/hotpotqa", (
+        "hotpotqa_train_32k.parquet" if split == "train" else f"eval_{options.docs}.json"
+    )
 
 
 PUBLISHED = Published(
     name=NAME,
     licence="CC BY-SA 4.0 (HotpotQA's; of files that were mixed from other sets, theirs)",
-    repository="BytedTsinghua-SIA/hotpotqa",
-    file=_file,
-    options=Options,
+    hub=_hub,
+    options=Options(),
     told=_told,
 )
 inputs = partial(_published.inputs, PUBLISHED)

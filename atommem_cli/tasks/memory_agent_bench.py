@@ -51,7 +51,7 @@ class Options(_own.Options):
         return (value,) if isinstance(value, str) else value
 
 
-def _told(raw: Any, number: int, options: Options) -> Told:
+def _told(raw: Any, number: int, options: Options, seed: int) -> Told:
     row = conform(raw, _RECORD)
     found = _SOURCE.fullmatch(row["metadata"]["source"])
     if found is None:
@@ -94,19 +94,18 @@ def _local(source: str, split: str) -> list[Path]:
     return files(source, split)
 
 
-def _file(_: Options, split: str) -> str:
+def _hub(_: Options, split: str) -> tuple[str, str]:
     if split == "train":
         raise UsageError(f"{NAME}: it is for evaluation and has no questions to train on; prepare --split validation")
-    return f"data/{SPLIT}-00000-of-00001.parquet"
+    return "ai-hyz/MemoryAgentBench", f"data/{SPLIT}-00000-of-00001.parquet"
 
 
 _KINDS, _LENGTHS = frozenset({"sh", "mh"}), frozenset({"6k", "32k", "64k", "262k"})
 PUBLISHED = Published(
     name=NAME,
     licence="MIT",
-    repository="ai-hyz/MemoryAgentBench",
-    file=_file,
-    options=Options,
+    hub=_hub,
+    options=Options(),
     told=_told,
     local=_local,
 )

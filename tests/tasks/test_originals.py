@@ -226,7 +226,17 @@ def test_control_characters_are_kept(tmp_path: Path) -> None:
             {"context": "Document 1:", "input": "q", "answers": ["a"], "num_docs": 50},
             "MemAgent's evaluation",
         ),
-        ("hotpotqa", {"prompt": [], "reward_model": {}, "extra_info": {}}, "as MemAgent and AtomMem publish them"),
+        (
+            "hotpotqa",
+            {"prompt": [], "reward_model": {}, "extra_info": {}},
+            "publish them: atommem prepare memagent",
+        ),
+        (
+            "musique",
+            {"context": "", "questions": [], "answers": [], "metadata": {}},
+            "atommem prepare memory_agent_bench",
+        ),
+        ("2wikimultihopqa", {"documents": [], "questions": []}, "atommem prepare records reads them"),
         ("hotpotqa", {"sample_id": "c", "conversation": {}, "qa": []}, "LoCoMo's conversations"),
         ("musique", {"question_id": "a", "question": "q", "answer": "a", "haystack_sessions": []}, "LongMemEval's"),
         ("hotpotqa", {"title": "t", "paragraphs": []}, "articles in SQuAD's layout"),
