@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,18 @@ def test_agemem_coded_is_the_code(tmp_path: Path) -> None:
     assert recipe.grpo.rewards == {"agemem_coded": 1.0}
 
 
+def test_agemem_tiny_is_scored_on_tasks_that_neither_taught_nor_chose_its_model() -> None:
+    """By its header: the scored tasks are of another seed, in a folder of their own."""
+    recipe = local("agemem-tiny")
+    commands = _commands(FOLDER / "agemem-tiny.yaml", "atommem")
+    made = {_after(words, "--out"): words for words in commands if words[1] == "prepare"}
+    learned = {recipe.task.folder, *(_folder(words) for words in commands if "task.split=train" in words)}
+    [scored] = {_folder(words) for words in commands if words[1] == "eval" and "--recipe" not in words}
+    assert learned < made.keys(), "learned from and chosen by"
+    assert scored in made.keys() - learned
+    assert _after(made[scored], "--seed") not in {str(recipe.seed), *_seeds(made[folder] for folder in learned)}
+
+
 @pytest.mark.parametrize("name", ["agemem-4b", "agemem-7b", "agemem-coded"])
 def test_an_agemem_training_can_be_planned(name: str) -> None:
     here = ("policy.model=tiny_agemem", "embedder={name: hashing}", f"task.folder={staged()}", "grpo.lora=null")
@@ -236,12 +249,21 @@ def test_the_vllm_server_is_started_as_trls_trainer_wants_it() -> None:
     assert named <= {field.name for field in dataclasses.fields(GRPOConfig)}
 
 
-def _commands(path: Path) -> list[list[str]]:
+def _folder(words: list[str]) -> str:
+    """That a command names for its tasks."""
+    return next(word.removeprefix("task.folder=") for word in words if word.startswith("task.folder="))
+
+
+def _seeds(commands: Iterable[list[str]]) -> set[str]:
+    return {_after(words, "--seed") for words in commands if "--seed" in words}
+
+
+def _commands(path: Path, *starts: str) -> list[list[str]]:
     """The commands in a file's comments, continued lines joined."""
     lines = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
     text = "\n".join(lines).replace("\\\n", " ")
-    starts = ("accelerate launch", "CUDA_VISIBLE_DEVICES=")
-    return [shlex.split(line) for line in text.splitlines() if line.startswith(starts)]
+    begin = starts or ("accelerate launch", "CUDA_VISIBLE_DEVICES=")
+    return [shlex.split(line) for line in text.splitlines() if line.startswith(begin)]
 
 
 def _after(words: list[str] | Any, option: str) -> str:
