@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -41,8 +42,8 @@ class Wording(BaseModel):
     """One of several that are shown, as entries or triples; fields number and text."""
     nothing: str
     """Stands for an empty field."""
-    tags: dict[str, str] = {}
-    """What a reply is written in, where that is not JSON."""
+    reply: Literal["json", "dialect"] = "json"
+    """What replies are written in: JSON, or the tags of the agent's dialect."""
     calls: dict[str, dict[str, str]]
     """The prompt of each call in parts; `system` is a message of its own."""
 
@@ -54,7 +55,7 @@ class Prompts:
         self.name = name
         self.digest = digest
         """sha256 of the file, 16 hexadecimal digits."""
-        self.tags = wording.tags
+        self.in_dialect = wording.reply == "dialect"
         self.spaced = wording.spaced
         self._wording = wording
         entry = pieces(wording.item)

@@ -59,6 +59,8 @@ class Demonstrator:
         observation, write = self._observation, self._episode.agent.write
         if observation.expects is Expects.NOTES:
             return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, self._episode.memory.scratchpad)])
+        if observation.expects is Expects.FACTS:
+            return write(Expects.FACTS, [MemoryOp(OpKind.CREATE, as_fact(event)) for event in self._told()])
         if observation.question is None:
             return self._read()
         return self._answer(self._episode.task.questions[observation.question].path)
@@ -80,18 +82,35 @@ class Demonstrator:
             look = self._look(f"{subject} {relation}", again=True)
         if look:
             return write(Expects.ANSWER, look)
-        return write(Expects.ANSWER, [], (subject and self._value(subject, relation)) or UNKNOWN)
+        return self._concluded(path, (subject and self._value(subject, relation)) or UNKNOWN)
+
+    def _concluded(self, path: tuple[str, ...], answer: str) -> str:
+        """The answer, behind the entries that prove it, where an agent has them repeated."""
+        proof: list[MemoryOp] = []
+        subject: str | None = path[0]
+        for relation in path[1:] if self._observation.items else ():
+            found = self._value(subject, relation) if subject else None
+            proof += [MemoryOp(OpKind.READ, f"{subject} {relation} {found}")] if found else []
+            subject = found
+        return self._episode.agent.write(Expects.ANSWER, proof, answer)
 
     # --- reading
 
-    def _news(self, questions: tuple[Question, ...]) -> list[Event]:
-        """What the chunk says, the last word on each fact, as far as it may matter."""
+    def _told(self) -> list[Event]:
+        """What the chunk says, in order."""
         index = self._observation.chunk
         chunk = self._episode.chunks[index if index is not None else -1]
+        there = [self._episode.task.documents[i] for i in chunk.documents]
+        return [one.event for one in there if one.event and one.text in chunk.text]
+
+    def _news(self, questions: tuple[Question, ...]) -> list[Event]:
+        """What the chunk says, the last word on each fact, as far as it may matter; or what facts to settle say."""
+        if self._observation.items:
+            known = {as_fact(one.event): one.event for one in self._episode.task.documents if one.event}
+            return [known[item] for item in self._observation.items if item in known]
         said: dict[str, Event] = {}
-        for document in (self._episode.task.documents[i] for i in chunk.documents):
-            event = document.event
-            if event and document.text in chunk.text and self._matters(event, questions):
+        for event in self._told():
+            if self._matters(event, questions):
                 over = (event.relation, event.value) if cascades(event) else None
                 gone = [one for one in said.values() if (one.relation, one.value) == over]
                 said |= {about(one): replace(one, value=None) for one in gone} | {about(event): event}
@@ -154,6 +173,11 @@ class Demonstrator:
 def about(event: Event) -> str:
     """What tells an entry about this fact: subject and relation; of a cascade, relation and value."""
     return f"{event.relation} {event.value}" if cascades(event) else f"{event.subject} {event.relation}"
+
+
+def as_fact(event: Event) -> str:
+    """A statement as a fact to be settled: what it is about, and the value, or the word for nothing known."""
+    return f"{about(event)} {UNKNOWN if cascades(event) or event.value is None else event.value}"
 
 
 def _words(path: tuple[str, ...]) -> str:

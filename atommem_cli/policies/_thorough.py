@@ -57,7 +57,7 @@ class LookingDemonstrator(Demonstrator):
                 notes = [MemoryOp(OpKind.SCRATCHPAD, f"{fact} {subject}")]
         if look := self._look_at(f"{subject} {relation}", len(links)):
             return write(Expects.ANSWER, [*notes, *look])
-        return write(Expects.ANSWER, [], self._value(subject, relation) or UNKNOWN)
+        return self._concluded(path, self._value(subject, relation) or UNKNOWN)
 
     def _cleared(self) -> list[MemoryOp]:
         """An edit of the context, where the chunk is nothing but distractors that state no single fact."""

@@ -128,13 +128,16 @@ def retrieved(task: Task, number: int, entries: Mapping[int, str], k: int) -> tu
 class Given(StubStore):
     """A store that finds whatever an episode's memory was given, in that order."""
 
+    def __init__(self, entries: int = 0) -> None:
+        self._entries = entries
+
     def nearest(self, episode: str, query: object, k: int) -> list[int]:
-        return list(range(1, k + 1))  # `give` has made k entries
+        return list(range(1, min(k, self._entries) + 1))
 
 
 def give(name: str, shown: MemoryView, dropped: frozenset[OpKind], untold: frozenset[OpKind]) -> Memory:
     """A memory that shows this."""
-    memory = Memory(name, Given(), k=max(1, len(shown.entries)), untold=untold)
+    memory = Memory(name, Given(len(shown.entries)), k=max(1, len(shown.entries)), untold=untold)
     ops = [MemoryOp(OpKind.SCRATCHPAD, shown.scratchpad), MemoryOp(OpKind.READ, shown.query)]
     ops += [MemoryOp(OpKind.CREATE, entry.text) for entry in shown.entries]
     memory.apply(ops, blind().vectors_for(memory.texts(ops)))

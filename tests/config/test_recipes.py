@@ -25,6 +25,7 @@ TRAINED = {
     "agemem-7b": (8, 16, 8),
     "agemem-coded": (8, 16, 8),
     "agemem-tiny": (1, 8, 8),
+    "memory-r1-tiny": (1, 16, 8),
     "0.6b": (1, 8, 8),
     "8b": (8, 16, 16),
     "8b-script": (8, 8, 8),
@@ -33,7 +34,7 @@ TRAINED = {
 }
 """Processes that a recipe is written for; tasks and rollouts per update that it says it has."""
 SFT_ROWS = {"agemem-4b": 64, "agemem-7b": 64, "agemem-coded": 64, "agemem-tiny": 32}  # of the large ones none is known
-SFT_ROWS |= {"0.6b": 16, "8b": 16, "8b-script": 16, "smoke": 8, "small-cpu-grpo": 8}
+SFT_ROWS |= {"0.6b": 16, "8b": 16, "8b-script": 16, "smoke": 8, "small-cpu-grpo": 8, "memory-r1-tiny": 32}
 
 
 def local(name: str, *changes: str) -> Recipe:
