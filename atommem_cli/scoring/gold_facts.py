@@ -60,7 +60,6 @@ def has_gold(task: Task, question: Question) -> bool:
 
 def _of_question(task: Task, number: int, question: Question, whole: Collection[str]) -> Iterator[Fact]:
     titles = [task.documents[support.document].title for support in question.supporting]
-    missing = follow(final_state(task.documents), question.path)[0][-1] if question.path else ("", "")
     for support, title in zip(question.supporting, titles, strict=True):
         event = task.documents[support.document].event
         if event is None:
@@ -69,8 +68,13 @@ def _of_question(task: Task, number: int, question: Question, whole: Collection[
         else:
             rest = range(support.document, len(task.documents))
             same = tuple(i for i in rest if task.documents[i].event == event)
-            fact = Event(*missing, None) if cascades(event) else event  # what is asked about is gone with a value
+            fact = _gone(task, question) if cascades(event) else event
             yield Fact(number, support, same, fact, _stating(statements(task.documents), fact))
+
+
+def _gone(task: Task, question: Question) -> Event:
+    """What a question looks up in vain: that nothing is known of it any more."""
+    return Event(*follow(final_state(task.documents), question.path)[0][-1], None)
 
 
 def _carrying(passage: Passage, whole: Collection[str]) -> Callable[[str], Reading]:
