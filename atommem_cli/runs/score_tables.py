@@ -105,6 +105,12 @@ def named(result: Mapping[str, Any]) -> Table:
     return Table(title, ("kind", *staleness.SHARES, "n"), rows)
 
 
+def _abstained(result: Mapping[str, Any]) -> list[str]:
+    counts = result.get("abstained", {})
+    told = {name: f"{one['said']} of {one['of']}" for name, one in counts.items()}
+    return [f"{told['unanswerable']} where that is true, {told['answerable']} where it is not"] if told else []
+
+
 def _facts(result: Mapping[str, Any]) -> Table:
     time = result["time"]
     wall = time["wall"]
@@ -116,6 +122,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
         ("episodes planned / evaluated", f"{result['planned']} / {result['evaluated']}"),
         ("stop reasons", stops),
         ("answers without tags", str(result["untagged_answers"])),
+        *(("answers that say nothing tells it", told) for told in _abstained(result)),
         *(
             (what, told)
             for what, key in (("replies", "replies"), ("replies of the judge", "judge_replies"))

@@ -17,6 +17,7 @@ from atommem_cli.core.types import Question, StopReason
 from atommem_cli.runs import judges, replies, writer
 from atommem_cli.runs.layout import EPISODES, RUN, SCHEMA, SESSIONS, STEPS, VERDICTS
 from atommem_cli.scoring import llm_judge, metrics, staleness
+from atommem_cli.scoring.abstention import says_so
 from atommem_cli.scoring.intervals import Interval, mean_interval
 
 _BUDGET = ("calls", "prompt_tokens", "new_tokens", "entries", "reads")
@@ -65,6 +66,7 @@ def summarize(
         "failed": [{"episode": line["episode"], "error": line.get("error", "")} for line in failed],
         "stops": dict(Counter(line["stop"] for line in episodes)),
         "untagged_answers": sum(not a["tagged"] for line in episodes for a in line["answers"]),
+        **({"abstained": told} if (told := _abstained(episodes, questions)) else {}),
         "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
         "scores": {name: _interval(scored, name) for name in named},
         "by_kind": _by_kind(scored, questions, llm_judge.leading(named)),
@@ -159,6 +161,22 @@ def _named(
         for kind, each in {"all": _interval(told, _SHARE), **_by_kind(told, questions, _SHARE)}.items():
             found[kind][share] = each
     return dict(found)
+
+
+def _abstained(
+    episodes: Sequence[Mapping[str, Any]], questions: Mapping[str, Sequence[Question]]
+) -> dict[str, dict[str, int]]:
+    """Answers that say that nothing tells it, where there are questions of which that is true: to these and others."""
+    said = {
+        name: [
+            says_so(answer["text"])
+            for line in episodes
+            for answer, question in zip(line["answers"], questions.get(line["task"], ()), strict=False)
+            if question.unanswerable is nothing
+        ]
+        for name, nothing in (("unanswerable", True), ("answerable", False))
+    }
+    return {name: {"said": sum(some), "of": len(some)} for name, some in said.items()} if said["unanswerable"] else {}
 
 
 def _steps(folder: Path, finished: set[str], marks: Marks) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from functools import cache, lru_cache
 from statistics import fmean
 
 from atommem_cli.core.types import Answer, Question
+from atommem_cli.scoring.abstention import says_so
 from atommem_cli.scoring.overlap import overlap_f1
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 """Question kinds by the number in the data."""
 MULTI, OPEN = CATEGORIES[1], CATEGORIES[3]
-SAID = ("no information available", "not mentioned")
-"""What an answer to an adversarial question has to say, somewhere in it."""
 
 _LEFT_OUT = re.compile(r"\b(a|an|the|and)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -29,18 +28,17 @@ def locomo_f1(answer: Answer, question: Question) -> float:
     """F1 of stemmed words, by the kind of question.
 
     `multi-hop`: gold and answer are lists with commas; the mean over the gold's items of the best item of the answer.
-    `open-domain`: the gold is what stands before its first semicolon. A question that nothing answers (the adversarial
-    ones): 1 where the answer says one of `SAID`, else 0. All others: the whole answer against the whole gold.
+    `open-domain`: the gold is what stands before its first semicolon. What nothing answers (the adversarial questions):
+    1 where the answer says so (`abstention.says_so`), else 0. All others: the whole answer against the whole gold.
 
     Beyond the script, which offers its own phrase as a choice: such a question is also answered by one of its accepted
-    answers alone, such as the "unknown" that dialects ask for. The best over several golds, where it has one.
+    answers alone, and by the "unknown" that dialects ask for. The best over several golds, where it has one.
     """
     text = answer.text
     if not text or text.isspace():
         return 0.0
     if question.unanswerable:
-        plain = _words(text)
-        return float(any(said in text.lower() for said in SAID) or plain in map(_words, question.answers))
+        return float(says_so(text) or _words(text) in map(_words, question.answers))
     return max(_value(text, gold, question.kind) for gold in question.answers)
 
 

@@ -15,9 +15,6 @@ from atommem_cli.core.types import Document, Support
 from atommem_cli.tasks import _own
 from atommem_cli.tasks._files import files
 
-NOT_MENTIONED = "Not mentioned in the conversation"
-SAYING_SO = (NOT_MENTIONED, "No information available", "unknown")
-"""Accepted answers to what nothing tells: what LoCoMo's script looks for, and what dialects ask for."""
 OTHER_KIND = "other_kind"
 """Why a question is left out that `kinds` does not name."""
 SPLITS = ("validation",)

@@ -20,9 +20,10 @@ from atommem_cli.core.errors import UsageError
 from atommem_cli.core.seeds import derive
 from atommem_cli.core.types import Question
 from atommem_cli.data.files import Plan, Request
+from atommem_cli.scoring.abstention import NOT_MENTIONED, SAYING_SO
 from atommem_cli.scoring.locomo import CATEGORIES, OPEN
 from atommem_cli.tasks import _conversations, _published
-from atommem_cli.tasks._conversations import NOT_MENTIONED, OTHER_KIND, SAYING_SO, Session, Written
+from atommem_cli.tasks._conversations import OTHER_KIND, Session, Written
 from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._own import Told
 from atommem_cli.tasks._published import Published

@@ -17,8 +17,9 @@ from pydantic import field_validator
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Question
 from atommem_cli.data.files import Plan, Request
+from atommem_cli.scoring.abstention import SAYING_SO
 from atommem_cli.tasks import _conversations, _published
-from atommem_cli.tasks._conversations import OTHER_KIND, SAYING_SO, Session
+from atommem_cli.tasks._conversations import OTHER_KIND, Session
 from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._own import Told
 from atommem_cli.tasks._published import Published

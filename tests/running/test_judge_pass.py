@@ -144,6 +144,8 @@ def test_conversations_are_judged_by_the_type_of_question_and_tables_say_so(tmp_
         result = evaluation.evaluate(by(server), Path("run"))
         asked = [body["messages"] for body in server.bodies]
     assert result["by_kind"].keys() == {"knowledge-update", "abstention"}
+    assert result["abstained"] == {"unanswerable": {"said": 1, "of": 1}, "answerable": {"said": 0, "of": 1}}
+    assert "1 of 1 where that is true, 0 of 1 where it is not" in Path("run/table.md").read_text()
     assert result["scores"]["judge"]["mean"] == 0.5
     update, abstention = sorted(asked, key=lambda messages: "cannot be answered" in messages[0]["content"])
     assert "things that have changed" in update[0]["content"]
