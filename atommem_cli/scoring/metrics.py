@@ -130,7 +130,7 @@ _OFFICIAL = {
     "memagent": ("sub_em", "em", "f1"),
     "memory_agent_bench": ("substring_em", "em", "f1"),
     "locomo": ("locomo_f1", "em"),
-    "longmemeval": ("sub_em", "f1"),
+    "longmemeval": ("f1", "em"),
 }
 NEED_A_BOX = ("boxed_em",)
 """Scorers that read \\boxed{} in a reply alone: 0 for everything where the prompt asks for none."""
@@ -162,7 +162,7 @@ def default_scorers(source: str) -> tuple[str, ...]:
     """Names of the official scorers of a task source (`Task.source`), the leading one first; HotpotQA's where it has
     none.
 
-    LongMemEval's is a judge, who cannot be a default: `sub_em` is lenient to whole sentences.
+    LongMemEval's is a judge, who cannot be a default; `f1` leads there, as answers are sentences.
     """
     return _OFFICIAL.get(source, ("em", "f1"))
 

@@ -1,8 +1,9 @@
 """LongMemEval (Wu et al. 2025): what a user told an assistant in dated sessions, one history and one question a task.
 
 Records as in xiaowu0162/LongMemEval README.md. Sessions are read in the order of their dates; the question comes with
-its own. The turns with `has_answer` are its gold facts. Where the id of a question has `_abs`, nothing tells it: saying
-so is right, `answer` is the explanation that a judge gets, and there are no gold facts.
+its own. The turns with `has_answer` are its gold facts; of knowledge updates, those of the last session that has one:
+what was true before need not be kept. Where the id of a question has `_abs`, nothing tells it: saying so is right,
+`answer` is the explanation that a judge gets, and there are no gold facts.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ NAME = "longmemeval"
 HUB = "xiaowu0162/longmemeval-cleaned"
 """The authors' own, since September 2025 in place of xiaowu0162/longmemeval: without sessions that interfere."""
 FILES = {"s": "longmemeval_s_cleaned.json", "m": "longmemeval_m_cleaned.json", "oracle": "longmemeval_oracle.json"}
+UPDATE = "knowledge-update"
 _SCHEMA: Mapping[str, Any] = {
     "question_id": str,
     "question_type": str,
@@ -85,7 +87,8 @@ def _told(raw: Any, number: int, options: Any, seed: int) -> Told:
         for at, turn in enumerate(raw["haystack_sessions"][session])
         if turn.get("has_answer") is True
     ]
-    facts = tuple(text.places[each] for each in marked)
+    last = max((place for place, _ in marked), default=0) if kind == UPDATE else 0
+    facts = tuple(text.places[each] for each in marked if each[0] >= last)
     asked, date = row["question"].strip(), raw.get("question_date")
     if date:
         asked += f" (asked on {conform(date, str, 'question_date')})"

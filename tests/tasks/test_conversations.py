@@ -127,11 +127,18 @@ def test_sessions_are_read_by_date_and_the_question_says_when_it_is_asked(tmp_pa
     (question,) = task.questions
     assert question.text == "Where do I keep my bike, q1? (asked on 2023/05/30 (Tue) 23:40)"
     assert (question.answers, question.kind, question.unanswerable) == (("in the shed",), "knowledge-update", False)
-    assert [(one.document, one.text) for one in question.supporting] == [
+    assert [(one.document, one.text) for one in question.supporting] == [(2, "user: My bike is in the shed now.")]
+    assert (manifest.licence, manifest.supporting_lost, manifest.kinds) == ("MIT", 0, {"knowledge-update": 1})
+
+
+def test_what_was_true_before_an_update_is_no_gold_fact_and_all_marked_turns_are_elsewhere(tmp_path: Path) -> None:
+    rows = [longmemeval("a"), longmemeval("b", "multi-session")]
+    update, several = prepared(tmp_path, "longmemeval", rows)[1]
+    assert [one.text for one in update.questions[0].supporting] == ["user: My bike is in the shed now."]
+    assert [(one.document, one.text) for one in several.questions[0].supporting] == [
         (0, "user: My bike is in the hall."),
         (2, "user: My bike is in the shed now."),
     ]
-    assert (manifest.licence, manifest.supporting_lost, manifest.kinds) == ("MIT", 0, {"knowledge-update": 1})
 
 
 def test_abstention_questions_have_no_fact_and_their_answer_is_for_the_judge(tmp_path: Path) -> None:
