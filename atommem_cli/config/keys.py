@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from atommem_cli.config import plugins
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.config.schema import Plugin
+from atommem_cli.config.validation import section_in
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.core.field_docs import meanings
 
@@ -93,11 +94,15 @@ def of_model(model: type[BaseModel], prefix: str = "") -> Iterator[Key]:
     said = meanings(model)
     for name, field in model.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and inner is not Plugin:
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and not issubclass(inner, Plugin):
             yield from of_model(inner, f"{prefix}{name}.")
             continue
         default = "" if field.is_required() else _yaml(field.get_default(call_default_factory=True))
         yield Key(f"{prefix}{name}", _spelled(field), default, said.get(name, field.description or ""))
+        if isinstance(inner, type) and issubclass(inner, Plugin):
+            for own in inner.model_fields.keys() - Plugin.model_fields.keys():
+                if section := section_in(inner.model_fields[own].annotation):
+                    yield from of_model(section, f"{prefix}{name}.{own}.")
 
 
 def _spelled(field: FieldInfo) -> str:
@@ -125,7 +130,7 @@ def _type(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return " | ".join(str(one.value) for one in kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        wanted = ("name", "...") if kind is Plugin else tuple(kind.model_fields)
+        wanted = (*kind.model_fields, "...") if issubclass(kind, Plugin) else tuple(kind.model_fields)
         return f"{{{', '.join(wanted)}}}"
     return _WORDS.get(kind, getattr(kind, "__name__", str(kind)))
 

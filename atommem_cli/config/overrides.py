@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atommem_cli.config import plugins
+from atommem_cli.config.schema import Plugin, StoreSection
 from atommem_cli.core.errors import RecipeError
 from atommem_cli.core.safe_text import has_halves, visible
 from atommem_cli.core.yaml_file import parse_yaml
@@ -19,6 +20,11 @@ ROOMS = {
     ("eval", "judge"): "policies",
 }
 """The sections that name a plug-in, and its room; those of `helpers` come on top (`room_of`)."""
+
+
+def own_keys(path: tuple[str, ...]) -> frozenset[str]:
+    """Keys of a section that names a plug-in which are the section's own, whatever the plug-in."""
+    return frozenset(StoreSection.model_fields if path == ("store",) else Plugin.model_fields)
 
 
 def room_of(path: tuple[str, ...]) -> str | None:
@@ -74,7 +80,7 @@ class Overrides:
         self._set[path] = change
 
     def _rename(self, section: dict[str, Any], where: tuple[str, ...], room: str, name: Any) -> None:
-        known = plugins.keys(room, name) if isinstance(name, str) else ()
+        known = {*own_keys(where), *(plugins.keys(room, name) if isinstance(name, str) else ())}
         for key in [key for key in section if key not in known]:
             if not any(path[: len(where) + 1] == (*where, key) for path in self._set):
                 del section[key]

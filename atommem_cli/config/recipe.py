@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 
 from atommem_cli.config import plugins
 from atommem_cli.config.modules import AgentModule, EmbedderModule, PolicyModule, StoreModule
-from atommem_cli.config.overrides import ROOMS, Overrides, plugin_sections
+from atommem_cli.config.overrides import ROOMS, Overrides, own_keys, plugin_sections
 from atommem_cli.config.schema import (
     TRAINERS_OPERATIONAL,
     AblateSection,
@@ -32,6 +32,7 @@ from atommem_cli.config.schema import (
     Plugin,
     Section,
     SftSection,
+    StoreSection,
     TaskSection,
 )
 from atommem_cli.config.validation import checked
@@ -76,7 +77,7 @@ class Recipe(Section):
     helpers: Annotated[dict[str, Plugin], AfterValidator(_of_helpers)] = Field({}, exclude_if=lambda value: not value)
     """Further models that an agent asks, by the names under which it does: `atommem options policies`. What they are
     shown and write counts in the budget."""
-    store: Plugin = Plugin(name="chroma")
+    store: StoreSection = StoreSection(name="chroma")
     """Where entries lie: `atommem options stores`."""
     embedder: Plugin
     """What makes vectors: `atommem options embedders`."""
@@ -92,6 +93,8 @@ class Recipe(Section):
         del content["name"], content["eval"]["max_failed"], content["sft"], content["grpo"], content["ablate"]
         if not content["memory"]["drop"]:
             del content["memory"]["how"]  # then it means nothing
+        if not content["store"].get("noise", {}).get("entries"):
+            content["store"].pop("noise", None)  # likewise
         for _, room, section in plugin_sections(content):
             for key in plugins.operational(plugins.load(room, section["name"]).Options):
                 section.pop(key, None)
@@ -251,8 +254,9 @@ def _filled(room: str, section: dict[str, Any], overrides: Overrides, where: tup
         module = plugins.load(room, name)
     except UsageError as error:
         raise RecipeError(f"{overrides.told((*where, 'name'))}: {error}") from None
-    options = checked(module.Options, {k: v for k, v in section.items() if k != "name"}, overrides, where, name)
-    return {"name": name, **options.model_dump(mode="json")}
+    ours = {key: value for key, value in section.items() if key in own_keys(where)}
+    options = checked(module.Options, {k: v for k, v in section.items() if k not in ours}, overrides, where, name)
+    return {**ours, **options.model_dump(mode="json")}
 
 
 def _find(name: str) -> Path:

@@ -47,6 +47,24 @@ class Plugin(BaseModel):
     """A file of its room."""
 
 
+class NoiseSection(Section):
+    """Entries that lie in the store of every episode before its first chunk: the same for every agent and arm."""
+
+    entries: NonNegativeInt = 0
+    """How many; fewer are the first of more (`ablate --vary store.noise.entries=10,50`). As long as nobody changes them
+    they count for no budget, and for no measure of what the policy stored."""
+    kind: Literal["irrelevant", "near_duplicate", "contradicting"] = "irrelevant"
+    """irrelevant: from other tasks of the split, and proved to share nothing with the questions; near_duplicate: what
+    the task's own documents say, in nearly the same words; contradicting: its gold facts with other values."""
+
+
+class StoreSection(Plugin):
+    """The store, and what lies in it already."""
+
+    noise: NoiseSection | None = Field(None, exclude_if=lambda value: value is None)
+    """What nobody wrote; null is none."""
+
+
 class TaskSection(Section):
     """Which prepared tasks are played."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from atommem_cli.config.credentials import WITHHELD
 from atommem_cli.config.overrides import Overrides
-from atommem_cli.config.schema import Plugin
+from atommem_cli.config.schema import Plugin, StoreSection
 from atommem_cli.core.errors import RecipeError, did_you_mean
 from atommem_cli.core.safe_text import cut
 
@@ -85,15 +86,24 @@ _WANTED = {"model_type": _MAPPING, "dict_type": _MAPPING, "tuple_type": _LIST, "
 """By pydantic's name of the fault, what should be there."""
 
 
+_NAMING = (Plugin.__name__, StoreSection.__name__)
+
+
 def _names_plugin(error: ErrorDetails) -> bool:
-    return error["type"] == "model_type" and error.get("ctx", {}).get("class_name") == Plugin.__name__
+    return error["type"] == "model_type" and error.get("ctx", {}).get("class_name") in _NAMING
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     for part in path:
         field = model.model_fields.get(part)
-        kind = field.annotation if field else None
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        inside = section_in(field.annotation) if field else None
+        if inside is None:
             return []
-        model = kind
+        model = inside
     return list(model.model_fields)
+
+
+def section_in(kind: Any) -> type[BaseModel] | None:
+    """The section that a field holds, or may hold; None where it holds none."""
+    found = (one for one in (kind, *typing.get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel))
+    return next(found, None)

@@ -8,13 +8,12 @@ the view it was shown: the second operation of one reply on the same entry is st
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from atommem_cli.core.effects import EFFECTS, Done, Edit, State
 from atommem_cli.core.errors import BackendError
-from atommem_cli.core.set_hash import SetHash, hash_of
+from atommem_cli.core.memory_digest import MemoryDigest
 from atommem_cli.core.store import Change, Index
 from atommem_cli.core.types import MemoryEntry, MemoryOp, Meta, OpKind, OpResult, Outcome
 
@@ -76,6 +75,7 @@ class Memory:
         max_entries: int | None = None,
         max_reads: int | None = None,
         addressing: Addressing = "shown",
+        noise: Sequence[str] = (),
     ) -> None:
         """
         Args:
@@ -85,6 +85,7 @@ class Memory:
             max_entries: a Create beyond it is OVER_BUDGET; None is no limit.
             max_reads: a Read beyond this number of successful ones is OVER_BUDGET; None is no limit.
             addressing: what the target of an Update or a Delete means.
+            noise: texts of entries that `fill` puts there first; unchanged ones take no room from `max_entries`.
         """
         self.episode = episode
         self.k = k
@@ -94,7 +95,8 @@ class Memory:
         """The view the next reply acts on: Memory 1..k."""
         self.reads = 0
         self.peak = 0
-        """Largest number of entries so far."""
+        """Largest number of entries so far, noise apart."""
+        self.noise = tuple(MemoryEntry(number, text) for number, text in enumerate(noise, start=1))
         self.pending: list[Change] = []
         self._store = store
         self._max_entries = max_entries
@@ -107,10 +109,9 @@ class Memory:
         """Entries that were ever shown or created, where targets are their ids."""
         self._query_vector: Vector | None = None
         self._created = 0
-        self._set = SetHash()
-        self._notes = hash_of("")
-        self._digest = ""
-        """Of the state as it is; empty when an edit has changed it since."""
+        self._given: set[int] = set()
+        """Entries that nobody wrote, as long as nobody has changed them."""
+        self._digest = MemoryDigest()
 
     @property
     def scratchpad(self) -> str:
@@ -129,13 +130,8 @@ class Memory:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits over scratchpad, query and entries.
-
-        The entries go in as a set hash: one operation costs the same whatever the size of the store.
-        """
-        if not self._digest:
-            self._digest = _digest(self._set.value, self._notes, self.query)
-        return self._digest
+        """16 hexadecimal digits over scratchpad, query and entries."""
+        return self._digest.of(self.query)
 
     def show(self, k: int | None = None) -> tuple[MemoryEntry, ...]:
         """Retrieve at most k entries, or `self.k`, with the persistent query; they are the view of the next reply."""
@@ -206,7 +202,20 @@ class Memory:
 
     @property
     def _full(self) -> bool:
-        return self._max_entries is not None and len(self._state.entries) >= self._max_entries
+        return self._max_entries is not None and self.written >= self._max_entries
+
+    @property
+    def written(self) -> int:
+        """Entries that there are now, without noise that nobody has changed."""
+        return len(self._state.entries) - len(self._given)
+
+    def fill(self, vectors: Mapping[Text, Vector]) -> None:
+        """Put `noise` into the store; `vectors` are those of its texts. Nobody has seen it yet."""
+        for entry in self.noise:
+            self._edit(Edit("add", "entries", entry.id, entry.text), vectors)
+        self._given = {entry.id for entry in self.noise}
+        self._seen -= self._given
+        self.peak = 0
 
     def take_pending(self) -> list[Change]:
         """The store's share of what was applied and not taken yet."""
@@ -261,10 +270,11 @@ class Memory:
 
     def _edit(self, edit: Edit, vectors: Mapping[Text, Vector]) -> None:
         """Carry out one edit, and keep up what follows from the state: digest, vectors, counts, the store's share."""
-        old, text, self._digest = self._state.edit(edit), edit.text, ""
+        old, text = self._state.edit(edit), edit.text
+        self._digest.changed()
         match edit.part:
             case "scratchpad":
-                self._notes = hash_of(text)
+                self._digest.note(text)
             case "query":
                 self._query_vector = vectors[Text(text, True)]
                 self.reads += 1
@@ -277,24 +287,13 @@ class Memory:
         meta = self._meta.pop(entry, ())
         now = edit.meta or meta
         if edit.verb != "add":
-            self._set.remove(_member(entry, old, meta))
+            self._digest.remove(entry, old, meta)
         if edit.verb != "remove":
-            self._set.add(_member(entry, edit.text, now))
+            self._digest.add(entry, edit.text, now)
             if now:
                 self._meta[entry] = now
         self.pending.append(Change(self.episode, MemoryEntry(entry, edit.text or old, now), vector))
         self._seen.add(entry)
+        self._given.discard(entry)
         self._created = max(self._created, entry)
-        self.peak = max(self.peak, len(self._state.entries))
-
-
-def _member(entry: int, text: str, meta: Meta) -> str:
-    return f"{entry}:{text}\0{json.dumps(meta)}" if meta else f"{entry}:{text}"
-
-
-def _digest(entries: int, notes: int, query: str) -> str:
-    return f"{hash_of(f'{entries:064x}{notes:064x}{query}'):064x}"[:16]
-
-
-EMPTY = _digest(0, hash_of(""), "")
-"""Digest of a memory that nothing has happened to."""
+        self.peak = max(self.peak, self.written)

@@ -100,7 +100,6 @@ class Document:
     title: str
     """May be empty. Title and text are all that prompts show of it: a date belongs in one of them."""
     text: str
-    """Of any length; chunks are cut from it."""
     event: Event | None = None
     """Set by `stream` alone, and by it only for statements (None: noise)."""
     distractor: bool = False
@@ -124,7 +123,6 @@ class Question:
     id: str
     """Of its own, in all of the split."""
     text: str
-    """As prompts show it."""
     answers: tuple[str, ...]
     """Accepted answers, the primary one first, then aliases; at least one."""
     supporting: tuple[Support, ...] = ()
@@ -144,15 +142,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One stream of documents and the questions about it."""
+    """One stream of documents, in the order in which they are read, and the questions about it."""
 
     id: str
     source: str
     """The source's name: hotpotqa, locomo, stream, ..."""
     documents: tuple[Document, ...]
-    """In the order in which they are read."""
     questions: tuple[Question, ...]
     """At least one; asked one at a time, in this order, after the last chunk."""
+    noise: tuple[str, ...] = ()
+    """Texts of entries that lie in the store before the first chunk (`store.noise`); prepared files hold none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +225,7 @@ class Transition:
     shown: tuple[MemoryEntry, ...]
     """Entries that the prompt showed as Memory 1..k."""
     entries: int
-    """Entries in the store after the step."""
+    """Entries in the store after the step, `noise` that still lies there as it was apart."""
     seconds: float = 0.0
     """Wall time of the model call (the whole batch's, for a local policy)."""
     retrieved: tuple[tuple[int, ...], ...] = ()
@@ -244,16 +243,15 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one episode used of its budget."""
+    """What one episode used of its budget; `calls` are those of models."""
 
     calls: int = 0
-    """Model calls."""
     prompt_tokens: int = 0
     """Tokens shown to the policy, summed over calls."""
     new_tokens: int = 0
     """Tokens the policy wrote, summed over calls."""
     entries: int = 0
-    """Largest number of entries the store held."""
+    """Largest number of entries the store held, likewise without `noise`."""
     reads: int = 0
     """Successful Reads."""
 
@@ -296,5 +294,7 @@ class Trajectory:
     """Digest of the memory at the end."""
     opening: tuple[OpResult, ...] = ()
     """What became of the operations that the agent ran before its first call."""
+    noise: tuple[MemoryEntry, ...] = ()
+    """Entries that lay in the store before the episode began."""
     context: str = ""
     """Digest of the context at the end; empty where there is none."""

@@ -1,4 +1,4 @@
-"""Prepared tasks as a recipe wants them: with as many of their distractors as it says.
+"""Prepared tasks as a recipe wants them: with as many of their distractors as it says, and noise for their stores.
 
 Which distractors a task has was settled when it was prepared; of them the first so many stay. So one folder serves
 several numbers, and runs under different ones are paired by question.
@@ -10,36 +10,52 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from atommem_cli.config.schema import TaskSection
+from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Task
 from atommem_cli.data.files import TASKS, TaskFile, read_tasks
+from atommem_cli.data.noise import Noise
 
 
-def read(section: TaskSection, split: str, limit: int | None) -> Iterator[Task]:
+def read(recipe: Recipe, split: str, limit: int | None) -> Iterator[Task]:
     """The tasks of a split, one at a time, in order; at most `limit` of them.
 
     Raises:
         SourceError: as `files.read_tasks`.
-        UsageError: as `trimmed`.
+        UsageError: as `trimmed` and `Noise`.
     """
-    for task in read_tasks(Path(section.folder) / split, limit):
-        yield trimmed(task, section.distractors)
+    chosen = _Choice(recipe, split)
+    for task in read_tasks(Path(recipe.task.folder) / split, limit):
+        yield chosen(task)
 
 
 class ChosenTasks(TaskFile):
     """The tasks of a split by number, read from disk when they are asked for."""
 
-    def __init__(self, section: TaskSection, split: str, limit: int | None) -> None:
+    def __init__(self, recipe: Recipe, split: str, limit: int | None) -> None:
         """
         Raises:
             SourceError: as `files.TaskFile`.
         """
-        super().__init__(Path(section.folder) / split, limit)
-        self._distractors = section.distractors
+        super().__init__(Path(recipe.task.folder) / split, limit)
+        self._choice = _Choice(recipe, split)
 
     def __getitem__(self, number: int) -> Task:
-        return trimmed(super().__getitem__(number), self._distractors)
+        return self._choice(super().__getitem__(number))
+
+
+class _Choice:
+    """What a recipe makes of the tasks of a split."""
+
+    def __init__(self, recipe: Recipe, split: str) -> None:
+        self._distractors = recipe.task.distractors
+        section = recipe.store.noise
+        wanted = section is not None and section.entries > 0
+        self._noise = Noise(section, Path(recipe.task.folder) / split, recipe.seed) if section and wanted else None
+
+    def __call__(self, task: Task) -> Task:
+        chosen = trimmed(task, self._distractors)
+        return replace(chosen, noise=self._noise.of(chosen)) if self._noise else chosen
 
 
 def insist_outdated(folder: Path, what: str) -> None:

@@ -19,9 +19,14 @@ _COMMON = frozenset({"yes", "no", UNKNOWN})
 
 
 class Proof:
-    """Of one task; passages that it takes share nothing with one another, either."""
+    """Of one task."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, apart: bool = True) -> None:
+        """
+        Args:
+            apart: whether passages that it takes share nothing with one another, either.
+        """
+        self._apart = apart
         self._named = names(task)
         self._taken = {key for document in task.documents for key in _keys(document)}
 
@@ -33,7 +38,8 @@ class Proof:
         keys = {*_keys(passage)}
         if not self._taken.isdisjoint(keys):
             return passage.title or passage.text
-        self._taken |= keys
+        if self._apart:
+            self._taken |= keys
         return ""
 
 

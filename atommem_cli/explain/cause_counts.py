@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from atommem_cli.core.types import Task
-from atommem_cli.explain.miss_causes import OCCASIONAL, Cause, Explanation, explain_run
+from atommem_cli.explain.causes import OCCASIONAL, Cause
+from atommem_cli.explain.miss_causes import Explanation, explain_run
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.summary import labels, overlap
 from atommem_cli.runs.tables import Table

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from atommem_cli.core.safe_text import one_line
 from atommem_cli.core.types import Task
-from atommem_cli.explain.miss_causes import Cause, Explanation, Fact
+from atommem_cli.explain.causes import Cause
+from atommem_cli.explain.miss_causes import Explanation, Fact
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.tables import Table
 

@@ -41,6 +41,9 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Sh
     for step in states(steps):
         if step.heard and talk is None:
             talk = Conversation(task, chunks, found)
+        for edit in step.noise:
+            for trail in found:
+                trail.find(edit.id or NOTES, edit.text)
         _prompt(step, notes, view, talk, found, by_question)
         for moment in step.moments:
             notes = moment.scratchpad

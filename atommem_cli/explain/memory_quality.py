@@ -20,16 +20,17 @@ from typing import NamedTuple
 
 from atommem_cli.core.calls import UNANSWERED
 from atommem_cli.core.types import Chunk, OpKind, Outcome, Shows, Task
-from atommem_cli.explain import examples, miss_causes, signatures
+from atommem_cli.explain import examples, miss_causes, noise, signatures
 from atommem_cli.explain.cause_counts import Tallies, Tally
+from atommem_cli.explain.causes import Cause
 from atommem_cli.explain.duplicates import doubles
 from atommem_cli.explain.examples import Example
 from atommem_cli.explain.fact_trails import Traced, followed, read_first, trace
-from atommem_cli.explain.miss_causes import Cause
+from atommem_cli.explain.noise import NoiseShown
 from atommem_cli.explain.signatures import Signatures, share
 from atommem_cli.explain.trail import Trail
 from atommem_cli.runs.layout import Line
-from atommem_cli.runs.memory_states import Moment, states
+from atommem_cli.runs.memory_states import Moment, noise_of, states, unnoised
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
 from atommem_cli.scoring.stream_reader import Told
@@ -78,6 +79,8 @@ class Hygiene:
     """Outdated ones among those."""
     signatures: Signatures | None = None
     """Where an agent keeps a context."""
+    noise: NoiseShown | None = None
+    """Where stores held some before."""
 
 
 def inspect(run: Run) -> Hygiene:
@@ -145,6 +148,7 @@ def table(runs: Mapping[str, Hygiene]) -> Table:
         ("outdated, of entries that answers were given from", lambda h: share(h.answered_stale, h.answered_from)),
     ]
     rows = [(name, *map(of, runs.values())) for name, of in measures]
+    rows += noise.rows(hygiene.noise for hygiene in runs.values())
     rows += signatures.rows(hygiene.signatures for hygiene in runs.values())
     return Table("Hygiene of the memory", ("", *runs), tuple(rows))
 
@@ -165,6 +169,7 @@ class Count:
         self._timed = False
         """Whether outdated entries can be told."""
         self._signatures: Signatures | None = None
+        self._noise: NoiseShown | None = None
 
     def add(self, traced: Traced) -> None:
         """One episode."""
@@ -173,6 +178,8 @@ class Count:
             self._facts(traced.trails, [line["step"] for line in traced.steps])
             self._entries(traced.chunks, traced.steps)
             self._views(traced)
+        seen = noise.count([line for line in traced.steps if line["step"] < 0 or _seen(line)])
+        self._noise = seen + (self._noise or NoiseShown()) if seen else self._noise
         found = signatures.of(traced)
         self._signatures = found + (self._signatures or Signatures()) if found else self._signatures
 
@@ -197,6 +204,7 @@ class Count:
             answered_from=sums["answered from"],
             answered_stale=sums["answered stale"] if self._timed else None,
             signatures=self._signatures,
+            noise=self._noise,
         )
 
     def _facts(self, trails: Iterable[Trail], steps: Sequence[int]) -> None:
@@ -214,6 +222,7 @@ class Count:
 
     def _entries(self, chunks: Sequence[Chunk], steps: Sequence[Line]) -> None:
         updated: Counter[int] = Counter()
+        created: set[int] = set()
         live: Mapping[int, str] = {}
         for moment, evidence in _with_evidence(chunks, steps):
             live = moment.entries
@@ -221,14 +230,16 @@ class Count:
                 continue
             if moment.kind is OpKind.CREATE:
                 updated[moment.entry] = 0
+                created.add(moment.entry)
             elif moment.kind is OpKind.UPDATE:
                 updated[moment.entry] += 1
                 self._sums["unsupported"] += not _supported(moment.old, moment.text, evidence)
         shown = {entry for line in steps if _seen(line) for entry, _ in line["shown"]}
-        self._sums["created"] += len(updated)
+        live = unnoised(live, noise_of(steps))
+        self._sums["created"] += len(created)
         self._sums["updates"] += updated.total()
         self._chains.update(updated.values())
-        self._sums["never read"] += len(updated.keys() - shown)
+        self._sums["never read"] += len(created - shown)
         self._sums["live"] += len(live)
         same, near = doubles(live.values())
         self._sums["duplicates"] += same

@@ -17,6 +17,7 @@ them broke is the cause**:
     written, then lost   none held it any more when the question was last asked: deleted, overwritten by an
                          Update, the scratchpad rewritten; a retraction also by a value that was invented after it
     kept, not retrieved  the memory held it, but no prompt of the question showed it
+    crowded out by noise likewise, and the last prompt showed noise (`store.noise`) in its place
 
 What stands in the conversation (in a chunk's message, a reply, a tool's result, a summary) is in the prompt of every
 step until an operation takes it out; a fact that came in parts, of which one had gone before the last one came, never
@@ -33,6 +34,8 @@ If every fact was in view in some call for the question, or the question needs n
                          first words), without tags or among other words
     stale value believed the answer names what was true once and is no more (`Question.stale`)
     distractor believed  the answer stands in a distractor and in no other document of the task
+    noise believed       the answer stands in noise that the last prompt showed, and in no other entry of it; also where
+                         noise crowded the fact out
     made up              nothing tells it (`Question.unanswerable`), and the answer does not say so
     retrieved, not used  anything else: it had what it needed and answered otherwise; `stream`: or made something up
 
@@ -45,8 +48,8 @@ document), no stage can be told from another, and none of the rest from what may
 
 A later stage proves the earlier ones: a fact in view of the question is not held against the chunks.
 Facts that are "nothing is known any more" (`stream`: retracted or expired) are held, and in view, where
-they are stated, or where no value is stated after they were shown; so an outdated entry that was not deleted
-is "shown, not written". An outdated entry beside the current one does not break the chain. A fact that the
+they are stated, or where no value is stated after they were shown, but by noise; so an outdated entry that was not
+deleted is "shown, not written". An outdated entry beside the current one does not break the chain. A fact that the
 memory held before it was shown (guessed, or known beforehand) counts as written.
 
 `rag`: its documents are shown and written at step -1. `full_context`: chunks are shown by the question's own
@@ -62,14 +65,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from atommem_cli.core.calls import UNANSWERED, Finish
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.types import Chunk, OpKind, Question, Shows, StopReason, Task
+from atommem_cli.explain import noise
+from atommem_cli.explain.causes import OF_CONTEXT, STOPPED, Cause
 from atommem_cli.explain.fact_trails import Traced, followed, trace
 from atommem_cli.explain.trail import Standing, Trail
 from atommem_cli.runs.layout import Line
+from atommem_cli.runs.memory_states import noise_of
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import llm_judge, staleness
 from atommem_cli.scoring.gold_facts import has_gold
@@ -78,41 +83,6 @@ from atommem_cli.scoring.normal import normalise
 MISSED_BELOW = 0.5
 """A question is missed if its score is below."""
 _FIRST_WORD = frozenset({"yes", "no", "unknown"})
-
-
-class Cause(StrEnum):
-    """Why a question was missed, or where a fact was lost; one each."""
-
-    NOT_SHOWN = "never shown"
-    NOT_WRITTEN = "shown, not written"
-    NOT_STORED = "never stored in stage 1"
-    FILTERED = "in the context, then filtered"
-    SUMMARISED = "in the context, then summarised away"
-    LOST = "written, then lost"
-    NOT_RETRIEVED = "kept, not retrieved"
-    NOT_USED = "retrieved, not used"
-    OUTDATED = "stale value believed"
-    BELIEVED = "distractor believed"
-    MADE_UP = "made up"
-    FORMAT = "format"
-    BUDGET = "budget"
-    WITHHELD = "withheld"
-    FAILED = "call failed"
-    UNTOLD = "no gold facts: cannot tell"
-
-
-OCCASIONAL = (Cause.NOT_STORED, Cause.FILTERED, Cause.SUMMARISED, Cause.OUTDATED, Cause.BELIEVED, Cause.MADE_UP)
-"""Causes that only some agents, or some tasks, have."""
-OF_CONTEXT = {OpKind.FILTER: Cause.FILTERED, OpKind.SUMMARIZE: Cause.SUMMARISED}
-"""What an operation on the conversation lost; no other agents have these causes."""
-STOPPED = {
-    StopReason.STEP_LIMIT: Cause.BUDGET,
-    StopReason.BUDGET: Cause.BUDGET,
-    StopReason.CONTEXT_OVERFLOW: Cause.BUDGET,
-    StopReason.FILTERED: Cause.WITHHELD,
-    StopReason.ERROR: Cause.FAILED,
-}
-"""Why a question has no answer, by what ended the episode before there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,19 +181,23 @@ def _explanation(
         return Explanation(number, score, missed, Cause.UNTOLD if missed else None, (), outdated)
     last = _last_call(number, line, steps)
     stopped = STOPPED.get(line["stop"]) if missed and last is None else None
-    final = (stopped or _at_the_answer(task, question, line["answers"][number], last)) if missed else None
-    facts = tuple(_fact(trail, final, stopped=stopped is not None) for trail in trails)
+    given, answer = noise_of(steps), line["answers"][number]
+    misled = missed and last is not None and noise.believed(answer["text"], last, given)
+    final = (stopped or _at_the_answer(task, question, answer, last, misled)) if missed else None
+    hidden = Cause.MISLED if misled else Cause.CROWDED if noise.shown(last, given) else Cause.NOT_RETRIEVED
+    facts = tuple(_fact(trail, final, final if stopped else hidden) for trail in trails)
     broken = [fact.cause for fact in facts if fact.cause is not None]
     cause = min(broken, key=list(Cause).index, default=final) if missed else None
     return Explanation(number, score, missed, cause, facts, outdated)
 
 
-def _fact(trail: Trail, final: Cause | None, *, stopped: bool) -> Fact:
+def _fact(trail: Trail, final: Cause | None, hidden: Cause | None) -> Fact:
+    """`hidden`: what it counts as where the memory held it and no prompt showed it."""
     then = trail.answered or Standing(known=False, ever=False, last=None)
     if trail.retrieved is not None:
         cause = final
     elif then.known:
-        cause = final if stopped else Cause.NOT_RETRIEVED
+        cause = hidden
     elif then.ever:
         cause = Cause.LOST if then.last is None else OF_CONTEXT.get(then.last, Cause.LOST)
         if then.last is OpKind.CLEAR and trail.written is None:
@@ -244,12 +218,14 @@ def _last_call(number: int, line: Line, steps: Sequence[Line]) -> Line | None:
     return asked[-1] if went_on or line["answers"][number]["text"].strip() else None
 
 
-def _at_the_answer(task: Task, question: Question, answer: Line, last: Line | None) -> Cause:
+def _at_the_answer(task: Task, question: Question, answer: Line, last: Line | None, misled: bool) -> Cause:
     given, golds = normalise(answer["text"]), [normalise(gold) for gold in question.answers]
     cut = last is not None and last["finish"] == Finish.LENGTH
     cut = cut and (not answer["tagged"] or any(gold.startswith(given) for gold in golds))
     if not given or cut or any(_stands_in(gold, given, question.text) for gold in golds if gold):
         return Cause.FORMAT
+    if misled:
+        return Cause.MISLED
     if staleness.outdated(answer["text"], question):
         return Cause.OUTDATED
     told = [one for one in task.documents if f" {given} " in f" {normalise(f'{one.title} {one.text}')} "]

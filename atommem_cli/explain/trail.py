@@ -109,6 +109,11 @@ class Trail:
             self.stated_by.add(holder)
         (self._contradicts.add if reading.contradicts else self._contradicts.discard)(holder)
 
+    def find(self, holder: int, text: str) -> None:
+        """An entry had this text before the episode began; what it denies is no word of the policy's."""
+        if self.read(text).states:
+            self._states.add(holder)
+
     def settle(self, step: int, by: OpKind | None = None) -> None:
         """The memory is as it is after (a part of) this step; `by`: the operation that made it so."""
         silent = self.gone and self.shown is not None and not self._contradicts

@@ -58,7 +58,8 @@ class Stage:
     def before(self, without: Place | None) -> list[OpResult]:
         """What the memory at its beginning is made of, but for one operation: also what had no effect then, if it may
         have one now."""
-        new = count(1 + max((one.entry or 0 for one in self.operations.values()), default=0))
+        taken = (one.entry or 0 for one in self.operations.values())
+        new = count(1 + max(len(self.trajectory.noise), *taken, 0))
         return [
             replace(one, entry=next(new)) if one.op.kind is OpKind.CREATE and one.entry is None else one
             for place, one in self.operations.items()

@@ -9,7 +9,7 @@ from atommem_cli.core.calls import Generation, Observation
 from atommem_cli.core.episode import Episode
 from atommem_cli.core.files import read_json
 from atommem_cli.core.memory import Memory, Text
-from atommem_cli.core.types import Chunk, OpKind, OpResult, Question, Task, Trajectory, Transition
+from atommem_cli.core.types import Chunk, MemoryEntry, OpKind, OpResult, Question, Task, Trajectory, Transition
 from atommem_cli.data import files
 from atommem_cli.replay.recorded import END, Retrievals, ids, unasked, without_end
 from atommem_cli.running import evaluation
@@ -161,9 +161,9 @@ class Audit:
         self.retrievals.before(self._left.get(step + 1))
         return recorded_reply(line)
 
-    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
-        """Compare what the agent did before its first call."""
-        self._compare(-1, self._left.pop(-1, None), opening_line(episode, results))
+    def opening(self, episode: str, noise: Sequence[MemoryEntry], results: Sequence[OpResult]) -> None:
+        """Compare what lay in the store, and what the agent did before its first call."""
+        self._compare(-1, self._left.pop(-1, None), opening_line(episode, noise, results))
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """Compare one step."""

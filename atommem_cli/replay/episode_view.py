@@ -189,7 +189,9 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
         else:
             heading, shown = "before the first call", ""
         before = replace(before, context=step.context)
-        after = _Contents(mine[-1].entries, mine[-1].scratchpad, mine[-1].query, mine[-1].context) if mine else before
+        after = replace(before, entries=step.entries)
+        if mine:
+            after = _Contents(step.entries, mine[-1].scratchpad, mine[-1].query, mine[-1].context)
         yield Page(
             line["step"],
             stage,

@@ -8,7 +8,7 @@ shown is what the rung says. (In the run itself it may have read while it answer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from atommem_cli.core.calls import Expects
@@ -21,7 +21,7 @@ from atommem_cli.running.player import Budget, Player
 from atommem_cli.running.rollout import Rollout
 from atommem_cli.running.stubs import StubStore, blind
 from atommem_cli.runs.layout import Line
-from atommem_cli.runs.memory_states import moments
+from atommem_cli.runs.memory_states import states
 
 
 class Rung(StrEnum):
@@ -65,10 +65,12 @@ def held(steps: Sequence[Line], question: int) -> Held:
     """The memory just before an episode's first call about a question; of one never asked, that at the end."""
     asked = [line["step"] for line in steps if line.get("question") == question]
     memory = Held()
-    for moment in moments(steps):
-        if asked and moment.step >= asked[0]:
+    for step in states(steps):
+        if asked and step.line["step"] >= asked[0]:
             break
-        memory = Held(moment.scratchpad, moment.query, moment.entries)
+        memory = replace(memory, entries=step.entries)
+        for moment in step.moments[-1:]:
+            memory = replace(memory, scratchpad=moment.scratchpad, query=moment.query)
     return memory
 
 

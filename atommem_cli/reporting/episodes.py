@@ -211,7 +211,7 @@ def _why(explained: Explanation) -> Case:
 
 
 def _step(step: Step) -> Case:
-    line, changed = step.line, _changed(step.moments)
+    line, changed = step.line, _changed(step)
     ops = [_op(moment) for moment in step.moments]
     state = {"changed": changed} if changed else {}
     if line["step"] < 0:
@@ -243,19 +243,20 @@ def _op(moment: Moment) -> Case:
     }
 
 
-def _changed(told: Sequence[Moment]) -> Case:
-    """What a step made of the parts of the state: the new text of one that is a single text, else texts by id.
+def _changed(step: Step) -> Case:
+    """What a step made of the parts of the state: the new text of one that is a single text, else texts by id; noise is
+    what the first one made.
 
     None is a text that was removed. A message of the context has its role and its place with it.
     """
     changed: Case = {}
-    for edit in (edit for moment in told for edit in moment.edits):
+    for edit in (*step.noise, *(edit for moment in step.moments for edit in moment.edits)):
         if edit.verb == "set":
             changed[edit.part] = Prose(edit.text)
         else:
             changed.setdefault(edit.part, {})[edit.id] = None if edit.verb == "remove" else Prose(edit.text)
     if messages := changed.get("context"):
-        for said in told[-1].context:
+        for said in step.moments[-1].context:
             if said.id in messages:
                 messages[said.id] = {"role": said.role, "text": Prose(said.text), "place": said.place}
     return changed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from atommem_cli.core.safe_text import visible
 from atommem_cli.core.types import OpKind
-from atommem_cli.explain.miss_causes import Cause
+from atommem_cli.explain.causes import Cause
 from atommem_cli.reporting.plotting import DASHES, MARKERS, shown
 from atommem_cli.reporting.run_statistics import ANSWERS, TENTHS, EpisodeUse, Survey
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atommem_cli.config.recipe import Recipe
-from atommem_cli.config.schema import chunks_of
+from atommem_cli.config.schema import Plugin, chunks_of
 from atommem_cli.core import seeds, thoughts
 from atommem_cli.core.clock import Clock
 from atommem_cli.core.episode import Agent, Episode, Limits, Policy, ServerPolicy, addressing_of, helpers_of
@@ -107,6 +107,7 @@ class Parts:
             max_entries=recipe.budget.entries,
             max_reads=recipe.budget.reads,
             addressing=addressing_of(self.agent),
+            noise=task.noise,
         )
         limits = Limits(recipe.limits.reply, recipe.limits.answer, recipe.limits.reads, self.policy.window)
         return Episode(
@@ -167,7 +168,7 @@ def assemble(
     if playing is None:
         insist_tools(recipe, agent)
     # A store holds the vectors of one embedder.
-    shared = lent if lent and (lent.recipe.store, lent.recipe.embedder) == (recipe.store, recipe.embedder) else None
+    shared = lent if lent and _kept(lent.recipe) == _kept(recipe) else None
     return Parts(
         recipe,
         agent,
@@ -176,6 +177,11 @@ def assemble(
         shared.vectors if shared else CachedEmbedder(recipe.build("embedder")),
         helpers=_helpers(recipe, agent, further or {}, lent) if helping is None else helping,
     )
+
+
+def _kept(recipe: Recipe) -> tuple[Plugin, Plugin]:
+    """What says where entries lie, and by which vectors they are found; not which ones."""
+    return recipe.store.model_copy(update={"noise": None}), recipe.embedder
 
 
 def insist_tools(recipe: Recipe, agent: Agent) -> None:

@@ -156,7 +156,7 @@ class Prompts:
     remembered: int
     """What the memory may add to it."""
     stored: float
-    """Of what the agent stores before its first call, per episode."""
+    """Of what lies in the store, or what the agent puts there, before its first call, per episode."""
 
 
 def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tuple[Chunk, ...], int]]) -> Prompts:
@@ -182,7 +182,8 @@ def prompts(recipe: Recipe, tokenizer: Tokenizer, tasks: Sequence[tuple[Task, tu
     try:
         for task, chunks, cut in tasks:
             (played,) = parts.play([parts.episode(task, 0, chunks, cut)])
-            stored.append(sum(len(tokenizer.spans(result.op.text)) for result in played.opening))
+            texts = [*(result.op.text for result in played.opening), *(entry.text for entry in played.noise)]
+            stored.append(sum(len(tokenizer.spans(text)) for text in texts))
     finally:
         parts.close()
     remembered = 2 * recipe.limits.reply if _writes(parts.agent) else 0

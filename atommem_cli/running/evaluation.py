@@ -36,7 +36,7 @@ def planned_tasks(recipe: Recipe) -> Iterator[Task]:
         SourceError: they are not prepared, or damaged.
         UsageError: they have fewer distractors than `task.distractors`.
     """
-    return chosen_tasks.read(recipe.task, recipe.task.split, recipe.task.limit)
+    return chosen_tasks.read(recipe, recipe.task.split, recipe.task.limit)
 
 
 def run_path(recipe: Recipe, out: Path | None, *, several: bool = False) -> Path:

@@ -44,11 +44,18 @@ class Replies(Protocol):
 class Recorder(Protocol):
     """Where steps go as they finish."""
 
-    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
-        """Operations that an agent ran before its first call."""
+    def opening(self, episode: str, noise: Sequence[MemoryEntry], results: Sequence[OpResult]) -> None:
+        """What lay in the store before, and operations that an agent ran before its first call."""
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """One finished step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What an episode waits for before its agent begins: that its store is filled with noise."""
+
+    texts: tuple[Text, ...]
 
 
 @dataclass(slots=True)
@@ -70,8 +77,8 @@ class Player:
 
     def __init__(self, episode: Episode, budget: Budget, recorder: Recorder | None) -> None:
         self.episode = episode
-        self.request: Request | None = None
-        """What the agent waits for; None once the episode is over."""
+        self.request: Request | Fill | None = None
+        """What the agent waits for, or its memory before that begins; None once the episode is over."""
         self._budget = budget
         self._recorder = recorder
         with blaming(f"the episode {episode.id}"):
@@ -84,7 +91,10 @@ class Player:
         self._usage = episode.used
         self._stop = StopReason.ANSWERED
         self._error = ""
-        self._advance(None)
+        if episode.memory.noise:
+            self.request = Fill(tuple(Text(entry.text, False) for entry in episode.memory.noise))
+        else:
+            self._advance(None)
 
     @property
     def call(self) -> Call:
@@ -111,7 +121,8 @@ class Player:
     @property
     def texts(self) -> Sequence[Text]:
         """What must be embedded before the agent can go on."""
-        return self.request.texts if isinstance(self.request, Embed) else self.episode.memory.texts(self.ops)
+        asked = self.request
+        return asked.texts if isinstance(asked, Embed | Fill) else self.episode.memory.texts(self.ops)
 
     @property
     def step(self) -> int:
@@ -146,6 +157,10 @@ class Player:
                 self._end(StopReason.FILTERED, generation.error)
             case _:
                 self._advance(generation)
+
+    def filled(self) -> None:
+        """The memory has what is to lie in it: the agent begins."""
+        self._advance(None)
 
     def applied(self, results: tuple[OpResult, ...]) -> None:
         """Hand the agent what became of its operations."""
@@ -186,6 +201,7 @@ class Player:
             error=self._error,
             digest=memory.digest,
             opening=tuple(self._opening),
+            noise=memory.noise,
             context=episode.context.digest if episode.context.used else "",
         )
 
@@ -237,8 +253,9 @@ class Player:
 
     def _close_step(self) -> None:
         """The step is over: nothing more can happen in it."""
-        if self._opening and not self._opened and self._recorder:
-            self._recorder.opening(self.episode.id, self._opening)
+        noise = self.episode.memory.noise
+        if (self._opening or noise) and not self._opened and self._recorder:
+            self._recorder.opening(self.episode.id, noise, self._opening)
             self._opened = True
         done = self._open
         if done is None:
@@ -248,7 +265,7 @@ class Player:
             generation=done.generation,
             results=tuple(done.results),
             shown=done.shown,
-            entries=len(self.episode.memory.entries),
+            entries=self.episode.memory.written,
             seconds=done.seconds,
             retrieved=done.retrieved,
             to=done.to,

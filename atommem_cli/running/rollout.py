@@ -27,7 +27,7 @@ from atommem_cli.core.store import Change, Store
 from atommem_cli.core.types import Trajectory
 from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.running import asking
-from atommem_cli.running.player import Budget, Player, Recorder, Replies
+from atommem_cli.running.player import Budget, Fill, Player, Recorder, Replies
 
 if TYPE_CHECKING:
     from atommem_cli.core.store import Vector
@@ -111,7 +111,8 @@ class Rollout:
         return self.replies.recorded(player.episode.id, player.step, call.observation)
 
     def settle(self, players: Sequence[Player]) -> None:
-        """Run the operations and embed the texts that these players wait for: one embedding call, one store write."""
+        """Run the operations, embed the texts and fill the stores that these players wait for: one embedding call, one
+        store write."""
         with self.clock.of("embedder"):
             vectors = self._embedded(players)
         self._apply(players, vectors)
@@ -132,6 +133,8 @@ class Rollout:
         changes: list[Change] = []
         results = []
         for player in players:
+            if isinstance(player.request, Fill):
+                player.episode.memory.fill(vectors)
             results.append(player.episode.apply(player.ops, vectors))
             changes += player.episode.memory.take_pending()
         if changes:
@@ -140,6 +143,8 @@ class Rollout:
         for player, result in zip(players, results, strict=True):
             if isinstance(player.request, Embed):
                 player.embedded(vectors)
+            elif isinstance(player.request, Fill):
+                player.filled()
             else:
                 player.applied(result)
 

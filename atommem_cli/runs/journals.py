@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import whole_lines
-from atommem_cli.core.memory import EMPTY
+from atommem_cli.core.memory_digest import began_with
 from atommem_cli.core.types import CONTEXT_OPS, StopReason
 from atommem_cli.runs.layout import (
     EPISODE,
@@ -95,9 +95,10 @@ def _fault(line: Line, steps: Sequence[Line]) -> Fault | None:
         return Fault.MISSING
     if steps_digest(calls) != line["steps"]:
         return Fault.CHANGED
-    # A memory begins empty: where the first operation found something in it, what came before the calls is gone.
+    # A memory begins empty, or with noise: where the first operation found something else, what came before is gone.
     began = next((op.get("before") for op in _memory_ops(steps)), line["memory"])
-    return None if began == EMPTY else Fault.MISSING
+    given = steps[0].get("noise", ()) if steps else ()
+    return None if began == began_with(given) else Fault.MISSING
 
 
 def _memory_ops(steps: Sequence[Line]) -> Iterator[Line]:

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from atommem_cli.core import folders
 from atommem_cli.core.calls import POLICY, Finish, Generation, Observation
-from atommem_cli.core.types import Chunk, OpResult, Trajectory, Transition
+from atommem_cli.core.types import Chunk, MemoryEntry, OpResult, Trajectory, Transition
 
 SCHEMA = 1
 """Version of the files of a run folder."""
@@ -129,8 +129,12 @@ STEP: tuple[Key[Step], ...] = (
     Key("entries", int, lambda s: s.transition.entries),
     Key("seconds", (int, float), lambda s: round(s.transition.seconds, 4)),
 )
-OPENING = tuple(key for key in STEP if key.name in ("episode", "step", "ops"))
-"""What an agent did before its first call: step -1."""
+OPENING: tuple[Key[Any], ...] = (
+    *(key for key in STEP if key.name in ("episode", "step")),
+    Key("noise", list, lambda _: None, optional=True),
+    *(key for key in STEP if key.name == "ops"),
+)
+"""What lay in the store, and what an agent did before its first call: step -1."""
 
 EPISODE: tuple[Key[Played], ...] = (
     Key("episode", str, lambda p: p.trajectory.episode),
@@ -188,9 +192,11 @@ def step_line(episode: str, step: int, prompt: str, transition: Transition) -> L
     return line_of(STEP, Step(episode, step, prompt, transition))
 
 
-def opening_line(episode: str, results: Iterable[OpResult]) -> Line:
-    """The line of `steps.jsonl` about operations that an agent ran before its first call."""
-    return {"episode": episode, "step": -1, "ops": [op_line(result) for result in results]}
+def opening_line(episode: str, noise: Iterable[MemoryEntry], results: Iterable[OpResult]) -> Line:
+    """The line of `steps.jsonl` about what lay in the store, and operations that an agent ran before its first call."""
+    given = [[entry.id, entry.text] for entry in noise]
+    told = {"noise": given} if given else {}
+    return {"episode": episode, "step": -1, **told, "ops": [op_line(result) for result in results]}
 
 
 def op_line(result: OpResult) -> Line:

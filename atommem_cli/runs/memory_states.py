@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -168,6 +168,10 @@ class Step:
     heard: tuple[Said, ...]
     """Those of its messages that no earlier prompt showed."""
     moments: tuple[Moment, ...]
+    noise: tuple[Edit, ...]
+    """What lay in the store before the episode began; of the first line alone."""
+    entries: Entries
+    """Text by id, after the step."""
 
 
 def ran_by_itself(op: Mapping[str, Any]) -> bool:
@@ -184,12 +188,22 @@ def moments(lines: Iterable[Mapping[str, Any]]) -> Iterator[Moment]:
     return chain.from_iterable(step.moments for step in states(lines))
 
 
-def final_entries(lines: Iterable[Mapping[str, Any]]) -> Mapping[int, str]:
-    """The entries of an episode at its end, text by id, the oldest first."""
-    last = None
-    for moment in moments(lines):
-        last = moment
-    return last.entries if last else {}
+def noise_of(lines: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """What lay in the store before an episode began, text by id."""
+    return dict(lines[0].get("noise", ())) if lines else {}
+
+
+def final_entries(lines: Sequence[Mapping[str, Any]]) -> Mapping[int, str]:
+    """The entries of an episode at its end, text by id, the oldest first; noise that nobody has changed apart."""
+    last: Mapping[int, str] = {}
+    for step in states(lines):
+        last = step.entries
+    return unnoised(last, noise_of(lines))
+
+
+def unnoised(entries: Mapping[int, str], noise: Mapping[int, str]) -> Mapping[int, str]:
+    """Entries without noise that stands there as it was."""
+    return {entry: text for entry, text in entries.items() if noise.get(entry) != text} if noise else entries
 
 
 def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
@@ -201,6 +215,9 @@ def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
         heard = line.get("context", ())
         for said in heard:
             conversation.hear(*said)
+        noise = tuple(Edit("add", "entries", entry, text) for entry, text in line.get("noise", ()))
+        for edit in noise:
+            state.edit(edit)
         context = conversation.settle() if heard else context
         shown, told = context, []
         for number, op in enumerate(line["ops"]):
@@ -232,4 +249,5 @@ def states(lines: Iterable[Mapping[str, Any]]) -> Iterator[Step]:
                 )
             )
         new = {message for message, *_ in heard}
-        yield Step(line, shown, tuple(said for said in shown if said.id in new), tuple(told))
+        fresh = tuple(said for said in shown if said.id in new)
+        yield Step(line, shown, fresh, tuple(told), noise, entries.now)

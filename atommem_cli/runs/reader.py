@@ -259,7 +259,7 @@ class Run:
     @functools.cached_property
     def _tasks(self) -> TaskFile:
         self.check()
-        return ChosenTasks(self.recipe.task, self.recipe.task.split, self.recipe.task.limit)
+        return ChosenTasks(self.recipe, self.recipe.task.split, self.recipe.task.limit)
 
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:

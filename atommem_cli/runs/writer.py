@@ -26,7 +26,7 @@ from atommem_cli.core import folders
 from atommem_cli.core.calls import Finish, Generation, Observation
 from atommem_cli.core.errors import BackendError, RunMismatch
 from atommem_cli.core.files import Lines, lock, read_json, write_whole
-from atommem_cli.core.types import OpResult, StopReason, Trajectory, Transition
+from atommem_cli.core.types import MemoryEntry, OpResult, StopReason, Trajectory, Transition
 from atommem_cli.core.yaml_file import parse_yaml
 from atommem_cli.runs import identity as what
 from atommem_cli.runs.chunk_bounds import Cuts, cut_line
@@ -177,10 +177,10 @@ class RunFolder(Folder):
             return None
         return recorded_reply(line)
 
-    def opening(self, episode: str, results: Sequence[OpResult]) -> None:
-        """Operations an agent ran before its first call: step -1."""
+    def opening(self, episode: str, noise: Sequence[MemoryEntry], results: Sequence[OpResult]) -> None:
+        """What lay in the store, and operations an agent ran before its first call: step -1."""
         if -1 not in self._index.get(episode, {}):
-            self.steps.append(opening_line(episode, results))
+            self.steps.append(opening_line(episode, noise, results))
 
     def step(self, episode: str, step: int, transition: Transition) -> None:
         """Append one step, unless an earlier session did."""
@@ -208,8 +208,8 @@ class RunFolder(Folder):
 
     def write_trajectory(self, trajectory: Trajectory, scores: Mapping[str, Sequence[float]]) -> None:
         """Append an episode that was played without this journal: what it began with, its steps, its line."""
-        if trajectory.opening:
-            self.opening(trajectory.episode, trajectory.opening)
+        if trajectory.opening or trajectory.noise:
+            self.opening(trajectory.episode, trajectory.noise, trajectory.opening)
         for number, step in enumerate(trajectory.transitions):
             self.step(trajectory.episode, number, step)
         self.episode(trajectory, scores)

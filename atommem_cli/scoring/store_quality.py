@@ -75,7 +75,10 @@ class Store(NamedTuple):
 
 
 def store(results: Iterable[OpResult], facts: Sequence[Fact]) -> Store:
-    """Follow the store through the operations of an episode, in order."""
+    """Follow the store through the operations of an episode, in order.
+
+    Noise is none of it until an Update has put something else in its place.
+    """
     entries: MutableMapping[int, str] = {}
     state, added = State(entries), set[int]()
     stated: dict[int, set[int]] = {}  # by entry: the facts
@@ -84,6 +87,10 @@ def store(results: Iterable[OpResult], facts: Sequence[Fact]) -> Store:
         if result.outcome is not Outcome.OK or result.op.kind not in (OpKind.CREATE, OpKind.UPDATE, OpKind.DELETE):
             continue
         assert result.entry is not None
+        if result.op.kind is not OpKind.CREATE and result.entry not in entries:  # noise
+            if result.op.kind is OpKind.DELETE:
+                continue
+            entries[result.entry] = ""
         for edit in EFFECTS[result.op.kind](Done(result.op.text.strip(), result.entry)):
             state.edit(edit)
         stated.pop(result.entry, None)

@@ -38,9 +38,9 @@ class _Tasks:
         train, held = folder / section.split, folder / recipe.task.split
         trained = verify(train)
         if recipe.grpo.trainer.get("eval_strategy") == "no":
-            return cls(ChosenTasks(recipe.task, section.split, section.limit), None, (trained, None))
-        learned = ChosenTasks(recipe.task, section.split, section.limit)
-        validated = ChosenTasks(recipe.task, recipe.task.split, section.validation)
+            return cls(ChosenTasks(recipe, section.split, section.limit), None, (trained, None))
+        learned = ChosenTasks(recipe, section.split, section.limit)
+        validated = ChosenTasks(recipe, recipe.task.split, section.validation)
         return cls(learned, validated, (trained, verify(held)))
 
     @property

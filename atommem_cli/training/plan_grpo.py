@@ -126,7 +126,7 @@ def _episodes(recipe: Recipe, sampled: int, *, share: bool) -> tuple[list[Episod
     agent: Agent = recipe.build("agent")
     bounds: list[EpisodeBound] = []
     first: list[tuple[Task, tuple[Chunk, ...], int]] = []
-    for task in chosen_tasks.read(recipe.task, recipe.grpo.split, sampled):
+    for task in chosen_tasks.read(recipe, recipe.grpo.split, sampled):
         chunks, cut = chunks_of(recipe.chunk, task.documents, tokenizer)
         bounds.append(bound_episode(recipe, agent, shape_of(chunks, len(task.questions))))
         if len(first) < PLAYED:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from commands import atommem
 
-from atommem_cli.explain.miss_causes import Cause
+from atommem_cli.explain.causes import Cause
 
 PAGES = {"Leave": "Everybody has 25 days of leave.", "Offices": "The office is in Tartu.", "Mugs": "There are 9 mugs."}
 ASKED = {"How many days of leave?": "25", "Where is the office?": "Tartu", "Is it paid?": "yes"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from atommem_cli.core.effects import Edit
 from atommem_cli.core.memory import Memory, Text
+from atommem_cli.core.memory_digest import began_with
 from atommem_cli.core.types import MEMORY_OPS, MemoryEntry, MemoryOp, OpKind, OpResult, Outcome
 
 CREATE, READ, UPDATE, DELETE, NOTE = OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE, OpKind.SCRATCHPAD
@@ -287,3 +288,44 @@ def test_what_was_ever_shown_can_be_addressed_by_its_id() -> None:
     assert world.texts() == ["Ada lives in Velt", "Bo is back"]
     assert world.outcomes(op(DELETE, target=2), op(DELETE, target=2)) == [Outcome.OK, Outcome.INVALID_TARGET]
     assert world.outcomes(op(DELETE, target=9), op(DELETE)) == [Outcome.INVALID_TARGET, Outcome.INVALID_TARGET]
+
+
+def noisy(*texts: str, **limits: Any) -> World:
+    """A world whose store held these before."""
+    made = World(noise=texts, **limits)
+    made.memory.fill(made.vectors.vectors_for(Text(text, False) for text in texts))
+    made.store.write(made.memory.take_pending())
+    return made
+
+
+def test_noise_lies_in_the_store_and_is_nobodys() -> None:
+    world = noisy("Bo lives in Dorn", "Cy owns a mill")
+    assert world.texts() == ["Bo lives in Dorn", "Cy owns a mill"]
+    assert (world.memory.written, world.memory.peak, world.memory.reads) == (0, 0, 0)
+    assert world.memory.digest == began_with([(1, "Bo lives in Dorn"), (2, "Cy owns a mill")]) != began_with(())
+    (created,) = world.apply(op(CREATE, "Ada lives in Velt"))
+    assert created.entry == 3
+    assert (world.memory.written, world.memory.peak) == (1, 1)
+    world.apply(op(READ, "Bo lives in Dorn"))
+    assert world.memory.show()[0] == MemoryEntry(1, "Bo lives in Dorn")  # found as any other
+
+
+def test_noise_takes_no_room_until_somebody_makes_it_their_own() -> None:
+    world = noisy("Bo lives in Dorn", "Cy owns a mill", max_entries=1)
+    assert world.outcomes(op(READ, "Bo lives"), op(CREATE, "Ada lives in Velt")) == [Outcome.OK, Outcome.OK]
+    assert world.outcomes(op(CREATE, "Di lives in Quill")) == [Outcome.OVER_BUDGET]
+    place = [entry.id for entry in world.memory.show()].index(1) + 1
+    assert world.outcomes(op(UPDATE, "Bo lives in Quill", place)) == [Outcome.OK]
+    assert (world.memory.written, world.memory.peak) == (2, 2)
+    place = [entry.id for entry in world.memory.show()].index(2) + 1
+    assert world.outcomes(op(DELETE, target=place)) == [Outcome.OK]
+    assert (world.memory.written, world.memory.peak) == (2, 2)
+
+
+def test_noise_cannot_be_named_by_its_id_before_it_was_shown() -> None:
+    world = noisy("Bo lives in Dorn", addressing="seen")
+    assert world.outcomes(op(DELETE, target=1)) == [Outcome.INVALID_TARGET]
+    assert world.memory.targets == {}
+    world.apply(op(READ, "Bo"))
+    world.memory.show()
+    assert world.outcomes(op(DELETE, target=1)) == [Outcome.OK]

@@ -14,7 +14,7 @@ from manual import page
 from typer.testing import CliRunner
 
 from atommem_cli.cli.commands import app
-from atommem_cli.runs.layout import CUT, EPISODE, OP, STEP, VERDICT
+from atommem_cli.runs.layout import CUT, EPISODE, OP, OPENING, STEP, VERDICT
 from atommem_cli.runs.layout import Key as Written
 
 PAGE = page("run-folder.md")
@@ -85,7 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "prepare stream --limit 12",
             "eval --policy scripted:sloppy --out played --ladder",
             "eval --policy scripted:append_only --out other",
-            f"eval --policy scripted:random --agent {GROWING} --set task.limit=3 --out grown",
+            f"eval --policy scripted:random --agent {GROWING} --limit 3 --set store.noise.entries=2 --out grown",
             "judge played --judge ./yes.py",
             "judge played --memory --judge ./yes.py",
             "credit played",
@@ -113,7 +113,7 @@ def test_the_page_names_the_keys_that_are_there_and_no_others(folder: Path, wher
 
 
 SHAPES: dict[str, tuple[Written[Any], ...]] = {
-    "steps.jsonl": STEP,
+    "steps.jsonl": (*STEP, *OPENING),
     "episodes.jsonl": EPISODE,
     "chunks.jsonl": CUT,
     "verdicts.jsonl": VERDICT,

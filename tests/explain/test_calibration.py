@@ -15,7 +15,7 @@ from raw_records import Row
 from atommem_cli.config import recipe as recipes
 from atommem_cli.data import preparation
 from atommem_cli.explain import cause_counts, memory_quality, miss_causes
-from atommem_cli.explain.miss_causes import Cause
+from atommem_cli.explain.causes import Cause
 from atommem_cli.replay import replay
 from atommem_cli.running.evaluation import evaluate
 from atommem_cli.runs.reader import Run

@@ -23,7 +23,8 @@ from atommem_cli.core.types import Document, Event, MemoryOp, OpKind, Question, 
 from atommem_cli.data import preparation
 from atommem_cli.data.files import adapter
 from atommem_cli.explain import cause_counts, miss_causes
-from atommem_cli.explain.miss_causes import Cause, Explanation
+from atommem_cli.explain.causes import Cause
+from atommem_cli.explain.miss_causes import Explanation
 from atommem_cli.replay import replay
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import evaluate

@@ -17,7 +17,7 @@ from atommem_cli.core.episode import Call
 from atommem_cli.core.types import MemoryOp, OpKind, Task
 from atommem_cli.data import preparation
 from atommem_cli.explain import cause_counts, memory_quality, miss_causes
-from atommem_cli.explain.miss_causes import Cause
+from atommem_cli.explain.causes import Cause
 from atommem_cli.explain.signatures import Signatures
 from atommem_cli.reporting import publish
 from atommem_cli.running.build import assemble

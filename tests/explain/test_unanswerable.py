@@ -9,7 +9,7 @@ import pytest
 from atommem_cli.core.chunking import WordTokenizer, chunk_documents
 from atommem_cli.core.types import Document, Question, Task
 from atommem_cli.explain import cause_counts, miss_causes
-from atommem_cli.explain.miss_causes import Cause
+from atommem_cli.explain.causes import Cause
 from atommem_cli.runs import summary
 
 

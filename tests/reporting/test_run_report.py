@@ -19,7 +19,8 @@ from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.safe_text import cut, visible
 from atommem_cli.core.types import OpKind
 from atommem_cli.explain import cause_counts, memory_quality
-from atommem_cli.explain.miss_causes import MISSED_BELOW, Cause
+from atommem_cli.explain.causes import Cause
+from atommem_cli.explain.miss_causes import MISSED_BELOW
 from atommem_cli.reporting import episodes, run_figures, run_statistics
 from atommem_cli.reporting.episodes import Prose, choose, pack, script_json
 from atommem_cli.reporting.report import report

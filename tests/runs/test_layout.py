@@ -72,7 +72,12 @@ PLAYED = Trajectory(
 LINES: list[tuple[tuple[layout.Key[Any], ...], layout.Line, str]] = [
     (layout.STEP, layout.step_line("t#0", 2, "hash", PLAIN), STEP),
     (layout.STEP, layout.step_line("t#0", 2, "hash", WHOLE), WHOLE_STEP),
-    (layout.OPENING, layout.opening_line("t#0", ()), '{"episode": "t#0", "step": -1, "ops": []}'),
+    (layout.OPENING, layout.opening_line("t#0", (), ()), '{"episode": "t#0", "step": -1, "ops": []}'),
+    (
+        layout.OPENING,
+        layout.opening_line("t#0", (MemoryEntry(1, "x"),), ()),
+        '{"episode": "t#0", "step": -1, "noise": [[1, "x"]], "ops": []}',
+    ),
     (layout.EPISODE, layout.episode_line(PLAYED, {"em": [1.0]}, "ee"), EPISODE),
     (layout.CUT, layout.line_of(layout.CUT, layout.Cut("t", (CHUNK,), 2)), CUT),
     (

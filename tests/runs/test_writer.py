@@ -18,7 +18,7 @@ from atommem_cli.core import files
 from atommem_cli.core.calls import Expects, Finish, Generation, Message, Observation
 from atommem_cli.core.errors import BackendError, RunMismatch, SourceError
 from atommem_cli.core.files import Lines
-from atommem_cli.core.memory import EMPTY
+from atommem_cli.core.memory_digest import began_with
 from atommem_cli.core.types import (
     Answer,
     MemoryOp,
@@ -38,7 +38,7 @@ OBSERVATION = Observation((Message("user", "hi"),), 10, Expects.OPERATIONS, chun
 
 
 def transition(reply: str = "r", seconds: float = 0.5) -> Transition:
-    result = OpResult(MemoryOp(OpKind.CREATE, "x"), Outcome.OK, 1, EMPTY, "bb")
+    result = OpResult(MemoryOp(OpKind.CREATE, "x"), Outcome.OK, 1, began_with(()), "bb")
     return Transition(OBSERVATION, Generation(reply, prompt_tokens=7, new_tokens=2), (result,), (), 1, seconds)
 
 

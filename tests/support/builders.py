@@ -71,6 +71,7 @@ def episode(
             dropped=dropped,
             untold=dropped,
             addressing=addressing_of(by) if by else "shown",
+            noise=about.noise,
             **memory,
         ),
         by or agent(),

@@ -29,8 +29,8 @@ def page() -> str:
     alone = [key for key in recipe if "." not in key.name]
     parts.append(_table(alone))
     for section in keys.listed()[keys.RECIPE]:
-        if section not in {key.name for key in alone}:
-            parts += [f"### {section}\n", _table(key for key in recipe if key.name.startswith(f"{section}."))]
+        if inside := [key for key in recipe if key.name.startswith(f"{section}.")]:
+            parts += [f"### {section}\n", _table(inside)]
     parts += ["## Scorers\n", "Names for `eval.scorers`, besides `judge`.\n", _meanings(metrics.SCORERS)]
     own = [(f"`{name}`", rewards.about(name)) for name in rewards.OWN if name not in metrics.SCORERS]
     told = "Names for `sft.rewards` and `grpo.rewards`, besides every scorer. Those in `_judged` ask `helpers.judge`.\n"
