@@ -34,14 +34,17 @@ class ClosedBookFilter:
         """Ids of questions that stay because the provider withheld a reply to them and no other one knew the answer."""
 
     def __call__(self, questions: Sequence[Question]) -> list[bool]:
-        """True where no sample knows the answer; what the provider withholds is no answer.
+        """True where no sample knows the answer; what the provider withholds is no answer. What nothing tells is not
+        asked, and stays: that it is unknown is no knowledge.
 
         Raises:
             BackendError: a model call failed: a question that was not asked is neither known nor unknown.
         """
         self._parts = parts = self._parts or assemble(self._recipe)
         # One task per question, by the question's own name: its samples do not depend on its neighbours.
-        tasks = [Task(question.id, "closed_book", (), (question,)) for question in questions]
+        tasks = [
+            Task(question.id, "closed_book", (), (question,)) for question in questions if not question.unanswerable
+        ]
         golds = {question.id: question.answers for question in questions}
         known: set[str] = set()
         withheld: set[str] = set()

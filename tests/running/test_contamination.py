@@ -34,6 +34,13 @@ def test_a_question_goes_if_either_sample_knows_it() -> None:
     assert all("Capital" in prompt and "material" not in prompt for prompt in prompts)
 
 
+def test_what_nothing_tells_is_known_to_nobody() -> None:
+    nothing = Question("n", "Capital of nowhere?", ("unknown",), unanswerable=True)
+    with Server(*map(completion, ["unknown", "Bern"])) as server:
+        assert filtering(server)([nothing, QUESTIONS[2]]) == [True, False]
+        assert len(server.bodies) == 2
+
+
 def test_a_question_that_could_not_be_asked_is_no_verdict() -> None:
     with Server(*(error(500, "out of order") for _ in range(9))) as server, pytest.raises(BackendError, match="q0"):
         filtering(server)(QUESTIONS)
