@@ -113,6 +113,11 @@ def prepare(
                 progress=lambda stage, count, total: tell(count, total, stages.get(stage, "tasks")),
             )  # fmt: skip
         done.append(manifest)
+        if manifest.tasks == 1 < manifest.questions_used and manifest.options.get("questions") == "all":
+            terminal.say(
+                f"{folder}/{manifest.split}: one task with {manifest.questions_used} questions, and intervals are "
+                "those of tasks: --questions 1 makes a task of each"
+            )
         if writer is not None and distractors:
             terminal.say(f"{folder}/{manifest.split}: {told(folder / manifest.split, distractors * manifest.tasks)}")
     for manifest in done:

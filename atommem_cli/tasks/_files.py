@@ -95,7 +95,8 @@ def _unknown(path: Path) -> str:
     if name.endswith(_ARCHIVES):
         return f"an archive: unpack it and give the folder or file in it (known are {known})"
     if name.endswith(_OTHERS):
-        return f"unknown format; known are {known}: save its records as JSON lines, as data/README.md shows"
+        tables = " (tables of one's own are read by `records`)" if name.endswith(TABLES) else ""
+        return f"unknown format; known are {known}: save its records as JSON lines, as data/README.md shows{tables}"
     return f"unknown format; known are {known}"
 
 

@@ -51,6 +51,7 @@ def find(source: str | None, split: str) -> Files:
         return Files(tuple(files(source, split)))
     documents, questions = _of(path, "documents"), _of(path, "questions")
     if not documents and not questions:
+        _insist_read(path)
         return Files(tuple(files(source, split)))
     for found, what, other in ((documents, "documents", "questions"), (questions, "questions", "documents")):
         if not found:
@@ -86,6 +87,13 @@ def _of(folder: Path, word: str) -> list[Path]:
         raise BackendError(f"{error.filename}: cannot be read: {error.strerror}") from None
     found = [one for one in there if re.split(r"[-._]", one.name.lower())[0] == word and suffix(one, ALL)]
     return found + [one for one in inside if one.suffix.lower() in PAGES]
+
+
+def _insist_read(folder: Path) -> None:
+    """Refuse a folder whose documents or questions are in a format that is not read."""
+    for one in sorted(folder.glob("[DdQq]*.*")):
+        if one.name.lower().split(".")[0] in ("documents", "questions"):
+            raise SourceError(f"{one}: this format is not read: save it as one of {', '.join(ALL)} ({PLACE})")
 
 
 def _unnamed(folder: Path, questions: Sequence[Path], split: str) -> list[Path]:

@@ -19,6 +19,7 @@ from atommem_cli.tasks._json import WRAPPERS
 from atommem_cli.tasks._own import Told
 from atommem_cli.tasks._own_fields import (
     DOCUMENTS,
+    TEXT,
     TURNS,
     Asked,
     Page,
@@ -135,10 +136,13 @@ def _whole(raw: Any) -> tuple[list[Page], list[Asked]]:
     """The documents and questions of one record."""
     found = row(raw, "a record")
     name = next((name for name in (*DOCUMENTS, *TURNS) if name in found), "")
-    if not name and (of_others := recognised(found, NAME)) is not None:
-        raise Mismatch(of_others)
     wanted = "a record has documents, a list, and questions, a list (data/README.md shows one)"
     there = f"there are: {', '.join(found) or 'none'}; {wanted}"
+    of_others = None if name or {*TEXT} & found.keys() else recognised(found, NAME)
+    if of_others is not None:
+        raise Mismatch(of_others)
+    if not name and {*TEXT, "question"} & found.keys():
+        raise Mismatch(f"{there}; documents.* and questions.* in one folder are read, too: give the folder as --source")
     if not name:
         raise Mismatch(f"the field documents is missing ({there})")
     asked = found.get("questions", [raw] if "question" in found else None)

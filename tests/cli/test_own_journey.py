@@ -19,7 +19,10 @@ def test_a_folder_of_two_tables_becomes_a_page_and_misses_have_no_invented_cause
     for name, head, rows in (("documents", ("title", "text"), PAGES), ("questions", ("question", "answer"), ASKED)):
         with (wiki / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([head, *rows.items()])
-    atommem("prepare", "records", "--source", "wiki", "--out", "data/wiki", "--set", "licence=ours", cwd=tmp_path)
+    prepare = ("prepare", "records", "--source", "wiki", "--set", "licence=ours", "--out")
+    said = atommem(*prepare, "data/wiki", cwd=tmp_path).stderr
+    assert "one task with 3 questions, and intervals are those of tasks: --questions 1 makes a task of each" in said
+    assert "intervals" not in atommem(*prepare, "data/each", "--questions", "1", cwd=tmp_path).stderr
     changes = ["task.folder=data/wiki", "agent={name: rag, dialect: paper}", "store={name: exact}", "limits.answer=60"]
     sets = [word for change in changes for word in ("--set", change)]
     atommem("eval", "--policy", "scripted:append_only", *sets, "--report", "--out", "run", cwd=tmp_path)

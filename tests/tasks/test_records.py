@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +15,10 @@ from raw_records import Row, lines, write
 
 from atommem_cli.core.errors import AtommemError, SourceError, UsageError
 from atommem_cli.core.types import Document, Question, Support, Task
-from atommem_cli.data.files import Manifest
+from atommem_cli.data.files import Manifest, Request
 from atommem_cli.data.preparation import prepare, read_tasks
 from atommem_cli.data.sources import splits
+from atommem_cli.tasks import records
 
 PAGES = [
     {"id": "p1", "title": "Leave", "date": "2024-01-11", "text": "Everybody has 25 days of leave. It is paid."},
@@ -247,6 +249,28 @@ def test_a_large_file_is_read_no_further_than_its_tasks_need(tmp_path: Path) -> 
     assert "line 4 is not JSON" in refused(path)
 
 
+def test_memory_holds_some_records_and_not_the_file(tmp_path: Path) -> None:
+    """10 MB of records in half of that: what is read at once is a block and a record."""
+    body = "Nothing to see here. " * 500
+    row = {"documents": [{"title": f"D{at}", "text": body} for at in range(10)], "questions": ASKED[1:]}
+    path = tmp_path / "many.jsonl"
+    path.write_text(lines([{"id": at, **row} for at in range(100)]))
+    table(tmp_path / "w" / "documents.csv", [{"record": at % 100, "text": body} for at in range(1000)])
+    table(tmp_path / "w" / "questions.csv", [{"record": at, **ASKED[1]} for at in range(100)])
+    for source in (path, tmp_path / "w"):
+        scratch = tmp_path / "scratch"
+        scratch.mkdir(exist_ok=True)
+        request = Request("validation", str(source), None, 42, None, None, None, scratch, lambda _: None)
+        tracemalloc.start()
+        plan = records.build(records.Options(), request)
+        for job in plan.jobs:
+            assert len(plan.make(job).documents) == 10
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(plan.jobs) == 100
+        assert peak < 10 * len(body) * 100 / 2
+
+
 # --- what is wrong --------------------------------------------------------------------------------
 
 
@@ -286,6 +310,7 @@ def test_a_large_file_is_read_no_further_than_its_tasks_need(tmp_path: Path) -> 
         ),
         ({"documents": PAGES, "questions": [ASKED[1] | {"supporting": [7]}]}, "a list of {document, text} is wanted"),
         ({"context": "c", "input": "i", "answers": ["a"]}, "these are MemAgent's evaluation tasks"),
+        ({"question": "q", "answer": "a", "haystack_sessions": []}, "atommem prepare longmemeval reads them"),
         ({"_id": "1", "context": [], "supporting_facts": [], "question": "q", "answer": "a"}, "in HotpotQA's layout"),
     ],
 )
@@ -337,5 +362,10 @@ def test_what_is_wrong_with_the_files_is_said(tmp_path: Path) -> None:
     (folder / "documents.csv").write_bytes(b"text\nM\xfcnchen\n")
     (folder / "questions-train.jsonl").rename(folder / "questions.jsonl")
     assert "not UTF-8 (byte 0xfc)" in refused(folder)
+    (tmp_path / "sheets").mkdir()
+    (tmp_path / "sheets" / "Documents.xlsx").write_bytes(b"PK")
+    assert "Documents.xlsx: this format is not read: save it as one of .jsonl" in refused(tmp_path / "sheets")
+    for name, row in (("pages", PAGES[0]), ("asked", ASKED[0])):
+        assert "in one folder are read, too: give the folder" in refused(write(tmp_path / f"{name}.jsonl", [row]))
     with pytest.raises(SourceError, match="there is no such file or folder"):
         made(tmp_path / "nowhere", tmp_path / "out")
