@@ -200,6 +200,9 @@ def test_scores_are_fractions_and_ordered(text: str, golds: tuple[str, ...], rep
 
 def test_default_scorers_follow_the_data_set() -> None:
     assert default_scorers("musique") == ("em", "f1_musique")
+    assert default_scorers("memagent")[0] == "sub_em"
+    assert default_scorers("memory_agent_bench")[0] == "substring_em"
+    assert default_scorers("records") == ("em", "f1", "sub_em")
     for source in ("hotpotqa", "2wikimultihopqa", "stream"):
         assert default_scorers(source) == ("em", "f1")
 
