@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from atommem_cli.compare.costs import cost
 from atommem_cli.compare.paired import Difference, holm, paired
 from atommem_cli.core import thoughts
 from atommem_cli.core.errors import RunMismatch, UsageError, did_you_mean
@@ -47,6 +48,10 @@ class Side:
     """Why the run cannot be compared; else empty."""
     calls: float
     """Model calls per episode, mean."""
+    retrievals: float
+    """Reads that took effect, likewise."""
+    entries: float
+    """The most that the store held, likewise."""
     tokens: float
     """Prompt and new tokens per question, mean."""
     failed: int
@@ -124,9 +129,9 @@ def compare(
     ]
     valid = [d.p for d in paired_off if d is not None]
     adjusted = iter(holm(valid) if valid else [])
-    costs = [_cost(run) for run in played]
+    took = [cost(run) for run in played]
     intervals = [mean_interval(list(mine.values()), lowest=least) for mine in scores]
-    places = [(interval.mean, tokens) for interval, (_, tokens) in zip(intervals, costs, strict=True)]
+    places = [(interval.mean, one.tokens) for interval, one in zip(intervals, took, strict=True)]
     rivals = [place for place, fault in zip(places, invalid, strict=True) if not fault]
     sides = []
     for number, run in enumerate(played):
@@ -138,8 +143,10 @@ def compare(
                 difference=difference,
                 holm=next(adjusted) if difference is not None else None,
                 invalid=invalid[number],
-                calls=costs[number][0],
-                tokens=costs[number][1],
+                calls=took[number].calls,
+                retrievals=took[number].retrievals,
+                entries=took[number].entries,
+                tokens=took[number].tokens,
                 failed=sum(map(failed, run.episodes.values())),
                 stopped=sum(line["stop"] in _STOPPED for line in run.episodes.values()),
                 efficient=not invalid[number] and not any(_dominates(rival, places[number]) for rival in rivals),
@@ -269,13 +276,6 @@ def _by_group(
         mean = fmean(score for task in ours for score in task)
         found[label] = (mean, paired(ours, picked(base), lowest=least) if compared else None)
     return found
-
-
-def _cost(run: Run) -> tuple[float, float]:
-    """Model calls per episode, and tokens per question."""
-    lines = list(run.episodes.values())
-    tokens = sum(line["usage"]["prompt_tokens"] + line["usage"]["new_tokens"] for line in lines)
-    return fmean(line["usage"]["calls"] for line in lines), tokens / sum(len(line["answers"]) for line in lines)
 
 
 def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -55,6 +55,8 @@ def costs(comparison: Comparison) -> Table:
         (
             side.label,
             f"{side.calls:.1f}",
+            f"{side.retrievals:.1f}",
+            f"{side.entries:.1f}",
             f"{side.tokens:,.0f}",
             str(side.failed),
             str(side.stopped),
@@ -63,10 +65,10 @@ def costs(comparison: Comparison) -> Table:
         for side in comparison.sides
     )
     title = (
-        "Cost: calls per episode, tokens per question as each policy counts them; failed episodes, and those that a "
-        "budget stopped, count as wrong; Pareto: no other run scores as high for as little"
+        "Cost: calls, retrievals and most entries per episode, tokens per question as each policy counts them; failed "
+        "episodes, and those that a budget stopped, count as wrong; Pareto: no other run scores as high for as little"
     )
-    return Table(title, ("run", "calls", "tokens", "failed", "stopped", "Pareto"), rows)
+    return Table(title, ("run", "calls", "retrievals", "entries", "tokens", "failed", "stopped", "Pareto"), rows)
 
 
 def named(comparison: Comparison) -> Table | None:

@@ -10,7 +10,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from atommem_cli.compare import panels
+from atommem_cli.compare import costs, panels
 from atommem_cli.compare.comparison import Comparison, compare
 from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
@@ -88,6 +88,8 @@ def findings(
         for number, side in enumerate(compared.sides)
         if number
     ]
+    sentences += costs.sentences({name: costs.cost(run) for name, run in zip(names, runs, strict=True)})
+    sentences += [said for said in [costs.missing(runs)] if said]
     hygiene = {name: found for name, run in zip(names, runs, strict=True) if (found := _signatures(run))}
     tables = (
         comparison_tables.main(compared, theirs, whose),
@@ -155,7 +157,7 @@ def publish(folder: Path, found: Findings) -> list[Path]:
 def _csv(values: Mapping[str, Any]) -> str:
     """One row per run, and per run and kind of question; plain numbers in [0, 1]."""
     difference = ("delta", "low", "high", "p", "wins", "losses", "ties", "visible")
-    rest = ("holm", "calls", "tokens", "failed", "stopped", "invalid")
+    rest = ("holm", "calls", "retrievals", "entries", "tokens", "failed", "stopped", "invalid")
     rows: list[dict[str, Any]] = []
     for name, one in values.get("ablations", {"": values}).items():
         for side in one["runs"]:

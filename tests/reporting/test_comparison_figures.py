@@ -11,7 +11,7 @@ from atommem_cli.scoring.intervals import mean_interval
 
 def side(label: str, tokens: float) -> Side:
     score = mean_interval([[1.0], [0.0], [1.0]])
-    return Side(label, score, None, None, "", 1.0, tokens, 0, 0, efficient=True, groups={})
+    return Side(label, score, None, None, "", 1.0, 0.0, 0.0, tokens, 0, 0, efficient=True, groups={})
 
 
 @pytest.mark.parametrize(
