@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from atommem_cli.ablation import pool, published, published_agemem, reader, varying
+from atommem_cli.ablation import crossed, pool, published, published_agemem, reader, varying
 from atommem_cli.ablation.reader import Ablation, PlayedArm
+from atommem_cli.compare.curves import pooled
 from atommem_cli.core.errors import RunMismatch, UsageError
 from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Outcome
@@ -44,6 +45,7 @@ def worth(ablation: Ablation, scorer: str | None = None) -> Findings:
         whose=whose,
     )
     found = replace(found, theirs={name: points for name, (_, points) in printed.items()})
+    found = found.drawing(crossed.of(ablation, found.comparisons[0]))
     if not ablation.missing:
         return found
     return found.saying(f"Not finished, and in no figure here: {', '.join(ablation.missing)}.")
@@ -81,7 +83,14 @@ def agree(folders: Sequence[Path], scorer: str | None = None) -> Findings:
     if missing:
         sentences.append(f"Not finished, and in no figure here: {', '.join(missing)}.")
     values = {"ablations": {name: one.values for name, one in found.items()}}
-    return Findings(comparisons, tuple(tables), tuple(sentences), values)
+    drawn = list(found.values())
+    common = [key for key in _keys(drawn[0]) if all(key in _keys(one) for one in drawn)]
+    together = [pooled([next(c for c in one.curves if c.key == key) for one in drawn]) for key in common]
+    return Findings(comparisons, tuple(tables), tuple(sentences), values).drawing(together)
+
+
+def _keys(found: Findings) -> list[str]:
+    return [one.key for one in found.curves]
 
 
 def beside(folders: Sequence[Path]) -> list[Table]:
@@ -113,14 +122,18 @@ def _insist_alike(read: Sequence[Ablation]) -> None:
 
 
 def _what(arm: PlayedArm, base: Run) -> str:
-    if arm.kind == "component":
+    dropping = ""
+    if arm.component:
         how = "and training again without" if arm.how == "train" else f"({arm.how})"
-        return f"Dropping {' and '.join(arm.component)} {how}"
+        dropping = f"Dropping {' and '.join(arm.component)} {how}"
     recipe = arm.run.recipe
     if arm.varied is not None:
         key, value = arm.varied
-        doing = "Training again with" if arm.how == "train" else "Playing with"
-        return f"{doing} {key} at {varying.told(value)} instead of {varying.told(varying.at(base.recipe, key))}"
+        doing = "Training again with" if arm.how == "train" and not dropping else "Playing with"
+        given = f"{key} at {varying.told(value)} instead of {varying.told(varying.at(base.recipe, key))}"
+        return f"{dropping}, and playing with {given}" if dropping else f"{doing} {given}"
+    if dropping:
+        return dropping
     if arm.kind == "size":
         return f"Chunks of {recipe.chunk.tokens} tokens with k = {recipe.memory.retrieve_k}"
     return f"The embedder {arm.name.removeprefix('embedder-')}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 
 from atommem_cli.compare.comparison import SIGNIFICANT, Comparison, Side
+from atommem_cli.compare.curves import student
 from atommem_cli.core.errors import RunMismatch
 from atommem_cli.runs.tables import Table, points
 
@@ -77,10 +77,7 @@ def _by_kind(comparisons: Sequence[Comparison], common: dict[str, list[Side]], k
 
 def _spread(deltas: Sequence[float]) -> str:
     """Mean with Student's interval over the values; without one where they do not differ, which proves nothing."""
-    from scipy.special import stdtrit
-
-    mean = fmean(deltas)
+    mean, low, high = student(deltas)
     if len(set(deltas)) == 1:
         return f"{100 * mean:+.1f} [-]"
-    half = float(stdtrit(len(deltas) - 1, 0.975)) * stdev(deltas) / sqrt(len(deltas))
-    return points(mean, max(-1.0, mean - half), min(1.0, mean + half))
+    return points(mean, max(-1.0, low), min(1.0, high))

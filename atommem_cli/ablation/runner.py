@@ -22,7 +22,7 @@ from atommem_cli.core.files import Lines
 from atommem_cli.core.types import Progress
 from atommem_cli.data.files import verify
 from atommem_cli.running import costing
-from atommem_cli.running.build import Parts, assemble
+from atommem_cli.running.build import Parts, assemble, kept
 from atommem_cli.running.evaluation import Share, evaluate
 from atommem_cli.running.evaluation import play_shard as play_one
 from atommem_cli.runs import identity, provenance, shards
@@ -167,9 +167,9 @@ def _play(
         for arm in wanted:
             where, recipe = _place(out, arm), arm.recipe
             if arm.how == "train":
-                recipe = retrain(recipe, changes(arm), out / "training" / arm.name, command, progress)
+                recipe = retrain(recipe, changes(arm), out / "training" / arm.trained_as, command, progress)
             # What arms share is stamped with the ablation's folder; each embedder has a store of its own.
-            shared = (recipe.store, recipe.embedder) == (wanted[0].recipe.store, wanted[0].recipe.embedder)
+            shared = kept(recipe) == kept(wanted[0].recipe)
             place = out if shared else where
             lent = assemble(recipe, place, lent=lent)
             if lent.store not in open_stores:

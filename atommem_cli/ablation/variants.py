@@ -19,6 +19,8 @@ from atommem_cli.core.types import OpKind
 from atommem_cli.runs.labels import telling
 
 BASE = "base"
+CROSSED = "+"
+"""Between a component that is dropped and a value, in the name of an arm that has both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Arm:
 
     name: str
     """Also that of its folder."""
-    kind: Literal["base", "component", "size", "embedder", "vary"]
+    kind: Literal["base", "component", "size", "embedder", "vary", "crossed"]
     recipe: Recipe
     how: How | None = None
     """How components go; of `vary`: train, or None where nothing is trained; None where none does."""
@@ -35,6 +37,11 @@ class Arm:
     """Components that are dropped, sorted."""
     varied: tuple[str, Any] | None = None
     """Of `vary`: the key and its value."""
+
+    @property
+    def trained_as(self) -> str:
+        """The arm whose training it plays with: its own, or that of its component."""
+        return self.name.partition(CROSSED)[0]
 
 
 def arms(recipe: Recipe) -> list[Arm]:
@@ -66,17 +73,19 @@ def asked(
     embedders: Sequence[str],
     vary: Sequence[str],
     how: str | None,
+    cross: bool = False,
 ) -> dict[str, Any]:
     """Recipe keys for the arms that a command line names; where it names none, the recipe's own stay.
 
     Args:
         embedders: plug-ins, model folders or hub ids.
         vary: KEY=VALUE,VALUE with values in YAML.
+        cross: whether each of them also goes without each component.
 
     Raises:
         UsageError: one of `vary` is not of that form.
     """
-    keys: dict[str, Any] = {"ablate.how": how}
+    keys: dict[str, Any] = {"ablate.how": how, "ablate.cross": cross or None}
     if drop or chunk_tokens or retrieve_k or embedders or vary:
         plugins = [{"name": "hf", "model": name} if "/" in name else {"name": name} for name in embedders]
         chosen = {"drop": drop, "chunk_tokens": chunk_tokens, "retrieve_k": retrieve_k, "embedders": plugins}
@@ -119,7 +128,10 @@ def components(names: str, agent: Agent) -> tuple[str, ...]:
 
 def changes(arm: Arm) -> list[str]:
     """What a policy has to learn anew under, as overrides of the recipes that it was trained with."""
-    return [varying.change(*arm.varied) if arm.varied else f"memory={arm.recipe.memory.model_dump_json()}"]
+    if arm.component:
+        return [f"memory={arm.recipe.memory.model_dump_json()}"]
+    assert arm.varied is not None
+    return [varying.change(*arm.varied)]
 
 
 def _listed(agent: Agent) -> str:
@@ -147,13 +159,15 @@ def _digests(recipe: Recipe) -> tuple[str, ...]:
 
 def _all(recipe: Recipe, agent: Agent) -> Iterator[Arm]:
     section = recipe.ablate
+    dropped: list[Arm] = []
     for names in section.drop:
         gone = components(names, agent)
         kinds = sorted(_operations(agent, gone) | set(recipe.memory.drop))
         way = "noop" if section.how == "noop" else "prompt"
         changed = recipe.changed([f"memory.drop={json.dumps(kinds)}", f"memory.how={way}"])
         ending = {"prompt": "", "noop": "-noop", "train": "-retrained"}[section.how]
-        yield Arm("-".join(("without", *gone)) + ending, "component", changed, section.how, gone)
+        dropped.append(Arm("-".join(("without", *gone)) + ending, "component", changed, section.how, gone))
+    yield from dropped
     sizes, ks = section.chunk_tokens or (recipe.chunk.tokens,), section.retrieve_k or (recipe.memory.retrieve_k,)
     for tokens, k in product(sizes, ks):
         changed = recipe.changed([f"chunk.tokens={tokens}", f"memory.retrieve_k={k}"])
@@ -163,14 +177,19 @@ def _all(recipe: Recipe, agent: Agent) -> Iterator[Arm]:
         model = str((embedder.model_extra or {}).get("model", ""))
         yield Arm("-".join(filter(None, ("embedder", embedder.name, Path(model).name))), "embedder", changed)
     for key, value, changed in varying.recipes(recipe):
-        how: How | None = "train" if section.how == "train" or varying.trains(key) else None
+        learned = section.how == "train" and not section.cross
+        how: How | None = "train" if learned or varying.trains(key) else None
         name = varying.named(key, value) + ("-retrained" if how else "")
         yield Arm(name, "vary", changed, how, varied=(key, value))
+    for arm in dropped if section.cross else ():
+        for key, value, changed in varying.recipes(arm.recipe):
+            name = f"{arm.name}{CROSSED}{varying.named(key, value)}"
+            yield Arm(name, "crossed", changed, arm.how, arm.component, (key, value))
 
 
 def _touches(agent: Agent, arm: Arm) -> bool:
     """Whether the agent may notice."""
-    if arm.kind == "component":
+    if arm.component:
         return _uses(agent, arm.component)
     if arm.kind == "vary":
         return True

@@ -55,6 +55,8 @@ def recipes(recipe: Recipe) -> Iterator[tuple[str, Any, Recipe]]:
         for prefix in (key, key.partition(".")[0]):
             if prefix in _FIXED:
                 raise UsageError(f"ablate.vary: {key} cannot be varied: {_FIXED[prefix]}")
+        if recipe.ablate.cross and trains(key):
+            raise UsageError(f"ablate.cross: {key} has the policy learn anew, so it cannot be crossed with components")
         for value in values:
             try:
                 yield key, value, recipe.changed([change(key, value)])

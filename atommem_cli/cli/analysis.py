@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +30,7 @@ from atommem_cli.cli.options import (
     show_shares,
     tell_replaced,
 )
+from atommem_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
     from atommem_cli.reporting.publish import Findings
@@ -45,6 +46,7 @@ EPISODES = 50
     "atommem ablate --recipe 8b --plan",
     "atommem ablate --chunk-size 2048 4096 --retrieve-k 3 6 12 --embedder random",
     "atommem ablate --vary agent.filter_threshold=0.4,0.5,0.6,0.7,0.8 task.distractors=3,5,7",
+    "atommem ablate --drop scratchpad storage --vary store.noise.entries=10,50,200 --cross",
     cls=Spread,
 )
 def ablate(
@@ -75,6 +77,9 @@ def ablate(
             "again.",
         ),
     ] = None,
+    cross: Annotated[
+        bool, typer.Option("--cross", help="Every value of --vary also without each --drop: who loses less by it?")
+    ] = False,
     how: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +105,7 @@ def ablate(
 
     mine = shards.parse(shard) if shard else None
     given = {"task.limit": limit, "eval.repeats": repeats}
-    given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], vary or [], how)
+    given |= asked(drop or [], chunk_size or [], retrieve_k or [], embedder or [], vary or [], how, cross)
     chosen = command_line.meant(recipe, policy, given, change or [])
     if policy is None and retrain.untrained(chosen):
         trained = retrain.newest(chosen)
@@ -132,7 +137,12 @@ def ablate(
     conclude([found], as_json)
 
 
-@command("compare", "atommem compare RUN RUN", "atommem compare RUN RUN --scorer f1 --out results/comparison")
+@command(
+    "compare",
+    "atommem compare RUN RUN",
+    "atommem compare RUN RUN --scorer f1 --out results/comparison",
+    "atommem compare --transfer RUN RUN RUN RUN --label data/stream=stream --out results/transfer",
+)
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Runs over the same tasks, the base first; or ablations.")
@@ -143,6 +153,13 @@ def compare(
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write tables and figures; default: nowhere.")
+    ] = None,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Trained here, evaluated there: policies by sources of tasks.")
+    ] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH=NAME", help="With --transfer: what a folder of tasks, a model or a training is."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -158,9 +175,14 @@ def compare(
     from atommem_cli.runs.reader import open_all
 
     wanted: list[str | None] = [*dict.fromkeys(scorer or ())] or [None]
+    if label and not transfer:
+        raise UsageError("--label goes with --transfer")
     targets = [out / str(one) if len(wanted) > 1 else out for one in wanted] if out else []
     for target in targets:
         folders.claim(target, (publish.MARK, report.MARK))
+    if transfer:
+        across(runs, wanted, assigned(label or []), targets, as_json)
+        return
     pooled = all(map(reader.is_one, runs))
     opened = [] if pooled else open_all(runs)
     names = [] if pooled else labels(opened)
@@ -172,6 +194,42 @@ def compare(
         for path in publish.publish(target, each):
             terminal.say(f"{path}: written")
     conclude(found, as_json)
+
+
+def assigned(given: Sequence[str]) -> dict[str, str]:
+    """`PATH=NAME` pairs.
+
+    Raises:
+        UsageError: one is not of that form.
+    """
+    pairs = [one.rpartition("=") for one in given]
+    for typed, (path, _, name) in zip(given, pairs, strict=True):
+        if not path.strip() or not name.strip():
+            raise UsageError(f"--label {typed}: expected PATH=NAME")
+    return {path: name.strip() for path, _, name in pairs}
+
+
+def across(
+    folders: Sequence[Path],
+    scorers: Sequence[str | None],
+    labels: Mapping[str, str],
+    targets: Sequence[Path],
+    as_json: bool,
+) -> None:
+    """`compare --transfer`: show and write a matrix for each scorer."""
+    from atommem_cli.compare.transfer import transfer
+    from atommem_cli.reporting import transfer_tables
+    from atommem_cli.runs.reader import open_all
+
+    opened = open_all(folders)
+    found = [transfer(opened, labels, one) for one in scorers]
+    for target, each in zip(targets, found, strict=False):
+        for path in transfer_tables.publish(target, each):
+            terminal.say(f"{path}: written")
+    told = [{**transfer_tables.values(each), "sentences": transfer_tables.sentences(each)} for each in found]
+    show([table for each in found for table in transfer_tables.tables(each)], told, as_json)
+    if not as_json:
+        terminal.show_lines([sentence for each in told for sentence in each["sentences"]])
 
 
 @command("report", "atommem report RUN", "atommem report RUN RUN --out results/page --pdf")

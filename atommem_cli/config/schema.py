@@ -264,6 +264,9 @@ class AblateSection(Section):
     vary: dict[str, tuple[Any, ...]] = Field({}, exclude_if=lambda value: not value)
     """Keys of the recipe that change results, and values for each, one arm each: `agent.filter_threshold: [0.4, 0.5]`.
     Where a key is of `sft` or `grpo`, as in `grpo.rewards: [{em: 1.0}]`, the policy is trained again for each."""
+    cross: bool = Field(False, exclude_if=lambda value: not value)
+    """Whether every value of `vary` is also played without each of the components: who loses less by it? With `how:
+    train` components alone are learned without, and the values are played with what was learned."""
     how: How = "prompt"
     """How a component goes: prompt and noop as `memory.how`; train: as prompt, and the policy is trained again
     without it from where its own training began (the protocol of AtomMem's Figure 4); for `vary` likewise."""

@@ -12,12 +12,20 @@ from typing import Any
 
 from atommem_cli.compare import costs, panels
 from atommem_cli.compare.comparison import Comparison, compare
+from atommem_cli.compare.curves import Curves
 from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
 from atommem_cli.core.types import CONTEXT_OPS
 from atommem_cli.explain import signatures
 from atommem_cli.explain.store_grades import grades
-from atommem_cli.reporting import comparison_figures, comparison_tables, setup_tables, store_tables
+from atommem_cli.reporting import (
+    comparison_figures,
+    comparison_tables,
+    curve_figures,
+    curve_tables,
+    setup_tables,
+    store_tables,
+)
 from atommem_cli.reporting.training_figures import save
 from atommem_cli.runs.layout import COMPARISON, TABLE
 from atommem_cli.runs.names import differing
@@ -40,11 +48,26 @@ class Findings:
     """Published differences by name, in points."""
     whose: str = ""
     """Who published them."""
+    curves: tuple[Curves, ...] = ()
+    """Scores against the values of a setting."""
 
     @property
     def shown(self) -> tuple[Table, ...]:
         """Every table, in the order in which they are read."""
         return (*self.tables, *([self.keys] if self.keys is not None and self.keys.rows else []))
+
+    def drawing(self, curves: Sequence[Curves]) -> Findings:
+        """These, and curves with their tables and sentences."""
+        tables = tuple(table for one in curves for table in curve_tables.tables(one))
+        said = tuple(sentence for one in curves for sentence in curve_tables.sentences(one))
+        values = {**self.values, **({"curves": [asdict(one) for one in curves]} if curves else {})}
+        return replace(
+            self,
+            tables=(*self.tables, *tables),
+            sentences=(*self.sentences, *said),
+            values=values,
+            curves=(*self.curves, *curves),
+        )
 
     def saying(self, sentence: str) -> Findings:
         """These, and one sentence more."""
@@ -146,6 +169,7 @@ def publish(folder: Path, found: Findings) -> list[Path]:
         "differences": comparison_figures.difference_figure(found.comparisons, found.theirs, whose=found.whose),
         "pareto": comparison_figures.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
     }
+    figures |= {f"curve-{one.key}": curve_figures.figure(one) for one in found.curves}
     for name, figure in figures.items():
         if figure is not None:
             files |= {f"{name}.png": save(figure, "png"), f"{name}.pdf": save(figure, "pdf")}

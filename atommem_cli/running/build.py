@@ -168,7 +168,7 @@ def assemble(
     if playing is None:
         insist_tools(recipe, agent)
     # A store holds the vectors of one embedder.
-    shared = lent if lent and _kept(lent.recipe) == _kept(recipe) else None
+    shared = lent if lent and kept(lent.recipe) == kept(recipe) else None
     return Parts(
         recipe,
         agent,
@@ -179,7 +179,7 @@ def assemble(
     )
 
 
-def _kept(recipe: Recipe) -> tuple[Plugin, Plugin]:
+def kept(recipe: Recipe) -> tuple[Plugin, Plugin]:
     """What says where entries lie, and by which vectors they are found; not which ones."""
     return recipe.store.model_copy(update={"noise": None}), recipe.embedder
 

@@ -1,0 +1,150 @@
+"""A score against the values of one setting, for runs that are alike otherwise: one line each, over the same tasks.
+
+Every line is compared with itself at the reference, and how much it changes there with how much the first line does,
+both paired by question and clustered by task (`paired`). Under several seeds each counts the same: means with
+Student's interval over the seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+from atommem_cli.compare.paired import paired
+from atommem_cli.core.errors import RunMismatch
+from atommem_cli.scoring.intervals import mean_interval
+
+Scores = Mapping[str, Sequence[float]]
+"""Of each task's questions, by the task's name."""
+
+
+class Estimate(NamedTuple):
+    """A mean with the limits of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One line at one value."""
+
+    value: float
+    score: Estimate
+    each: tuple[float, ...]
+    """The score under each seed."""
+    change: Estimate | None
+    """Score minus that at the reference; None there."""
+    apart: Estimate | None
+    """That change minus the first line's: above 0 where this line loses less, in [-2, 2]; None of the first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One kind of run."""
+
+    label: str
+    spots: tuple[Spot, ...]
+    """By value, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Lines over the values of one setting."""
+
+    key: str
+    """Of the recipe."""
+    title: str
+    """The scorer."""
+    reference: float
+    """The value that changes are counted from."""
+    seeds: int
+    tasks: int
+    """Under each seed."""
+    lines: tuple[Line, ...]
+
+
+def curves(key: str, title: str, reference: float, played: Mapping[str, Mapping[float, Scores]]) -> Curves | None:
+    """Lines from the scores of runs over the same tasks.
+
+    Args:
+        played: by line and value; lines without the reference are left out.
+
+    Returns:
+        None where there is no line with the reference and another value.
+    """
+    whole = {label: found for label, found in played.items() if reference in found and len(found) > 1}
+    if not whole:
+        return None
+    first = next(iter(whole.values()))
+    lines = tuple(
+        Line(label, tuple(_spot(value, found, first, reference) for value in sorted(found)))
+        for label, found in whole.items()
+    )
+    return Curves(key, title, reference, 1, len(first[reference]), lines)
+
+
+def _spot(value: float, line: Mapping[float, Scores], first: Mapping[float, Scores], reference: float) -> Spot:
+    now = list(line[value].values())
+    score = mean_interval(now)
+    change = apart = None
+    if value != reference:
+        change = _difference(now, line[reference].values())
+        if line is not first and value in first:
+            moved = [_moved(one[value], one[reference]) for one in (line, first)]
+            apart = Estimate(*(2 * number for number in _difference(*moved)))  # of differences halved
+    return Spot(value, Estimate(score.mean, score.low, score.high), (score.mean,), change, apart)
+
+
+def _difference(now: Iterable[Sequence[float]], then: Iterable[Sequence[float]]) -> Estimate:
+    found = paired(list(now), list(then))
+    return Estimate(found.delta, found.low, found.high)
+
+
+def _moved(now: Scores, then: Scores) -> list[list[float]]:
+    """By how much each question moved, from [-1, 1] to [0, 1]."""
+    return [[(a - b + 1) / 2 for a, b in zip(now[task], then[task], strict=True)] for task in now]
+
+
+def pooled(found: Sequence[Curves]) -> Curves:
+    """The lines and values that all have, each seed with the same weight.
+
+    Raises:
+        RunMismatch: they are of different scorers, or start from different values.
+    """
+    first = found[0]
+    if any((one.key, one.title, one.reference) != (first.key, first.title, first.reference) for one in found):
+        raise RunMismatch(f"what {first.key} changes cannot be pooled: scorers or the recipes' own values differ")
+    lines = []
+    for line in first.lines:
+        same = [next((other for other in one.lines if other.label == line.label), None) for one in found]
+        every = [{spot.value: spot for spot in other.spots} for other in same if other is not None]
+        values = [spot.value for spot in line.spots if all(spot.value in spots for spots in every)]
+        if len(every) == len(found) and len(values) > 1:
+            lines.append(Line(line.label, tuple(_over([spots[value] for spots in every]) for value in values)))
+    return Curves(first.key, first.title, first.reference, len(found), first.tasks, tuple(lines))
+
+
+def _over(spots: Sequence[Spot]) -> Spot:
+    first, means = spots[0], [spot.score.mean for spot in spots]
+    changes = [spot.change.mean for spot in spots if spot.change]
+    aparts = [spot.apart.mean for spot in spots if spot.apart]
+    score, change, apart = (student(found) if len(found) == len(spots) else None for found in (means, changes, aparts))
+    assert score is not None
+    clipped = Estimate(score.mean, max(0.0, score.low), min(1.0, score.high))
+    return Spot(first.value, clipped, tuple(means), change, apart)
+
+
+def student(values: Sequence[float]) -> Estimate:
+    """Mean with Student's 95 % interval over the values; one without width, where they are the same, proves nothing."""
+    from scipy.special import stdtrit
+
+    mean = fmean(values)
+    if len(set(values)) == 1:
+        return Estimate(mean, mean, mean)
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)

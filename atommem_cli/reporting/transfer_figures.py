@@ -1,0 +1,50 @@
+"""Train here, evaluate there, as a heat map with its numbers in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from atommem_cli.compare.transfer import Transfer
+from atommem_cli.reporting.plotting import shown
+from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_HALF = 0.55
+"""Share of a score from which its number stands in the colour of the paper."""
+
+
+def heat_map(found: Transfer, theme: Theme = "light") -> Figure:
+    """Colour and first number are the score; the second is the difference to the policy that was trained there, bold
+    where its interval is on one side of 0. What was not played is empty."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+    rows, columns = found.rows, found.columns
+    with themed(theme):
+        drawn = Figure(figsize=(2.6 + 1.5 * len(columns), 1.6 + 0.75 * len(rows)), layout="constrained")
+        axes = drawn.add_subplot()
+        colours = LinearSegmentedColormap.from_list("score", [PAPER[theme], PALETTE[theme][0]])
+        nothing = float("nan")
+        means = [[found.cells[r, c].score.mean if (r, c) in found.cells else nothing for c in columns] for r in rows]
+        axes.imshow(means, cmap=colours, vmin=0, vmax=1, aspect="auto")
+        for (row, column), cell in found.cells.items():
+            x, y = columns.index(column), rows.index(row)
+            colour = PAPER[theme] if cell.score.mean > _HALF else INK[theme]
+            d = cell.difference
+            axes.text(
+                x, y - 0.14 * (d is not None), f"{100 * cell.score.mean:.1f}", ha="center", va="center", color=colour
+            )
+            if d is not None:
+                weight = "bold" if d.low > 0 or d.high < 0 else "normal"
+                gap = f"{100 * d.mean:+.1f}"
+                axes.text(x, y + 0.2, gap, ha="center", va="center", color=colour, fontsize=8, fontweight=weight)
+        axes.set_xticks(range(len(columns)), [shown(name) for name in columns])
+        axes.set_yticks(range(len(rows)), [shown(name) for name in rows])
+        axes.set_xlabel("evaluated on")
+        axes.set_ylabel("trained on")
+        axes.grid(visible=False)
+        small = "below: points to the policy that was trained there, bold: 95 % interval beside 0"
+        drawn.suptitle(f"{found.title} in %\n{small}", x=0.012, ha="left", fontsize=10)
+    return drawn
