@@ -1,4 +1,6 @@
-"""Mem0 (arXiv 2504.19413) as mem0ai 1.0.11, the last release that updates and deletes (papers.md 2.6, 3.6).
+"""Mem0 (arXiv 2504.19413): mem0ai 1.0.11, which updates and deletes, and 2.2.1, which adds (papers.md 2.6, 3.6).
+
+`variant: classic`, 1.0.11:
 
 A chunk is one `add`. One call takes facts out of it; for each fact the 5 nearest entries are looked up; one call
 decides over all that was found and all facts: ADD, UPDATE, DELETE or NONE, in order. Entries have the ids "0", "1", ...
@@ -13,17 +15,27 @@ What goes wrong there is an option each, and as it is there by default (`mem0/me
 * `unknown_id`: an id that was not shown raises inside, and the operation is lost.
 
 In the journal such operations are `malformed` or `invalid_target`. What is otherwise here: numbers and nulls among
-facts are left out (there: their text); ids of several digits have nine at most; a query is embedded as a query, where
-encoders make a difference (there: as a memory); two entries of one text are told apart by id, as there.
+facts are left out (there: their text); a list that is whole in a reply that is cut off is read (there: nothing is); a
+query is embedded as a query, where encoders make a difference (there: as a memory). Else the same replies do the same:
+tests/bench/bench_mem0.py plays both.
 
 Calls: one or two a chunk (no second one without facts), one a question. Lookups: one a fact and one a question.
+
+`variant: add_only`, 2.2.1: the 10 entries nearest to the chunk are shown, one call takes out of it what is new, and
+what none of them says word by word is added. Search is by vectors alone, as there with a store without keyword search
+and without spaCy; there nothing below a similarity of 0.1 is found (`store.least: 0.1`). Earlier messages are not shown
+again, and no entities are linked. The options above mean nothing to it; `extractor` does.
+
+Calls: one a chunk, one a question; as many lookups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
+
+from pydantic import Field
 
 from atommem_cli.agents import _edits, _workflow
 from atommem_cli.agents import _json_reply as replies
@@ -32,19 +44,23 @@ from atommem_cli.agents._workflow import Workflow
 from atommem_cli.core.calls import POLICY, Expects
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
 from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import MemoryOp, OpKind
+from atommem_cli.core.types import Chunk, MemoryOp, OpKind
 from atommem_cli.core.workload import Shape, Workload
 
 __all__ = ["Options", "build"]
 
 RELATED = 5
 """Entries that are looked up for a fact: `limit=5` in `_add_to_vector_store`."""
+BESIDE = 10
+"""Entries that are shown beside a chunk where nothing is updated: `top_k=10` in 2.2.1."""
 EVENTS = MappingProxyType({OpKind.CREATE: "ADD", OpKind.UPDATE: "UPDATE", OpKind.DELETE: "DELETE"})
 
 
 class Options(_workflow.Options):
     """Keys of the recipe's `agent` section."""
 
+    variant: Literal["classic", "add_only"] = Field("classic", exclude_if=lambda value: value == "classic")
+    """Which release it is: classic, mem0ai 1.0.11, or add_only, 2.2.1."""
     extraction: Literal["preferences", "facts"] = "preferences"
     """What is taken out of a chunk: what it says about a person who speaks (mem0ai), or all facts (mended)."""
     contradiction: Literal["delete", "update"] = "delete"
@@ -69,39 +85,59 @@ class Mem0(Workflow):
 
     name = "mem0"
     source = "mem0ai 1.0.11"
-    calls_per_chunk = 2
-    operations = (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE)
     prompt_fields = MappingProxyType(
         {
             "preferences": frozenset({"chunk"}),
             "facts": frozenset({"chunk"}),
             "deleting": frozenset({"memories", "items"}),
             "replacing": frozenset({"memories", "items"}),
+            "additions": frozenset({"memories", "chunk"}),
         }
     )
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
+        self._adds = options.variant == "add_only"
+        self.calls_per_chunk = 1 if self._adds else 2
+        self.operations = (OpKind.CREATE, OpKind.READ, *(() if self._adds else (OpKind.UPDATE, OpKind.DELETE)))
         self._extraction, self._added = options.extraction, options.unknown_id == "added"
         self._settling = "deleting" if options.contradiction == "delete" else "replacing"
+        self._key = "memory" if self._adds else "facts"
         self.helpers = ("extractor",) if options.extractor == "helper" else ()
         self._extractor = self.helpers[0] if self.helpers else POLICY
         self._edits = Edits(EVENTS, "NONE", exact=not self._added, texted=options.textless_delete == "lost")
 
     def workload(self, shape: Shape, reply: int) -> Workload:
-        asked = shape.questions
+        asked, alone = shape.questions, shape.chunks + shape.questions
+        if self._adds:
+            return Workload((alone, alone), (asked, alone))
         return Workload((shape.chunks + asked, 2 * shape.chunks + asked), (asked, shape.chunks * reply + asked))
 
     def play(self, episode: Episode) -> Play:
         for chunk in episode.chunks:
-            asked = self.call(episode, self._extraction, {"chunk": chunk.text}, Expects.FACTS, chunk=chunk)
-            reply = yield from ask(asked, self._extractor)
-            facts = [op.text for op in self.parse(Expects.FACTS, reply.text, episode.marks)]
+            if self._adds:
+                yield from self._add(episode, chunk)
+                continue
+            facts = yield from self._extract(episode, self._extraction, {"chunk": chunk.text}, chunk)
             if facts:
                 yield from self._settle(episode, facts)
         for number, question in enumerate(episode.task.questions):
             yield from apply([MemoryOp(OpKind.READ, question.text)])
             yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
+
+    def _extract(
+        self, episode: Episode, call: str, fields: Mapping[str, str], chunk: Chunk
+    ) -> Generator[Request, Any, list[str]]:
+        """What a call takes out of a chunk."""
+        reply = yield from ask(self.call(episode, call, fields, Expects.FACTS, chunk=chunk), self._extractor)
+        return [op.text for op in self.parse(Expects.FACTS, reply.text, episode.marks)]
+
+    def _add(self, episode: Episode, chunk: Chunk) -> Generator[Request, Any, None]:
+        """Add what a chunk says and no entry beside it does."""
+        beside = [entry.text for entry in (yield from self.search(episode, chunk.text, BESIDE))]
+        fields = {"memories": self.prompts.listed(beside, first=0), "chunk": chunk.text}
+        found = yield from self._extract(episode, "additions", fields, chunk)
+        yield from apply([MemoryOp(OpKind.CREATE, text) for text in dict.fromkeys(found) if text not in beside])
 
     def _settle(self, episode: Episode, facts: Sequence[str]) -> Generator[Request, Any, None]:
         """Decide what becomes of the memory in view of these facts."""
@@ -121,10 +157,14 @@ class Mem0(Workflow):
             return MemoryOp(OpKind.CREATE, op.text)
         return op
 
+    def describe(self) -> dict[str, str]:
+        release = {"name": "mem0, add_only", "source": "mem0ai 2.2.1"} if self._adds else {}
+        return {**super().describe(), **release}
+
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         match expects:
             case Expects.FACTS:
-                return _edits.facts_written(ops)
+                return _edits.facts_written(ops, self._key)
             case Expects.OPERATIONS:
                 return self._edits.write(ops)
             case _:
@@ -133,7 +173,7 @@ class Mem0(Workflow):
     def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
         match expects:
             case Expects.FACTS:
-                return _edits.facts_read(replies.said(reply, marks))
+                return _edits.facts_read(replies.said(reply, marks), self._key)
             case Expects.OPERATIONS:
                 return self._edits.read(replies.said(reply, marks))
             case _:

@@ -144,3 +144,15 @@ def test_another_model_may_take_the_facts_out() -> None:
     trajectory, held = played(ADDED, helper=helper, extractor="helper")
     assert held == ["Ada: Velt", "Bo: Dorn"]
     assert [step.to for step in trajectory.transitions] == ["extractor", "policy", "extractor", "policy", "policy"]
+
+
+def test_the_release_that_adds_shows_what_is_near_and_adds_what_is_new() -> None:
+    first = events({"id": "0", "text": "Ada: Velt"}, {"id": "1", "text": "Bo: Dorn"}, {"id": "2", "text": "Ada: Velt"})
+    second = events({"text": "Bo: Dorn"}, {"text": "Bo: Quill"}, {"id": "0", "text": ""})
+    trajectory, held = played(first, second, variant="add_only")
+    assert held == ["Ada: Velt", "Bo: Dorn", "Bo: Quill"]
+    shown = trajectory.transitions[1].observation.messages[-1].content
+    assert "Memory as it is:\n0: Bo: Dorn\n1: Ada: Velt\n" in shown
+    assert "Bo lives in Dorn." in shown
+    assert (trajectory.usage.calls, trajectory.usage.reads) == (4, 4)
+    assert agent("mem0", variant="add_only").describe()["source"] == "mem0ai 2.2.1"

@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-PINS = ("inspect-ai==0.3.285", "faiss-cpu==1.15.1", "numpy==2.4.6")
+PINS = ("inspect-ai==0.3.285", "faiss-cpu==1.15.1", "numpy==2.4.6", "mem0ai==1.0.11")
 HOME = Path(sys.prefix) / "peers"
 
 
