@@ -50,7 +50,8 @@ def row(folder: Path, agent: str, options: dict[str, object], script: str) -> tu
     recipe = recipes.resolve(content, [], origin="bench")
     parts, started = assemble(recipe), time.process_time()
     played = [*parts.play(parts.episodes(planned_tasks(recipe)))]
-    bounds = [workload_of(parts.agent, shape_of(one.chunks, len(one.answers)), 4096) for one in played]
+    bounds = [workload_of(parts.agent, shape_of(one.chunks, len(one.answers)), 4096).calls for one in played]
+    again = 1 + recipe.limits.reads * parts.agent.reads_again
     parts.close()
     used = [one.usage for one in played]
 
@@ -61,7 +62,7 @@ def row(folder: Path, agent: str, options: dict[str, object], script: str) -> tu
         " ".join([agent, *map(str, options.values())]),
         script,
         mean(*(one.calls for one in used)),
-        f"{mean(*(one.calls[0] for one in bounds))} to {mean(*(one.calls[1] for one in bounds))}",
+        f"{mean(*(low for low, _ in bounds))} to {mean(*(high * again for _, high in bounds))}",
         mean(*(one.reads for one in used)),
         mean(*(one.entries for one in used)),
         f"{fmean(one.prompt_tokens for one in used):,.0f}",
