@@ -28,6 +28,16 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    @property
+    def known(self) -> bool:
+        """Whether the limits say anything: of seeds that came out the same they are the mean itself."""
+        return self.low < self.high
+
+    @property
+    def beside_zero(self) -> bool:
+        """Whether the whole interval is on one side of 0."""
+        return self.known and (self.low > 0 or self.high < 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:

@@ -15,7 +15,7 @@ def tables(found: Curves) -> list[Table]:
         over += f", {found.seeds} seeds; intervals 95 %, Student's t over the seeds"
     first, key, start = found.lines[0].label, found.key, told(found.reference)
     made = [
-        _table(f"{found.title} in % by {key}, {over}", found, lambda spot: percent(*spot.score)),
+        _table(f"{found.title} in % by {key}, {over}", found, lambda spot: score_of(spot.score)),
         _table(f"Change from {key} {start}, in points: paired by question", found, lambda spot: _points(spot.change)),
     ]
     if len(found.lines) > 1:
@@ -33,7 +33,7 @@ def sentences(found: Curves) -> list[str]:
             continue
         text = f"{line.label}: {found.key} {told(spot.value)} changes {found.title} by {_points(spot.change)} points"
         if spot.apart is not None:
-            sure = spot.apart.low > 0 or spot.apart.high < 0
+            sure = spot.apart.beside_zero
             verdict = ("less" if spot.apart.mean > 0 else "more") if sure else "no difference shown"
             text += f"; minus what it changes of {found.lines[0].label}: {_points(spot.apart)} ({verdict} is lost)"
             text = text.replace("(no difference shown is lost)", "(no difference is shown)")
@@ -56,4 +56,14 @@ def _table(title: str, found: Curves, cell: Callable[[Spot], str], lines: tuple[
 
 
 def _points(estimate: Estimate | None) -> str:
-    return "" if estimate is None else points(*estimate)
+    return "" if estimate is None else points_of(estimate)
+
+
+def score_of(estimate: Estimate) -> str:
+    """A score in %, with its interval where that says anything."""
+    return percent(*estimate) if estimate.known else f"{100 * estimate.mean:.1f} [-]"
+
+
+def points_of(estimate: Estimate) -> str:
+    """Likewise a difference in points."""
+    return points(*estimate) if estimate.known else f"{100 * estimate.mean:+.1f} [-]"

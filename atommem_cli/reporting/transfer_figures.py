@@ -37,7 +37,7 @@ def heat_map(found: Transfer, theme: Theme = "light") -> Figure:
                 x, y - 0.14 * (d is not None), f"{100 * cell.score.mean:.1f}", ha="center", va="center", color=colour
             )
             if d is not None:
-                weight = "bold" if d.low > 0 or d.high < 0 else "normal"
+                weight = "bold" if d.beside_zero else "normal"
                 gap = f"{100 * d.mean:+.1f}"
                 axes.text(x, y + 0.2, gap, ha="center", va="center", color=colour, fontsize=8, fontweight=weight)
         axes.set_xticks(range(len(columns)), [shown(name) for name in columns])

@@ -13,9 +13,10 @@ from atommem_cli.compare.transfer import Cell, Transfer
 from atommem_cli.core.files import write_whole
 from atommem_cli.core.safe_text import json_text
 from atommem_cli.reporting import transfer_figures
+from atommem_cli.reporting.curve_tables import points_of, score_of
 from atommem_cli.reporting.training_figures import save
 from atommem_cli.runs.layout import COMPARISON, TABLE
-from atommem_cli.runs.tables import Table, percent, points
+from atommem_cli.runs.tables import Table
 
 
 def tables(found: Transfer) -> list[Table]:
@@ -37,12 +38,12 @@ def sentences(found: Transfer) -> list[str]:
         d = cell.difference
         if d is None:
             continue
-        sure = d.low > 0 or d.high < 0
+        sure = d.beside_zero
         chance = "" if cell.p is None else f", p = {cell.p:.2g}"
         verdict = "a real difference on tasks like these" if sure else "no difference is shown"
         over = "" if cell.runs == 1 else f" over {cell.runs} runs"
         said.append(
-            f"Trained on {row}, evaluated on {column}: {points(*d)} points of {found.title} to the policy that was "
+            f"Trained on {row}, evaluated on {column}: {points_of(d)} points of {found.title} to the policy that was "
             f"trained there{over}{chance}: {verdict}."
         )
     missing = [
@@ -108,11 +109,11 @@ def _table(title: str, found: Transfer, cell: Callable[[Cell], str]) -> Table:
 
 
 def _score(cell: Cell) -> str:
-    return percent(*cell.score)
+    return score_of(cell.score)
 
 
 def _gap(cell: Cell) -> str:
-    return "-" if cell.difference is None else points(*cell.difference)
+    return "-" if cell.difference is None else points_of(cell.difference)
 
 
 def _csv(found: Transfer) -> str:

@@ -65,7 +65,10 @@ def test_seeds_count_the_same_and_values_that_one_lacks_are_left_out() -> None:
     apart = other.spots[-1].apart
     assert apart is not None
     assert apart.mean == pytest.approx(((0.1 + 0.7) + (0.0 + 0.8) + (0.2 + 0.9)) / 3)
-    assert student([0.5, 0.5]) == (0.5, 0.5, 0.5)
+    same = student([-0.5, -0.5])
+    assert (same, same.known, same.beside_zero) == ((-0.5, -0.5, -0.5), False, False)
+    assert curve_tables.points_of(same) == "-50.0 [-]"
+    assert student([-0.5, -0.4]).known
     another = curves("store.noise.entries", "f1", 0.0, {"base": {0.0: scores("1"), 1.0: scores("0")}})
     assert another is not None
     with pytest.raises(RunMismatch, match="cannot be pooled"):
