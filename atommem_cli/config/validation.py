@@ -41,6 +41,13 @@ def checked(
             there = f" (there are: {', '.join(known)})" if known else " (it has none)"
             hint = did_you_mean(str(first["loc"][-1]), known)
             raise RecipeError(f"{told}: unknown key{of}{hint}{there}") from None
+        if first["type"] == "missing" and isinstance(first["loc"][-1], int):  # a list of a fixed length is too short
+            parent = first["loc"][:-1]
+            length = 1 + max(int(e["loc"][-1]) for e in error.errors() if e["loc"][:-1] == parent)
+            told = overrides.told((*where, *parent))
+            raise RecipeError(
+                f"{told}: {length} values are wanted here (given: {cut(repr(first['input']), 200)})"
+            ) from None
         if first["type"] == "missing":
             raise RecipeError(f"{told}: {f'{plugin} needs this key' if plugin else 'this key is needed'}") from None
         if wanted := _PLUGIN if _names_plugin(first) else _WANTED.get(first["type"]):

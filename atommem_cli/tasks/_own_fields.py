@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
+from atommem_cli.core.errors import did_you_mean
 from atommem_cli.core.types import Document, Support
 from atommem_cli.tasks._own import conversation, dated
 from atommem_cli.tasks._schema import Mismatch, conform
@@ -79,6 +80,8 @@ def page(raw: Any) -> Page:
     turns = _first(found, TURNS)
     if isinstance(turns, list):
         said = conversation(turn(one, f"{_name(found, TURNS)}[{at}]") for at, one in enumerate(turns))
+    elif turns is not None and _first(found, TEXT) is None:
+        raise Mismatch(f"the field {_name(found, TURNS)} is {_cut(turns)}: a list of {{role, content}} is wanted")
     else:
         said = _text(_needed(found, TEXT, "a document needs its text", also=TURNS), _name(found, TEXT))
     return Page(_short(found, ("id",)), _short(found, TITLE), when(found), said)
@@ -163,7 +166,8 @@ def _found(name: str, text: str, pages: Sequence[Page]) -> Support:
     named = [at for at, one in enumerate(pages) if name and one.id == name]
     named = named or [at for at, one in enumerate(pages) if name and one.title == name]
     if name and not named:
-        raise Mismatch(f"a supporting fact is in the document {name!r}, and no document has this id or title")
+        hint = did_you_mean(name, [known for one in pages for known in (one.id, one.title) if known])
+        raise Mismatch(f"a supporting fact is in the document {name!r}, and no document has this id or title{hint}")
     places = [at for at in (named or range(len(pages))) if text in pages[at].text]
     if not places:
         where = f"the document {name!r}" if name else "any document"
@@ -179,6 +183,10 @@ def _fact(raw: Any) -> tuple[str, str]:
         return "", _text(raw, "supporting")
     if isinstance(raw, Sequence) and len(raw) == 2:
         name, text = raw
+        if not isinstance(text, str):  # HotpotQA's pairs: the number may well stand in the document
+            raise Mismatch(
+                f"the field supporting holds {_cut(raw)}: the text of the fact is wanted, and not its number"
+            )
     elif isinstance(raw, Mapping):
         name, text = (row(raw, "supporting").get(field, "") for field in ("document", "text"))
     else:

@@ -52,6 +52,11 @@ def find(source: str | None, split: str) -> Files:
     documents, questions = _of(path, "documents"), _of(path, "questions")
     if not documents and not questions:
         _insist_read(path)
+        if not any(suffix(one) for one in path.iterdir()):
+            raise SourceError(
+                f"{path}: there are no documents.* and questions.* ({', '.join(ALL)}), no folder documents/ of .md or "
+                f".txt, and no records ({PLACE})"
+            )
         return Files(tuple(files(source, split)))
     for found, what, other in ((documents, "documents", "questions"), (questions, "questions", "documents")):
         if not found:
@@ -71,10 +76,13 @@ def splits(source: str | None) -> Sequence[str]:
     if source is None:
         find(source, "validation")
     path = Path(source or "")
-    there = [path]
+    there, questions = [path], []
     if path.is_dir():
-        there = _of(path, "questions") or [one for one in path.iterdir() if suffix(one)]
+        questions = _of(path, "questions")
+        there = questions or [one for one in path.iterdir() if suffix(one)]
     named = {split_of(one) for one in there}
+    if questions and None in named:  # beside those of training, say
+        named.add("validation")
     return [split for split in SPLITS if split in named] or ["validation"]
 
 

@@ -78,6 +78,11 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
         ("seed: 1", ["policy.name=openai_server", "policy.model=m"], "policy.url: openai_server needs this key"),
         (
             "seed: 1",
+            [SCRIPTED, "agent={name: generative_agents, weights: [1]}"],
+            "agent.weights: 3 values are wanted here (given: [1])",
+        ),
+        (
+            "seed: 1",
             [SCRIPTED, "store.name=exact", "store.path=x"],
             "--set store.path: unknown key of exact (there are: least)",
         ),

@@ -219,6 +219,9 @@ def test_questions_of_each_split_share_the_documents_and_training_asks_none_of_v
     write(folder / "questions-train.jsonl", [{"question": "Where is the  OFFICE?", "answer": "x"}, ASKED[0]])
     write(folder / "questions-validation.jsonl", ASKED[1:])
     assert splits("records", str(folder)) == ["train", "validation"]
+    (folder / "questions-validation.jsonl").rename(folder / "questions.jsonl")  # not lost beside those of training
+    assert splits("records", str(folder)) == ["train", "validation"]
+    (folder / "questions.jsonl").rename(folder / "questions-validation.jsonl")
     (task,) = made(folder, tmp_path / "out", "train")
     assert [q.text for q in task.questions] == [ASKED[0]["question"]]
     manifest = prepare("records", source=str(folder), out=tmp_path / "out", split="train")
@@ -305,10 +308,22 @@ def test_memory_holds_some_records_and_not_the_file(tmp_path: Path) -> None:
             "a supporting fact is in the document 'p9', and no document has this id or title",
         ),
         (
+            {"documents": PAGES, "questions": [ASKED[1] | {"supporting": [["The_Offices", "Tartu"]]}]},
+            "in the document 'The_Offices', and no document has this id or title; did you mean 'Offices'?",
+        ),
+        (
             {"documents": PAGES, "questions": [ASKED[1] | {"supporting": ["days of leave"]}]},
             "could be in 2 documents: name one by an id of its own",
         ),
         ({"documents": PAGES, "questions": [ASKED[1] | {"supporting": [7]}]}, "a list of {document, text} is wanted"),
+        (
+            {"documents": PAGES, "questions": [ASKED[1] | {"supporting": [["p2", 2]]}]},
+            'question 1: the field supporting holds ["p2", 2]: the text of the fact is wanted, and not its number',
+        ),
+        (
+            {"documents": [{"messages": "hello"}], "questions": ASKED},
+            'document 1: the field messages is "hello": a list of {role, content} is wanted',
+        ),
         ({"context": "c", "input": "i", "answers": ["a"]}, "these are MemAgent's evaluation tasks"),
         ({"question": "q", "answer": "a", "haystack_sessions": []}, "atommem prepare longmemeval reads them"),
         ({"_id": "1", "context": [], "supporting_facts": [], "question": "q", "answer": "a"}, "in HotpotQA's layout"),
@@ -365,6 +380,9 @@ def test_what_is_wrong_with_the_files_is_said(tmp_path: Path) -> None:
     (tmp_path / "sheets").mkdir()
     (tmp_path / "sheets" / "Documents.xlsx").write_bytes(b"PK")
     assert "Documents.xlsx: this format is not read: save it as one of .jsonl" in refused(tmp_path / "sheets")
+    (tmp_path / "scans" / "documents").mkdir(parents=True)
+    (tmp_path / "scans" / "page.pdf").write_bytes(b"%PDF")
+    assert "there are no documents.* and questions.* (" in refused(tmp_path / "scans")
     for name, row in (("pages", PAGES[0]), ("asked", ASKED[0])):
         assert "in one folder are read, too: give the folder" in refused(write(tmp_path / f"{name}.jsonl", [row]))
     with pytest.raises(SourceError, match="there is no such file or folder"):
