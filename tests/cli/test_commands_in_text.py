@@ -112,6 +112,8 @@ def test_it_is_taken_as_it_stands(where: str, words: list[str]) -> None:
     recipe = given["recipe"]
     policy = (given.get("policy") or "").replace("scripted:SCRIPT", "scripted:oracle")
     changes = [change.replace("NAME-", "data-") for change in given["change"] or []]
+    if len(given.get("agent") or ()) == 1 and not plugins.is_file(given["agent"][0]):
+        changes = [f"agent.name={given['agent'][0]}", *changes]
     if given.get("room") == "ROOM":
         return  # the shape of a command
     if given.get("room"):
