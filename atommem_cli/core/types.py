@@ -100,6 +100,7 @@ class Document:
     title: str
     """May be empty. Title and text are all that prompts show of it: a date belongs in one of them."""
     text: str
+    """Of any length; chunks are cut from it."""
     event: Event | None = None
     """Set by `stream` alone, and by it only for statements (None: noise)."""
     distractor: bool = False
@@ -176,6 +177,7 @@ class MemoryOp:
     """One operation as a policy wrote it."""
 
     kind: OpKind
+    """What it does."""
     text: str = ""
     """New text (create, update, scratchpad) or the query (read)."""
     target: int | None = None

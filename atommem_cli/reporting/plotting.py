@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Pick = Callable[[History], Series]
 FAILURES = tuple(outcome for outcome in Outcome if outcome is not Outcome.OK)
 DASHES = ("-", "--", ":", "-.")
+HATCHES = (None, "////", "....")
 MARKERS = "os^Dv"
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from atommem_cli.core.safe_text import visible
 from atommem_cli.core.types import OpKind
 from atommem_cli.explain.causes import Cause
-from atommem_cli.reporting.plotting import DASHES, MARKERS, shown
+from atommem_cli.reporting.plotting import DASHES, HATCHES, MARKERS, shown
 from atommem_cli.reporting.run_statistics import ANSWERS, TENTHS, EpisodeUse, Survey
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
 from atommem_cli.runs.labels import scorer
@@ -175,7 +175,7 @@ def missed(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
             turn, place = divmod(number, len(colours))
             counts = [tally.causes.get(cause, 0) for tally in tallies]
             widths = [100 * count / tally.questions for count, tally in zip(counts, tallies, strict=True)]
-            style: dict[str, Any] = {"color": colours[place], "hatch": "////" if turn else None}
+            style: dict[str, Any] = {"color": colours[place], "hatch": HATCHES[turn % len(HATCHES)]}
             style |= {"height": 0.62, "edgecolor": PAPER[theme], "label": cause}
             bars = axes.barh(rows, widths, left=starts, **style)
             texts = [str(count) if width > 1.5 else "" for count, width in zip(counts, widths, strict=True)]

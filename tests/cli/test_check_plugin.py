@@ -95,7 +95,7 @@ def test_keys_are_set_as_for_a_run() -> None:
     ("words", "kind", "told"),
     [
         (["frogs"], UsageError, r"frogs: no such room \(there are: agents, .*, rewards, dialects\)"),
-        (["agent"], UsageError, r"check agents: name one of them, or a file \(there are: agemem, atommem, closed_book"),
+        (["agent"], UsageError, r"check agents: name one of them, or a file \(there are: a_mem, agemem, atommem"),
         (["agents", "rga"], RecipeError, r"no 'rga' in agents; did you mean 'rag'\?"),
         (["agents", "rag", "--set", "agent.dialekt=tiny"], RecipeError, "agent.dialekt: unknown key of rag"),
         (["policies", "openai_server"], RecipeError, "policy.url: openai_server needs this key"),

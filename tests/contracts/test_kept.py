@@ -55,6 +55,9 @@ ATOMMEM: dict[tuple[str, str], list[tuple[str, ...]]] = {
     ("tasks", "musique"): [("--source", "FOLDER/musique", *RECORDS)],
     ("tasks", "locomo"): [("--source", "FOLDER/locomo"), ("--source", "FOLDER/locomo", "--set", "documents=turn")],
     ("tasks", "longmemeval"): [("--source", "FOLDER/longmemeval", "--set", "shuffle=true")],
+    ("tasks", "memagent"): [("--source", "FOLDER/eval_50.json")],
+    ("tasks", "memory_agent_bench"): [("--source", "FOLDER/conflicts.jsonl")],
+    ("tasks", "records"): [("--source", "FOLDER/own.jsonl")],
     ("tasks", "stream"): [(), ("--set", "style=rich", "--set", "questions=3")],
 }  # fmt: skip
 """What those need that are not whole by their names alone."""
@@ -123,6 +126,20 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
         for name in ("Ada", "Bo", "Cy", "Di", "Em", "Fe", "Gil")
     ]
     (folder / "facts.jsonl").write_text("".join(f"{json.dumps(fact)}\n" for fact in facts), encoding="utf-8")
+    told = [f"Document {at}:\nPage {at}\nText {at}." for at in (1, 2)]
+    one = {"context": "\n\n".join(told), "answers": ["1"], "index": 0, "num_docs": 2}
+    published = [{**one, "input": f"What is {number}?"} for number in range(7)]
+    (folder / "eval_50.json").write_text(json.dumps(published), encoding="utf-8")
+    conflict = {
+        "context": "0. Ada lives in Velt.\n1. Ada lives in Dorn.",
+        "questions": ["Where?"],
+        "answers": [["Dorn"]],
+    }
+    conflict |= {"metadata": {"source": "factconsolidation_sh_6k", "qa_pair_ids": ["sh_no0"]}}
+    raw_records.write(folder / "conflicts.jsonl", [conflict])
+    own = {"documents": [{"title": "Ada", "text": "Ada was born in Velt."}]}
+    own |= {"questions": [{"question": "Where was Ada born?", "answer": "Velt"}]}
+    raw_records.write(folder / "own.jsonl", [own] * 7)
     with Server() as server:
         yield Outside(folder, server.url)
 
