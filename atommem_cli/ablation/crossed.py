@@ -13,6 +13,7 @@ from atommem_cli.compare.comparison import Comparison, broken_budget, scored
 from atommem_cli.compare.curves import Curves, Scores, curves
 from atommem_cli.config import keys
 from atommem_cli.config.recipe import Recipe
+from atommem_cli.scoring.metrics import lowest
 
 
 def of(ablation: Ablation, compared: Comparison) -> tuple[Curves, ...]:
@@ -42,7 +43,7 @@ def _of_key(ablation: Ablation, key: str, compared: Comparison) -> Curves | None
         value = own if arm.varied is None else _number(arm.varied[1]) if arm.varied[0] == key else None
         if value is not None and arm.kind in ("base", "component", "vary", "crossed") and not broken_budget(arm.run):
             played.setdefault(_line(ablation, arm), {})[value] = scored(arm.run, compared.scorer)
-    return curves(key, compared.title, own, played)
+    return curves(key, compared.title, own, played, lowest(compared.scorer))
 
 
 def _line(ablation: Ablation, arm: PlayedArm) -> str:

@@ -9,6 +9,7 @@ from atommem_cli.compare.comparison import SIGNIFICANT, Comparison, Side
 from atommem_cli.compare.curves import student
 from atommem_cli.core.errors import RunMismatch
 from atommem_cli.runs.tables import Table, points
+from atommem_cli.scoring.metrics import lowest
 
 
 def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> tuple[list[Table], list[str]]:
@@ -30,11 +31,11 @@ def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> tuple[list[
     common = {label: [s for s in each if s] for label, each in sides.items() if all(each)}
     if not common:
         raise RunMismatch("these ablations cannot be pooled: no valid arm is in all of them")
-    rows = []
+    rows, least = [], lowest(first.scorer)
     for label, each in common.items():
         deltas = [side.difference.delta for side in each if side.difference]
         sure = sum(side.holm is not None and side.holm <= SIGNIFICANT for side in each)
-        rows.append((label, _spread(deltas), *(f"{100 * d:+.1f}" for d in deltas), f"{sure} of {len(each)}"))
+        rows.append((label, _spread(deltas, least), *(f"{100 * d:+.1f}" for d in deltas), f"{sure} of {len(each)}"))
     base = [f"{100 * c.base.score.mean:.1f}" for c in comparisons]
     scores = fmean(c.base.score.mean for c in comparisons)
     title = (
@@ -46,17 +47,18 @@ def pool(comparisons: Sequence[Comparison], names: Sequence[str]) -> tuple[list[
     kinds = [kind for kind in first.base.groups if all(kind in c.base.groups for c in comparisons)]
     if len(kinds) > 1:
         tables.append(_by_kind(comparisons, common, kinds))
-    return tables, [_says(first.title, label, each) for label, each in common.items()]
+    return tables, [_says(first, label, each) for label, each in common.items()]
 
 
-def _says(scorer: str, label: str, sides: Sequence[Side]) -> str:
+def _says(first: Comparison, label: str, sides: Sequence[Side]) -> str:
     deltas = [side.difference.delta for side in sides if side.difference]
     sure = sum(side.holm is not None and side.holm <= SIGNIFICANT for side in sides)
     signs = {delta > 0 for delta in deltas if delta}
     agree = "all in one direction" if len(signs) == 1 and all(deltas) else "not all in one direction"
     agree = "the same in all" if len(set(deltas)) == 1 else agree
     return (
-        f"{label}: {_spread(deltas)} points of {scorer} over {len(deltas)} ablations, {agree}, significant in {sure} "
+        f"{label}: {_spread(deltas, lowest(first.scorer))} points of {first.title} over {len(deltas)} ablations, "
+        f"{agree}, significant in {sure} "
         "of them; the interval is for the mean of such seeds, from these few alone."
     )
 
@@ -69,15 +71,13 @@ def _by_kind(comparisons: Sequence[Comparison], common: dict[str, list[Side]], k
         cells = []
         for kind in kinds:
             found = [side.groups[kind][1] for side in each]
-            cells.append(_spread([d.delta for d in found if d]))
+            cells.append(_spread([d.delta for d in found if d], lowest(first.scorer)))
         rows.append((label, *cells))
     title = f"{first.title} by kind of question: mean difference over the ablations [95 %]"
     return Table(title, ("run", *kinds), tuple(rows))
 
 
-def _spread(deltas: Sequence[float]) -> str:
+def _spread(deltas: Sequence[float], least: float) -> str:
     """Mean with Student's interval over the values; without one where they do not differ, which proves nothing."""
-    mean, low, high = student(deltas)
-    if len(set(deltas)) == 1:
-        return f"{100 * mean:+.1f} [-]"
-    return points(mean, max(-1.0, low), min(1.0, high))
+    found = student(deltas).within(least - 1, 1 - least)
+    return points(*found) if found.known else f"{100 * found.mean:+.1f} [-]"

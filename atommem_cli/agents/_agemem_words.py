@@ -11,18 +11,18 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from atommem_cli.agents import _prompts
 from atommem_cli.core.calls import Tool
 from atommem_cli.core.context import ContextMessage
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.headings import Headings
 from atommem_cli.core.types import MemoryEntry, OpKind, OpResult, Outcome
 from atommem_cli.core.yaml_file import read_yaml
-from atommem_cli.dialects.wording import pieces, shipped
+from atommem_cli.dialects.wording import pieces, shipped, template
 
 SHIPPED = ("paper", "tiny")
 FAULT = "fault"
@@ -126,14 +126,14 @@ class Words:
             questions: those that are known beforehand.
         """
         tools = "".join(
-            _template(text).substitute(name=self.names.get(kind, "")).rstrip("\n") + "\n"
+            template(text).substitute(name=self.names.get(kind, "")).rstrip("\n") + "\n"
             for kind, text in self.wording.tools.items()
             if kind not in dropped
         )
         asked = "\n".join(self._quoted(" ".join(text.splitlines())) for text in questions)
-        known = _template(self.wording.known).substitute(questions=asked).rstrip("\n") if questions else ""
+        known = template(self.wording.known).substitute(questions=asked).rstrip("\n") if questions else ""
         told = self._native.system if self._native else self.wording.system
-        made = _template(told).substitute(known=known, tools=tools)
+        made = template(told).substitute(known=known, tools=tools)
         return "\n".join(line for line in made.splitlines() if line.strip())
 
     def tools(self, dropped: frozenset[OpKind]) -> tuple[Tool, ...]:
@@ -146,10 +146,10 @@ class Words:
         parts: Parts = getattr(self.wording, section)
         made = []
         for text in parts.values():
-            template = _template(text)
-            if all(field in fields for field in template.get_identifiers()):
-                filled = {key: self._filled(key, fields[key]) for key in template.get_identifiers()}
-                made.append(template.substitute(filled).rstrip("\n"))
+            parsed = template(text)
+            if all(field in fields for field in parsed.get_identifiers()):
+                filled = {key: self._filled(key, fields[key]) for key in parsed.get_identifiers()}
+                made.append(parsed.substitute(filled).rstrip("\n"))
         return ("\n" if self.wording.spaced else "\n\n").join(made)
 
     def _filled(self, key: str, text: str) -> str:
@@ -164,7 +164,7 @@ class Words:
 
     def entry(self, number: int, text: str) -> str:
         """One of them."""
-        return _template(self.wording.memory).substitute(number=number, text=text)
+        return template(self.wording.memory).substitute(number=number, text=text)
 
     def conversation(self, messages: Sequence[ContextMessage], *, numbered: bool = False) -> str:
         """Messages as the text of one."""
@@ -190,7 +190,7 @@ class Words:
         memories = self.memories(found or ()) or self.wording.nothing
         fields = {"name": self.names.get(op.kind, op.kind.value), "number": result.entry, "memories": memories}
         said = self._headings.quoted(op.text.strip(), inline=True)
-        made = _template(text).safe_substitute(fields, text=said, fault=f"({fault})" if fault else "")
+        made = template(text).safe_substitute(fields, text=said, fault=f"({fault})" if fault else "")
         return made.rstrip()
 
 
@@ -228,16 +228,10 @@ def _shipped(name: str) -> Path:
 @functools.cache
 def _read(name: str) -> tuple[Wording, str]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else _shipped(name)
-    content = read_yaml(path, name)
-    try:
-        wording = Wording.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(f"{name}: {where}: {first['msg']}; `_agemem_paper.yaml` beside the agent is one") from None
+    wording, digest = _prompts.read(Wording, path, name, "_agemem_paper.yaml")
     for kind in _missing(wording):
         raise UsageError(f"{name}: nothing says how {kind} is written (tags, or names of a grammar in JSON)")
-    return wording, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return wording, digest
 
 
 def _missing(wording: Wording) -> list[str]:
@@ -245,8 +239,3 @@ def _missing(wording: Wording) -> list[str]:
     there: Mapping[Any, str] = wording.names if wording.grammar == "json" else wording.tags
     wanted = ["calls", "answer"] if wording.grammar == "json" else ["answer"]
     return [kind.value for kind in tools if kind not in there] + [tag for tag in wanted if tag not in wording.tags]
-
-
-@functools.cache
-def _template(text: str) -> Template:
-    return Template(text)

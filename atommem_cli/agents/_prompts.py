@@ -11,21 +11,21 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from string import Template
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from atommem_cli.core.calls import Message
-from atommem_cli.core.errors import UsageError, did_you_mean
+from atommem_cli.core.errors import UsageError
 from atommem_cli.core.headings import Headings
 from atommem_cli.core.yaml_file import read_yaml
-from atommem_cli.dialects.wording import pieces
+from atommem_cli.dialects.wording import insist_fields, pieces, template
 
 SYSTEM = "system"
 """The part of a prompt that is a message of its own, before the other parts."""
 LISTS = frozenset({"memories", "items"})
 """Fields of our own making, from `Prompts.listed`; all others hold foreign text."""
+M = TypeVar("M", bound=BaseModel)
 Calls = Mapping[str, frozenset[str]]
 """The calls of an agent by name, each with the fields that its prompt may show."""
 
@@ -66,10 +66,11 @@ class Prompts:
         """The prompt of one call; parts whose field is not given are left out."""
         told, parts = list[Message](), list[str]()
         for name, text in self._wording.calls[call].items():
-            before, *rest = pieces(text)
-            if any(field not in fields for field in rest[::2]):
+            fixed = pieces(text)
+            if any(field not in fields for field in fixed[1::2]):
                 continue
-            filled = self._filled(before, rest, fields).rstrip("\n")
+            given = {field: fields[field] or self._wording.nothing for field in fixed[1::2]}
+            filled = self._headings.filled(fixed, given, LISTS).rstrip("\n")
             if name == SYSTEM:
                 told.append(Message("system", filled))
             else:
@@ -84,18 +85,9 @@ class Prompts:
         """
         quoted = (self._headings.quoted(text, inline=True) for text in texts)
         return "\n".join(
-            _template(self._wording.item).substitute(number=number, text=text)
+            template(self._wording.item).substitute(number=number, text=text)
             for number, text in enumerate(quoted, start=first)
         )
-
-    def _filled(self, before: str, rest: Sequence[str], fields: Mapping[str, str]) -> str:
-        filled = [before]
-        for field, after in zip(rest[::2], rest[1::2], strict=True):
-            text = fields[field] or self._wording.nothing
-            inline = not (before == "" or before.endswith("\n"))
-            filled += (text if field in LISTS else self._headings.quoted(text, inline=inline), after)
-            before = after
-        return "".join(filled)
 
 
 def load(agent: str, name: str, calls: Calls) -> Prompts:
@@ -127,39 +119,46 @@ def _read(agent: str, name: str, calls: tuple[tuple[str, frozenset[str]], ...]) 
         path = Path(name)
     else:
         raise UsageError(f"agent.prompts: {agent} has {' and '.join(known)}, or a file of yours (given: {name})")
+    wording, digest = read(Wording, path, name, f"_{agent}_{known[0]}.yaml")
+    try:
+        _insist_whole(wording, dict(calls))
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+    return wording, digest
+
+
+def _insist_whole(wording: Wording, calls: Calls) -> None:
+    """
+    Raises:
+        ValueError: begins with the key.
+    """
+    if odd := sorted(calls.keys() ^ wording.calls.keys()):
+        raise ValueError(f"calls: one prompt for each of {', '.join(calls)}, and no other (see {odd[0]})")
+    insist_fields("item", wording.item, {"number", "text"})
+    if sorted(template(wording.item).get_identifiers()) != ["number", "text"]:
+        raise ValueError("item: shows one of several, so it needs ${number} and ${text}")
+    for call, parts in wording.calls.items():
+        if parts.keys() <= {SYSTEM}:
+            raise ValueError(f"calls.{call}: a part beside `system` is needed")
+        for part, text in parts.items():
+            insist_fields(f"calls.{call}.{part}", text, calls[call])
+
+
+def read(kind: type[M], path: Path, name: str, example: str) -> tuple[M, str]:
+    """A file of wording, checked, and its sha256 (16 hexadecimal digits).
+
+    Args:
+        name: what the user calls it.
+        example: the name of a file that is whole.
+
+    Raises:
+        UsageError: it is none of its kind; names the file and the key.
+    """
     content = read_yaml(path, name)
     try:
-        wording = Wording.model_validate(content)
+        wording = kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(
-            f"{name}: {where}: {first['msg']}; `_{agent}_{known[0]}.yaml` beside the agent is one"
-        ) from None
-    for key, text, fields in _templates(wording, dict(calls), name):
-        template = _template(text)
-        if not template.is_valid():
-            raise UsageError(f"{name}: {key}: a $ that begins no field; write $$ for the sign")
-        for field in template.get_identifiers():
-            if field not in fields:
-                raise UsageError(f"{name}: {key}: no field ${{{field}}}{did_you_mean(field, fields)}")
+        raise UsageError(f"{name}: {where}: {first['msg']}; `{example}` beside the agent is one") from None
     return wording, hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-def _templates(wording: Wording, calls: Calls, name: str) -> list[tuple[str, str, frozenset[str]]]:
-    """Every text of a file with its key and the fields that it may show."""
-    if odd := sorted(calls.keys() ^ wording.calls.keys()):
-        raise UsageError(f"{name}: calls: one prompt for each of {', '.join(calls)}, and no other (see {odd[0]})")
-    found = [("item", wording.item, frozenset({"number", "text"}))]
-    if sorted(_template(wording.item).get_identifiers()) != ["number", "text"]:
-        raise UsageError(f"{name}: item: shows one of several, so it needs ${{number}} and ${{text}}")
-    for call, parts in wording.calls.items():
-        if parts.keys() <= {SYSTEM}:
-            raise UsageError(f"{name}: calls.{call}: a part beside `system` is needed")
-        found += [(f"calls.{call}.{part}", text, calls[call]) for part, text in parts.items()]
-    return found
-
-
-@functools.cache
-def _template(text: str) -> Template:
-    return Template(text)

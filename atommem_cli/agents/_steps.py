@@ -8,7 +8,7 @@ from typing import Any
 from atommem_cli.config.schema import Section
 from atommem_cli.core import components
 from atommem_cli.core.calls import Expects, Observation
-from atommem_cli.core.episode import Episode, Request, ask
+from atommem_cli.core.episode import Episode, Request, apply, ask
 from atommem_cli.core.memory import Addressing
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import Document, MemoryEntry, MemoryOp, OpKind, Shows
@@ -85,6 +85,12 @@ class Speaker:
         """Ask one question once and hand in what comes back."""
         reply = yield from ask(self.answering(episode, question, material, section=section))
         episode.give(question, self.dialect.answer(reply.text, episode.marks))
+
+    def look_up_and_answer(self, episode: Episode) -> Generator[Request, Any, None]:
+        """Ask every question about what its own text finds in the store."""
+        for number, question in enumerate(episode.task.questions):
+            yield from apply([MemoryOp(OpKind.READ, question.text)])
+            yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
 
     def memories(self, episode: Episode, entries: Sequence[MemoryEntry] | None = None) -> str:
         """Entries as the prompt shows them.

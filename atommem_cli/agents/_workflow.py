@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from atommem_cli.agents import _prompts, _steps
 from atommem_cli.agents._steps import Speaker
-from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.calls import POLICY, Expects, Observation
 from atommem_cli.core.episode import Episode, Request, apply
 from atommem_cli.core.types import Chunk, Document, MemoryEntry, MemoryOp, OpKind
 
@@ -38,6 +38,15 @@ class Workflow(Speaker):
 
     def describe(self) -> dict[str, str]:
         return {**super().describe(), "source": self.source, "calls": f"{self.prompts.name} {self.prompts.digest}"}
+
+    def asked_of(self, helper: str, who: str) -> str:
+        """Who makes a call that a model of the recipe's may be asked for, and declares that model.
+
+        Args:
+            who: helper, or anything else for the policy.
+        """
+        self.helpers = (helper,) if who == "helper" else ()
+        return helper if self.helpers else POLICY
 
     def call(
         self,

@@ -20,8 +20,8 @@ from atommem_cli.agents import _edits, _workflow
 from atommem_cli.agents import _json_reply as replies
 from atommem_cli.agents._edits import Edits
 from atommem_cli.agents._workflow import Workflow
-from atommem_cli.core.calls import POLICY, Expects
-from atommem_cli.core.episode import Episode, Play, Request, apply, ask
+from atommem_cli.core.calls import Expects
+from atommem_cli.core.episode import Episode, Play, Request, ask
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import Chunk, MemoryEntry, MemoryOp, OpKind
 from atommem_cli.core.workload import Shape, Workload
@@ -63,8 +63,7 @@ class LangMem(Workflow):
         kinds = (OpKind.CREATE, OpKind.READ, OpKind.UPDATE, OpKind.DELETE)
         self.operations = kinds if options.deletes else kinds[:-1]
         self.calls_per_chunk = 1 if options.query == "window" else 2
-        self.helpers = ("query",) if options.query == "helper" else ()
-        self._query_by = self.helpers[0] if self.helpers else POLICY
+        self._query_by = self.asked_of("query", options.query)
         events = {kind: event for kind, event in EVENTS.items() if kind in self.operations}
         self._edits = Edits(events, "NONE", first=1)
         self._told = {"deletes": EVENTS[OpKind.DELETE]} if options.deletes else {}
@@ -82,9 +81,7 @@ class LangMem(Workflow):
             fields = {"memories": memories, "chunk": chunk.text, **self._told}
             reply = yield from ask(self.call(episode, "manager", fields, Expects.OPERATIONS, chunk=chunk))
             yield from _edits.in_turn(self.parse(Expects.OPERATIONS, reply.text, episode.marks))
-        for number, question in enumerate(episode.task.questions):
-            yield from apply([MemoryOp(OpKind.READ, question.text)])
-            yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
+        yield from self.look_up_and_answer(episode)
 
     def _related(self, episode: Episode, chunk: Chunk) -> Generator[Request, Any, list[MemoryEntry]]:
         """The entries beside a chunk."""

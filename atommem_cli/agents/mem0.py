@@ -41,7 +41,7 @@ from atommem_cli.agents import _edits, _workflow
 from atommem_cli.agents import _json_reply as replies
 from atommem_cli.agents._edits import Edits
 from atommem_cli.agents._workflow import Workflow
-from atommem_cli.core.calls import POLICY, Expects
+from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import Chunk, MemoryOp, OpKind
@@ -103,8 +103,7 @@ class Mem0(Workflow):
         self._extraction, self._added = options.extraction, options.unknown_id == "added"
         self._settling = "deleting" if options.contradiction == "delete" else "replacing"
         self._key = "memory" if self._adds else "facts"
-        self.helpers = ("extractor",) if options.extractor == "helper" else ()
-        self._extractor = self.helpers[0] if self.helpers else POLICY
+        self._extractor = self.asked_of("extractor", options.extractor)
         self._edits = Edits(EVENTS, "NONE", exact=not self._added, texted=options.textless_delete == "lost")
 
     def workload(self, shape: Shape, reply: int) -> Workload:
@@ -121,9 +120,7 @@ class Mem0(Workflow):
             facts = yield from self._extract(episode, self._extraction, {"chunk": chunk.text}, chunk)
             if facts:
                 yield from self._settle(episode, facts)
-        for number, question in enumerate(episode.task.questions):
-            yield from apply([MemoryOp(OpKind.READ, question.text)])
-            yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
+        yield from self.look_up_and_answer(episode)
 
     def _extract(
         self, episode: Episode, call: str, fields: Mapping[str, str], chunk: Chunk

@@ -23,7 +23,7 @@ from atommem_cli.agents import _edits, _workflow
 from atommem_cli.agents import _json_reply as replies
 from atommem_cli.agents._edits import Edits
 from atommem_cli.agents._workflow import Workflow
-from atommem_cli.core.calls import POLICY, Expects, Message, Observation
+from atommem_cli.core.calls import Expects, Message, Observation
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import MemoryEntry, MemoryOp, OpKind
@@ -61,8 +61,7 @@ class MemoryR1(Workflow):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._retrieve = options.retrieve
-        self.helpers = ("extractor",) if options.extractor == "helper" else ()
-        self._extractor = self.helpers[0] if self.helpers else POLICY
+        self._extractor = self.asked_of("extractor", options.extractor)
         self._edits = Edits(EVENTS, "NOOP", first=1)
 
     def workload(self, shape: Shape, reply: int) -> Workload:

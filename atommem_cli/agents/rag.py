@@ -24,6 +24,4 @@ class Rag(Speaker):
         read = sorted({i for chunk in episode.chunks for i in chunk.documents})
         documents = [episode.task.documents[i] for i in read]
         yield from apply([MemoryOp(OpKind.CREATE, document_text(document)) for document in documents])
-        for number, question in enumerate(episode.task.questions):
-            yield from apply([MemoryOp(OpKind.READ, question.text)])
-            yield from self.read_answer(episode, number, {"memories": self.memories(episode)})
+        yield from self.look_up_and_answer(episode)

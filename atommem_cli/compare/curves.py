@@ -33,6 +33,10 @@ class Estimate(NamedTuple):
         """Whether the limits say anything: of seeds that came out the same they are the mean itself."""
         return self.low < self.high
 
+    def within(self, least: float, most: float) -> Estimate:
+        """The same with limits that go no further than these."""
+        return Estimate(self.mean, max(least, self.low), min(most, self.high))
+
     @property
     def beside_zero(self) -> bool:
         """Whether the whole interval is on one side of 0."""
@@ -50,7 +54,7 @@ class Spot:
     change: Estimate | None
     """Score minus that at the reference; None there."""
     apart: Estimate | None
-    """That change minus the first line's: above 0 where this line loses less, in [-2, 2]; None of the first line."""
+    """That change minus the first line's: above 0 where this line loses less; None of the first line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,18 @@ class Curves:
     tasks: int
     """Under each seed."""
     lines: tuple[Line, ...]
+    lowest: float = 0.0
+    """The least score that there can be; the best is 1."""
 
 
-def curves(key: str, title: str, reference: float, played: Mapping[str, Mapping[float, Scores]]) -> Curves | None:
+def curves(
+    key: str, title: str, reference: float, played: Mapping[str, Mapping[float, Scores]], lowest: float = 0.0
+) -> Curves | None:
     """Lines from the scores of runs over the same tasks.
 
     Args:
         played: by line and value; lines without the reference are left out.
+        lowest: the least score that there can be; the best is 1.
 
     Returns:
         None where there is no line with the reference and another value.
@@ -92,32 +101,35 @@ def curves(key: str, title: str, reference: float, played: Mapping[str, Mapping[
         return None
     first = next(iter(whole.values()))
     lines = tuple(
-        Line(label, tuple(_spot(value, found, first, reference) for value in sorted(found)))
+        Line(label, tuple(_spot(value, found, first, reference, lowest) for value in sorted(found)))
         for label, found in whole.items()
     )
-    return Curves(key, title, reference, 1, len(first[reference]), lines)
+    return Curves(key, title, reference, 1, len(first[reference]), lines, lowest)
 
 
-def _spot(value: float, line: Mapping[float, Scores], first: Mapping[float, Scores], reference: float) -> Spot:
+def _spot(
+    value: float, line: Mapping[float, Scores], first: Mapping[float, Scores], reference: float, lowest: float
+) -> Spot:
     now = list(line[value].values())
-    score = mean_interval(now)
+    score = mean_interval(now, lowest=lowest)
     change = apart = None
     if value != reference:
-        change = _difference(now, line[reference].values())
+        change = _difference(now, line[reference].values(), lowest)
         if line is not first and value in first:
-            moved = [_moved(one[value], one[reference]) for one in (line, first)]
-            apart = Estimate(*(2 * number for number in _difference(*moved)))  # of differences halved
+            span = 1 - lowest
+            mine, theirs = (_moved(one[value], one[reference], span) for one in (line, first))
+            apart = Estimate(*(span * number for number in _difference(mine, theirs, -1.0)))
     return Spot(value, Estimate(score.mean, score.low, score.high), (score.mean,), change, apart)
 
 
-def _difference(now: Iterable[Sequence[float]], then: Iterable[Sequence[float]]) -> Estimate:
-    found = paired(list(now), list(then))
+def _difference(now: Iterable[Sequence[float]], then: Iterable[Sequence[float]], lowest: float) -> Estimate:
+    found = paired(list(now), list(then), lowest=lowest)
     return Estimate(found.delta, found.low, found.high)
 
 
-def _moved(now: Scores, then: Scores) -> list[list[float]]:
-    """By how much each question moved, from [-1, 1] to [0, 1]."""
-    return [[(a - b + 1) / 2 for a, b in zip(now[task], then[task], strict=True)] for task in now]
+def _moved(now: Scores, then: Scores, span: float) -> list[list[float]]:
+    """By how much each question moved, in [-1, 1]: as a share of the range of scores."""
+    return [[(a - b) / span for a, b in zip(now[task], then[task], strict=True)] for task in now]
 
 
 def pooled(found: Sequence[Curves]) -> Curves:
@@ -135,18 +147,17 @@ def pooled(found: Sequence[Curves]) -> Curves:
         every = [{spot.value: spot for spot in other.spots} for other in same if other is not None]
         values = [spot.value for spot in line.spots if all(spot.value in spots for spots in every)]
         if len(every) == len(found) and len(values) > 1:
-            lines.append(Line(line.label, tuple(_over([spots[value] for spots in every]) for value in values)))
-    return Curves(first.key, first.title, first.reference, len(found), first.tasks, tuple(lines))
+            spots = tuple(_over([spots[value] for spots in every], first.lowest) for value in values)
+            lines.append(Line(line.label, spots))
+    return Curves(first.key, first.title, first.reference, len(found), first.tasks, tuple(lines), first.lowest)
 
 
-def _over(spots: Sequence[Spot]) -> Spot:
+def _over(spots: Sequence[Spot], lowest: float) -> Spot:
     first, means = spots[0], [spot.score.mean for spot in spots]
     changes = [spot.change.mean for spot in spots if spot.change]
     aparts = [spot.apart.mean for spot in spots if spot.apart]
-    score, change, apart = (student(found) if len(found) == len(spots) else None for found in (means, changes, aparts))
-    assert score is not None
-    clipped = Estimate(score.mean, max(0.0, score.low), min(1.0, score.high))
-    return Spot(first.value, clipped, tuple(means), change, apart)
+    change, apart = (student(found) if len(found) == len(spots) else None for found in (changes, aparts))
+    return Spot(first.value, student(means).within(lowest, 1.0), tuple(means), change, apart)
 
 
 def student(values: Sequence[float]) -> Estimate:

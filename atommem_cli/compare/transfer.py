@@ -26,6 +26,7 @@ from atommem_cli.runs import labels, trained_on
 from atommem_cli.runs.names import differing, names_of
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring.intervals import mean_interval
+from atommem_cli.scoring.metrics import lowest
 
 _MOST_OPTIONS = 3
 """Options that name a source; where more differ, its folder does."""
@@ -98,10 +99,11 @@ def transfer(runs: Sequence[Run], given: Mapping[str, str], scorer: str | None =
 
 
 def _cell(runs: Sequence[Run], home: Sequence[Run], scorer: str) -> Cell:
-    scores = [list(scored(run, scorer).values()) for run in runs]
-    intervals = [mean_interval(each) for each in scores]
+    scores, least = [list(scored(run, scorer).values()) for run in runs], lowest(scorer)
+    intervals = [mean_interval(each, lowest=least) for each in scores]
     questions = sum(interval.n for interval in intervals)
-    differences = [paired(*_beside(run, other, scorer)) for run in runs if (other := _partner(run, home)) is not None]
+    beside = [_beside(run, other, scorer) for run in runs if (other := _partner(run, home)) is not None]
+    differences = [paired(mine, theirs, lowest=least) for mine, theirs in beside]
     if home and len(differences) < len(runs):
         lost = next(run for run in runs if _partner(run, home) is None)
         raise RunMismatch(
@@ -112,8 +114,7 @@ def _cell(runs: Sequence[Run], home: Sequence[Run], scorer: str) -> Cell:
         score = Estimate(one.mean, one.low, one.high)
         change = Estimate(apart.delta, apart.low, apart.high) if apart else None
         return Cell(score, change, apart.p if apart else None, 1, questions)
-    mean = student([interval.mean for interval in intervals])
-    score = Estimate(mean.mean, max(0.0, mean.low), min(1.0, mean.high))
+    score = student([interval.mean for interval in intervals]).within(least, 1.0)
     change = student([apart.delta for apart in differences]) if differences else None
     return Cell(score, change, None, len(runs), questions)
 

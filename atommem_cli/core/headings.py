@@ -12,7 +12,7 @@ in a closed vocabulary, where line breaks are no tokens, any forgery at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """The characters that end a line for `str.splitlines`."""
@@ -43,6 +43,21 @@ class Headings:
         """
         text = self._within.sub(r"\1> ", text)
         return text if inline or not self._first.match(text) else f"> {text}"
+
+    def filled(self, pieces: Sequence[str], fields: Mapping[str, str], own: Collection[str]) -> str:
+        """A template with its fields, foreign text quoted.
+
+        Args:
+            pieces: fixed text and names of fields in turn, as `wording.pieces` gives them.
+            own: fields of our own making, which are shown as they are.
+        """
+        before, *rest = pieces
+        filled = [before]
+        for field, after in zip(rest[::2], rest[1::2], strict=True):
+            text, inline = fields[field], not (before == "" or before.endswith("\n"))
+            filled += (text if field in own else self.quoted(text, inline=inline), after)
+            before = after
+        return "".join(filled)
 
 
 _DOCUMENT = re.compile(

@@ -14,14 +14,13 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from string import Template
 
 from atommem_cli.core import thoughts
 from atommem_cli.core.calls import Expects, Message
 from atommem_cli.core.headings import Headings
 from atommem_cli.core.types import Answer, MemoryEntry, MemoryOp, OpKind, Outcome
 from atommem_cli.dialects import tags, wording
-from atommem_cli.dialects.wording import Wording, pieces
+from atommem_cli.dialects.wording import Wording, pieces, template
 
 _BOXED = re.compile(r"\\boxed\s*\{")
 _COMPOSED = frozenset({"memories", "reads_left", "reads_done", "reads_most"})
@@ -95,14 +94,9 @@ class Dialect:
 
     def _filled(self, template: str, fields: Mapping[str, str]) -> str:
         """One section with its fields, foreign text without headings of its own."""
-        before, *rest = pieces(template)
-        filled = [before]
-        for key, after in zip(rest[::2], rest[1::2], strict=True):
-            text = fields[key] or self._wording.placeholders.get(key, self._wording.nothing)
-            inline = not (before == "" or before.endswith("\n"))
-            filled += (text if key in _COMPOSED else self._headings.quoted(text, inline=inline), after)
-            before = after
-        return "".join(filled)
+        parts, words = pieces(template), self._wording
+        given = {key: fields[key] or words.placeholders.get(key, words.nothing) for key in parts[1::2]}
+        return self._headings.filled(parts, given, _COMPOSED)
 
     def memories(self, shown: Sequence[MemoryEntry]) -> str:
         """Retrieved entries as the prompt shows them."""
@@ -120,7 +114,7 @@ class Dialect:
         kept = [kind for kind in self._wording.manual if kind not in dropped]
         manual = "\n".join(self._wording.manual[kind].rstrip("\n") for kind in kept)
         example = "\n".join(text for kind, text in self._wording.example.items() if kind in kept)
-        return _template(self._wording.system).substitute(manual=manual, example=example).rstrip("\n")
+        return template(self._wording.system).substitute(manual=manual, example=example).rstrip("\n")
 
     # --- from the policy to the harness
 
@@ -209,11 +203,6 @@ def load(name: str) -> Dialect:
 @functools.cache
 def _shipped(name: str) -> Dialect:
     return Dialect(name, *wording.find(name))
-
-
-@functools.cache
-def _template(text: str) -> Template:
-    return Template(text)
 
 
 def _unboxed(text: str) -> str:

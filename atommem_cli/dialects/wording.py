@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from importlib import resources
 from itertools import takewhile
 from pathlib import Path
@@ -83,10 +84,10 @@ class Wording(BaseModel):
                 raise ValueError(f"tags.{key}: {tag!r} is no name of a tag (letters, digits, _ : . -)")
         if len({tag.lower() for tag in self.tags.values()}) < len(self.tags):
             raise ValueError("tags: two of them are the same")
-        _fields("memory", self.memory, {"number", "text"})
-        if sorted(_template(self.memory).get_identifiers()) != ["number", "text"]:
+        insist_fields("memory", self.memory, {"number", "text"})
+        if sorted(template(self.memory).get_identifiers()) != ["number", "text"]:
             raise ValueError("memory: shows an entry, so it needs ${number} and ${text}")
-        _fields("system", self.system, {"manual", "example"})
+        insist_fields("system", self.system, {"manual", "example"})
         for key in self.placeholders:
             if key not in FIELDS:
                 raise ValueError(f"placeholders.{key}: no such field{did_you_mean(key, FIELDS)}")
@@ -96,8 +97,8 @@ class Wording(BaseModel):
         for section, needed in _NEEDED.items():
             texts: dict[str, str] = getattr(self, section)
             for name, text in texts.items():
-                _fields(f"{section}.{name}", text, FIELDS)
-            if not any(needed in _template(text).get_identifiers() for text in texts.values()):
+                insist_fields(f"{section}.{name}", text, FIELDS)
+            if not any(needed in template(text).get_identifiers() for text in texts.values()):
                 raise ValueError(f"{section}: nothing shows ${{{needed}}}")
         return self
 
@@ -201,17 +202,23 @@ def _sentence(error: ValidationError) -> str:
     return f"{key}: {first['msg']} (given: {str(first.get('input'))[:80]!r})"
 
 
-def _fields(key: str, text: str, known: frozenset[str] | set[str]) -> None:
-    template = _template(text)
-    if not template.is_valid():
+def insist_fields(key: str, text: str, known: Collection[str]) -> None:
+    """Insist that a text has no fields but these.
+
+    Raises:
+        ValueError: it has, or a $ begins none; the sentence begins with the key.
+    """
+    parsed = template(text)
+    if not parsed.is_valid():
         raise ValueError(f"{key}: a $ that begins no field; write $$ for the sign")
-    for field in template.get_identifiers():
+    for field in parsed.get_identifiers():
         if field not in known:
             raise ValueError(f"{key}: no field ${{{field}}}{did_you_mean(field, known)}")
 
 
 @functools.cache
-def _template(text: str) -> Template:
+def template(text: str) -> Template:
+    """A text with fields as `${name}`."""
     return Template(text)
 
 

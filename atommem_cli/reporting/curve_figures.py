@@ -47,7 +47,7 @@ def figure(found: Curves, theme: Theme = "light") -> Figure:
         axes.set_xticks(range(len(values)), [told(value) for value in values])
         axes.set_xlabel(found.key)
         axes.set_ylabel(f"{found.title} [%]")
-        axes.set_ylim(-3, 103)
+        axes.set_ylim(100 * found.lowest - 3, 103)
         drawn.legend(loc="outside right upper")
         over = f"{found.seeds} seeds of {found.tasks} tasks, faint: each" if found.seeds > 1 else f"{found.tasks} tasks"
         drawn.suptitle(f"{found.title} against {found.key}\n{over}; bars: 95 % intervals", x=0.012, ha="left")

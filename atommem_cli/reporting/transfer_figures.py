@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from atommem_cli.compare.transfer import Transfer
 from atommem_cli.reporting.plotting import shown
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
+from atommem_cli.scoring.metrics import lowest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HALF = 0.55
-"""Share of a score from which its number stands in the colour of the paper."""
+"""Share of the range of scores from which its number stands in the colour of the paper."""
 
 
 def heat_map(found: Transfer, theme: Theme = "light") -> Figure:
@@ -26,12 +27,12 @@ def heat_map(found: Transfer, theme: Theme = "light") -> Figure:
         drawn = Figure(figsize=(2.6 + 1.5 * len(columns), 1.6 + 0.75 * len(rows)), layout="constrained")
         axes = drawn.add_subplot()
         colours = LinearSegmentedColormap.from_list("score", [PAPER[theme], PALETTE[theme][0]])
-        nothing = float("nan")
+        nothing, least = float("nan"), lowest(found.title)
         means = [[found.cells[r, c].score.mean if (r, c) in found.cells else nothing for c in columns] for r in rows]
-        axes.imshow(means, cmap=colours, vmin=0, vmax=1, aspect="auto")
+        axes.imshow(means, cmap=colours, vmin=least, vmax=1, aspect="auto")
         for (row, column), cell in found.cells.items():
             x, y = columns.index(column), rows.index(row)
-            colour = PAPER[theme] if cell.score.mean > _HALF else INK[theme]
+            colour = PAPER[theme] if cell.score.mean - least > _HALF * (1 - least) else INK[theme]
             d = cell.difference
             axes.text(
                 x, y - 0.14 * (d is not None), f"{100 * cell.score.mean:.1f}", ha="center", va="center", color=colour

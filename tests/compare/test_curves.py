@@ -97,3 +97,21 @@ def test_the_figure_has_a_line_for_each(theme: str) -> None:
     (legend,) = drawn.legends
     assert [text.get_text() for text in legend.get_texts()] == ["base", "without-storage"]
     assert len([line for line in axes.lines if line.get_alpha() == 0.35]) == 4  # each seed of each line
+
+
+def test_scores_below_zero_have_their_whole_range() -> None:
+    """`stale` goes from -1 to 1, so a change goes to 2 and a change of changes to 4."""
+    up, down = ({f"t{number}": [score] for number in range(8)} for score in (1.0, -1.0))
+    lines = {"base": {0.0: up, 5.0: down}, "other": {0.0: down, 5.0: up}}
+    found = curves("k", "stale", 0.0, lines, -1.0)
+    assert found is not None
+    (_, fell), (_, rose) = (line.spots for line in found.lines)
+    assert (fell.score.mean, fell.score.low) == (-1.0, -1.0)
+    assert fell.change is not None
+    assert rose.change is not None
+    assert rose.apart is not None
+    assert (fell.change.mean, rose.change.mean, rose.apart.mean) == (-2.0, 2.0, 4.0)
+    assert (fell.change.low, rose.apart.high) == (-2.0, 4.0)
+    together = pooled([found, found])
+    assert together.lines[0].spots[1].score == (-1.0, -1.0, -1.0)
+    assert curve_figures.figure(found).axes[0].get_ylim() == (-103, 103)

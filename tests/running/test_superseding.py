@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from commands import atommem, complaint
 
-from atommem_cli.compare import comparison
+from atommem_cli.compare import comparison, transfer
 from atommem_cli.config import recipe as recipes
 from atommem_cli.core.errors import UsageError
 from atommem_cli.data import preparation
 from atommem_cli.explain import cause_counts
+from atommem_cli.reporting import transfer_figures
 from atommem_cli.running import evaluation
 from atommem_cli.runs.reader import Run
 
@@ -105,3 +106,25 @@ def test_tasks_that_say_nothing_of_it_are_refused(tmp_path: Path) -> None:
         "grpo", "--plan", "--recipe", "smoke", "--set", folder, "--set", "grpo.rewards={stale: 1.0}", cwd=tmp_path
     )
     assert "grpo.rewards: stale goes by answers that are outdated" in said
+
+
+def test_a_transfer_has_scores_below_zero(tmp_path: Path) -> None:
+    runs = []
+    for docs in (12, 16):
+        out = tmp_path / f"d{docs}"
+        options = {**SETTINGS["supersede"], "docs": docs}
+        preparation.prepare("stream", out=out, split="validation", options=options, limit=6, seed=3)
+        for script in ("oracle", "append_only"):
+            changes = [f"task.folder={out}", f"policy={{name: scripted, script: {script}}}", "store.name=exact"]
+            run = tmp_path / f"{script}-{docs}"
+            evaluation.evaluate(recipes.load("tiny", [*changes, "eval.scorers=[stale, em]"]), run)
+            runs.append(Run(run))
+    found = transfer.transfer(runs, {})
+    for run, place in zip(runs, transfer.place(runs, {}), strict=True):
+        score = found.cells[place.trained, place.evaluated].score
+        assert score.mean == pytest.approx(
+            json.loads((run.path / "summary.json").read_text())["scores"]["stale"]["mean"]
+        )
+        assert -1 <= score.low <= score.mean
+    assert min(cell.score.mean for cell in found.cells.values()) < 0
+    assert transfer_figures.heat_map(found).axes[0].images[0].get_clim() == (-1, 1)
