@@ -250,6 +250,12 @@ def said(observation: Observation) -> str:
     return "\n".join(others)
 
 
+def notes_shown(episode: Episode, observation: Observation) -> str:
+    """The scratchpad as far as a prompt shows it: a gist of one page has nothing of the other gists."""
+    notes = episode.memory.scratchpad
+    return notes if notes in said(observation) else ""
+
+
 def visible_answer(question: Question, prompt: str, documents: tuple[Document, ...]) -> str:
     """The answer that a text proves: `stream` by following the path through the statements that occur in
     it (the last occurrence of two that disagree counts, and what a cascade has ended does not come back);

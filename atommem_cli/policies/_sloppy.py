@@ -20,6 +20,7 @@ from atommem_cli.core.calls import Expects, Observation
 from atommem_cli.core.episode import Episode
 from atommem_cli.core.stream_facts import UNKNOWN, cascades
 from atommem_cli.core.types import Event, MemoryOp, OpKind, Question
+from atommem_cli.policies._oracle import notes_shown
 
 
 class Rates(NamedTuple):
@@ -58,7 +59,7 @@ class Demonstrator:
         """What it says to this call."""
         observation, write = self._observation, self._episode.agent.write
         if observation.expects is Expects.NOTES:
-            return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, self._episode.memory.scratchpad)])
+            return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, notes_shown(self._episode, observation))])
         if observation.expects is Expects.FACTS:
             return write(Expects.FACTS, [MemoryOp(OpKind.CREATE, as_fact(event)) for event in self._told()])
         if observation.question is None:

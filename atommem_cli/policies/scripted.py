@@ -25,7 +25,7 @@ from atommem_cli.models import words
 from atommem_cli.models.chat import OffsetTokenizer
 from atommem_cli.policies._forgetful import amnesiac, wiper
 from atommem_cli.policies._material import material
-from atommem_cli.policies._oracle import Oracle, said, visible_answer
+from atommem_cli.policies._oracle import Oracle, notes_shown, said, visible_answer
 from atommem_cli.policies._sloppy import CAREFUL, SLOPPY, Demonstrator
 from atommem_cli.policies._thorough import HASTY, THOROUGH, LookingDemonstrator
 
@@ -136,7 +136,7 @@ def _append_only(episode: Episode, observation: Observation, _: random.Random) -
     if observation.question is None:
         seen = [*_documents(episode, observation.chunk), *observation.items]
         if observation.expects is Expects.NOTES:
-            lines = [episode.memory.scratchpad, *seen]
+            lines = [notes_shown(episode, observation), *seen]
             return write(Expects.NOTES, [MemoryOp(OpKind.SCRATCHPAD, "\n".join(filter(None, lines)))])
         known = {entry.text for entry in episode.memory.entries}
         ops = [MemoryOp(OpKind.CREATE, text) for text in seen if text not in known]

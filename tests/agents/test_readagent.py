@@ -7,6 +7,7 @@ from builders import Says, agent, episode, rollout, script, store, task
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Agent
 from atommem_cli.core.types import OpKind, Trajectory
+from atommem_cli.policies import scripted
 
 TWO = task(facts=["Ada was born in Velt.", "Bo lives in Dorn."])
 ANSWER = agent().write(Expects.ANSWER, [], "velt")
@@ -54,3 +55,9 @@ def test_a_page_without_a_gist_is_there_all_the_same() -> None:
     trajectory = played(agent("readagent"), "", "b", "[1]", ANSWER, "[1]", ANSWER)
     assert "Page 1: \nPage 2: b" in shown(trajectory, 2)
     assert "was born" in shown(trajectory, 3)
+
+
+def test_a_script_writes_no_gist_of_what_its_page_does_not_show() -> None:
+    by, where = scripted.build(scripted.Options(script="append_only")), store()
+    (trajectory,) = rollout(where).play(by, [episode(TWO, where, by=agent("readagent"))])
+    assert "Page 1: Ada was born in Velt.\nPage 2: Bo lives in Dorn." in shown(trajectory, 2)
