@@ -31,7 +31,12 @@ PUBLISHED = {
 }
 """Calls and retrievals of a task (AtomMem v3, Table 6); the number of documents is not said, and 200 fits A-MEM's."""
 SCRIPTS = ("oracle", "append_only")
-VARIANTS: dict[str, list[dict[str, object]]] = {"a_mem": [{}, {"variant": "library"}]}
+VARIANTS: dict[str, list[dict[str, object]]] = {
+    "a_mem": [{}, {"variant": "library"}],
+    "mem0": [{}, {"variant": "add_only"}],
+    "agemem": [{}, {"context_tokens": 200_000}],
+}
+"""AgeMem's 8,192 tokens of context are full at the second chunk of this size: its episode ends there."""
 
 
 def row(folder: Path, agent: str, options: dict[str, object], script: str) -> tuple[str, ...]:
