@@ -220,7 +220,7 @@ def _names(sources: Sequence[_Source], wanted: Mapping[Path, str]) -> dict[str, 
     folders = names_of([one.folder for one in sources])
     found = {}
     for number, one in enumerate(sources):
-        options = ", ".join(f"{key.rpartition('.')[2]} {each[number]}" for key, each in told.items())
+        options = ", ".join(f"{key} {each[number]}" for key, each in told.items())
         found[one.key] = one_line(options if 0 < len(told) <= _MOST_OPTIONS else folders[number])
     for folder, name in wanted.items():
         if (there := trained_on.setting(folder)) is not None:
