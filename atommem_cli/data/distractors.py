@@ -16,6 +16,7 @@ from typing import Any
 from atommem_cli.core.errors import UsageError
 from atommem_cli.core.seeds import derive
 from atommem_cli.core.types import Document, Task
+from atommem_cli.data import sources
 from atommem_cli.data.files import Plan
 from atommem_cli.data.unrelated import Proof
 
@@ -38,8 +39,19 @@ def add(plan: Plan, count: int, seed: int, name: str, written: Passages | None =
     if not count:
         return plan
     if plan.bank is None and (written is None or any(len(one) < count for one in written.values())):
-        raise UsageError(f"--distractors {count}: the source {name} has none to give (its plan has no `bank`)")
+        raise UsageError(f"--distractors {count}: {_nothing(name, written is not None)}")
     return replace(plan, make=_Adding(plan.make, plan.bank, count, seed, written or {}))
+
+
+def _nothing(name: str, by_model: bool) -> str:
+    """Why there is no passage to take, and what to do."""
+    if sources.is_outside(name):
+        why = f"the source {name} gives no passages of other questions (`SourcePlan(..., bank=...)` would)"
+    else:
+        why = f"they are taken from other records, and {name} has one alone: give it more, or a higher --limit"
+    if by_model:
+        return f"the model wrote too few of them that keep clear of the questions, and {why}"
+    return f"{why}; or have a model write them, with --distractors-by RECIPE"
 
 
 @dataclass(frozen=True, slots=True)

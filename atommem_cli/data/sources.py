@@ -121,10 +121,14 @@ def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any
             hint = did_you_mean(key, known)
             raise UsageError(f"{name} has no option {key!r}{hint} (there are: {', '.join(known)})") from None
         # Where several types are allowed there is one error for each.
-        said = dict.fromkeys(
-            e["msg"].removeprefix("Value error, ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]
-        )
-        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{' or '.join(said)}") from None
+        said = " or ".join(
+            dict.fromkeys(
+                e["msg"].removeprefix("Value error, ").removesuffix(", unable to parse string as an integer")
+                for e in error.errors()
+                if e["loc"][:1] == first["loc"][:1]
+            )
+        ).replace(" or Input should be ", " or ")
+        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{said}") from None
     for place, truth in taken_for_numbers(dict(options), found):
         raise UsageError(f"{name}: option {place[0]!r}: a number is wanted here (given: {truth})")
     return found

@@ -103,7 +103,7 @@ def told(folder: Path, wanted: int) -> str:
     faults = [line["fault"] for _, line in read_lines(folder / WRITTEN)]
     kept = faults.count("")
     refused = f" ({len(faults) - kept:,} replies were refused)" if kept < len(faults) else ""
-    return f"distractors: {kept:,} written{refused}, {wanted - kept:,} from the bank"
+    return f"distractors: {kept:,} written{refused}, {wanted - kept:,} from other questions"
 
 
 def _passages(tasks: Sequence[Task], count: int, asking: _Asking) -> list[tuple[Document, ...]]:

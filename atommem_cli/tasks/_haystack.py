@@ -145,7 +145,7 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
             f"a question's own is used as filler; docs can be {most} at most"
         )
     if not len(questions):
-        raise UsageError(f"{prefix}: there is no usable question, so there is no task ({reasons(skipped)})")
+        raise no_task(prefix, skipped)
     maker = Maker(shelf, questions, options.docs, request.seed, prefix, layout.name, options.swap)
     return Plan(
         layout.name, layout.licence, jobs, maker, read, skipped, lost, len(shelf), origin, dict(swapped), checked,
@@ -153,10 +153,28 @@ def build(layout: Layout, options: Options, request: Request) -> Plan:
     )  # fmt: skip
 
 
-def reasons(skipped: Mapping[str, int]) -> str:
-    """Why questions were left out, and how many for each reason."""
-    said = ", ".join(f"{name} {count}" for name, count in sorted(skipped.items()))
-    return f"{said}; in a test set the answers are blank, and it cannot be scored" if "blank" in skipped else said
+_LEFT_OUT = {
+    "blank": "without a text or an answer (in a test set the answers are blank, and it cannot be scored)",
+    "duplicate_id": "with the id of another one",
+    "filtered": "known without reading (--closed-book-filter)",
+    "in_validation": "asked by validation, too",
+    "other_kind": "of a kind that the option kinds does not name",
+    "other_subset": "of a context that the option subsets does not name",
+    "unanswerable": "marked as not answerable",
+}
+"""Why questions are left out, by the names that manifests have for it."""
+
+
+def no_task(prefix: str, skipped: Mapping[str, int]) -> UsageError:
+    """No question is left to ask.
+
+    Args:
+        prefix: source and split.
+        skipped: questions left out, by reason.
+    """
+    said = ", ".join(f"{count} {_LEFT_OUT.get(name, name)}" for name, count in sorted(skipped.items()))
+    why = f"all are left out: {said}" if said else "its records ask none"
+    return UsageError(f"{prefix}: there is no usable question, so there is no task: {why}")
 
 
 def _rows(layout: Layout, split: str, request: Request) -> tuple[Iterator[RawRow], tuple[str, ...]]:

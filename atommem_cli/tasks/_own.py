@@ -17,13 +17,12 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, TypeAdapter
 
 from atommem_cli.config.schema import Section
-from atommem_cli.core.errors import UsageError
 from atommem_cli.core.seeds import derive
 from atommem_cli.core.types import Document, Question, Support, Task
 from atommem_cli.data import split_guard
 from atommem_cli.data.files import Filter, Plan, Request, sha256
 from atommem_cli.tasks._document_pool import Lines
-from atommem_cli.tasks._haystack import FILTER_BATCH, reasons, refusal
+from atommem_cli.tasks._haystack import FILTER_BATCH, no_task, refusal
 
 Job = tuple[int, int, int, int]
 """A task's index, its record's number, and the first of its questions and the one behind the last."""
@@ -153,7 +152,7 @@ def plan(
             break
     jobs = jobs[: request.limit]
     if not jobs:
-        raise UsageError(f"{prefix}: there is no usable question, so there is no task ({reasons(skipped)})")
+        raise no_task(prefix, skipped)
     maker = Maker(shelf.finish(), source, prefix, options.shuffle, request.seed)
     bank = maker.others if len(maker.lines) > 1 else None
     return Plan(

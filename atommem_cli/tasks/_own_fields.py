@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from atommem_cli.core.errors import did_you_mean
 from atommem_cli.core.types import Document, Support
+from atommem_cli.tasks import _dates
 from atommem_cli.tasks._own import conversation, dated
 from atommem_cli.tasks._schema import Mismatch, conform
 
@@ -28,7 +29,6 @@ KIND = ("kind", "type", "category")
 SUPPORTING = ("supporting", "supporting_facts", "evidence")
 RECORD = ("record", "conversation")
 DOCUMENTS = ("documents", "pages", "sessions")
-_TICKS = re.compile(r"\d{9,}(\.\d*)?")
 
 
 class Page(NamedTuple):
@@ -121,17 +121,14 @@ def when(found: Row) -> str:
     """The date of a row, as it is shown.
 
     Raises:
-        Mismatch: it is a count of seconds.
+        Mismatch: it is a count of seconds, or a day or a time that there is not.
     """
     value = _first(found, DATE)
     if isinstance(value, datetime) and value.time() == datetime.min.time() and value.tzinfo is None:
         value = value.date()
     if isinstance(value, date):
         return value.isoformat() if not isinstance(value, datetime) else value.isoformat(" ")
-    said = _short(found, DATE)
-    if _TICKS.fullmatch(said):
-        raise Mismatch(f"the field {_name(found, DATE)} is {said}: write it as it is to be read, as 2024-05-01")
-    return said
+    return _dates.insist(_short(found, DATE), _name(found, DATE))
 
 
 def moment(said: str) -> datetime:

@@ -22,7 +22,7 @@ from atommem_cli.core.types import Question
 from atommem_cli.data.files import Plan, Request
 from atommem_cli.scoring.abstention import NOT_MENTIONED, SAYING_SO
 from atommem_cli.scoring.locomo import CATEGORIES, OPEN
-from atommem_cli.tasks import _conversations, _published
+from atommem_cli.tasks import _conversations, _dates, _published
 from atommem_cli.tasks._conversations import OTHER_KIND, Session, Written
 from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._own import Told
@@ -59,6 +59,8 @@ def _told(raw: Any, number: int, options: Any, seed: int) -> Told:
     name = conform(raw.get("sample_id", f"conv-{number}"), str, "sample_id")
     ids: dict[tuple[int, int], tuple[int, int]] = {}
     text = _conversations.written(_sessions(conversation, ids), options.documents)
+    if not text.documents:
+        raise Mismatch("the field conversation has no session_1, session_2, ... in which something is said")
     questions, skipped, lost = [], [], 0
     for at, one in enumerate(asked):
         category = conform(one, {"category": int}, "qa[]")["category"]
@@ -79,14 +81,15 @@ def _sessions(conversation: Mapping[str, Any], ids: dict[tuple[int, int], tuple[
     sessions: list[Session] = []
     for number in numbers:
         name = f"session_{number}"
-        conform(conversation[name], [{}], f"conversation.{name}")
+        turns = [] if conversation[name] is None else conversation[name]  # the published numbers have gaps
+        conform(turns, [{}], f"conversation.{name}")
         said = []
-        for at, turn in enumerate(conversation[name], start=1):
+        for at, turn in enumerate(turns, start=1):
             said.append(_said(turn, f"conversation.{name}[]"))
             found = _TURN.fullmatch(str(turn.get("dia_id")))
             ids[(int(found[1]), int(found[2])) if found else (number, at)] = (len(sessions), at - 1)
         date = conform(conversation.get(f"{name}_date_time") or "", str, f"conversation.{name}_date_time")
-        sessions.append(Session(date.strip(), tuple(said)))
+        sessions.append(Session(_dates.insist(date, f"conversation.{name}_date_time"), tuple(said)))
     return sessions
 
 
@@ -109,6 +112,7 @@ def _question(
 ) -> tuple[Question, int]:
     """A question, and how many of its facts are not there."""
     asked = conform(one, {"question": str}, "qa[]")["question"].strip()
+    hints = hints and asked != ""  # a blank question stays blank, and is left out
     if kind == CATEGORIES[5]:
         wrong = one.get("adversarial_answer", one.get("answer"))
         if hints and wrong is not None:

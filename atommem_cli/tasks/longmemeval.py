@@ -19,7 +19,7 @@ from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Question
 from atommem_cli.data.files import Plan, Request
 from atommem_cli.scoring.abstention import SAYING_SO
-from atommem_cli.tasks import _conversations, _published
+from atommem_cli.tasks import _conversations, _dates, _published
 from atommem_cli.tasks._conversations import OTHER_KIND, Session
 from atommem_cli.tasks._foreign import recognised
 from atommem_cli.tasks._own import Told
@@ -38,8 +38,8 @@ _SCHEMA: Mapping[str, Any] = {
     "answer": str,
     "haystack_sessions": [[{"role": str, "content": str}]],
 }
-_DATE = re.compile(r"\d{4}/\d\d/\d\d")
-"""What a date begins with; such dates have the order of their texts."""
+_DATE = re.compile(r"\d{4}([/-])\d\d\1\d\d( \((Mon|Tue|Wed|Thu|Fri|Sat|Sun)\))?( \d\d:\d\d(:\d\d)?)?")
+"""As data/custom_history/sample_haystack_and_timestamp.py writes them; they have the order of their texts."""
 
 
 class Options(_conversations.Options):
@@ -77,8 +77,8 @@ def _told(raw: Any, number: int, options: Any, seed: int) -> Told:
     kinds = options.kinds
     if kinds and kind not in kinds and not (nothing and "abstention" in kinds):
         return Told((), (), (OTHER_KIND,))
-    dates = _dates(raw, len(row["haystack_sessions"]))
-    order = sorted(range(len(dates)), key=dates.__getitem__) if all(map(_DATE.match, dates)) else range(len(dates))
+    dates = _dates_of(raw, len(row["haystack_sessions"]))
+    order = sorted(range(len(dates)), key=lambda at: dates[at].replace("-", "/")) if all(dates) else range(len(dates))
     turns = [tuple(f"{turn['role']}: {turn['content'].strip()}" for turn in one) for one in row["haystack_sessions"]]
     text = _conversations.written([Session(dates[at], turns[at]) for at in order], options.documents)
     marked = [
@@ -89,9 +89,11 @@ def _told(raw: Any, number: int, options: Any, seed: int) -> Told:
     ]
     last = max((place for place, _ in marked), default=0) if kind == UPDATE else 0
     facts = tuple(text.places[each] for each in marked if each[0] >= last)
-    asked, date = row["question"].strip(), raw.get("question_date")
-    if date:
-        asked += f" (asked on {conform(date, str, 'question_date')})"
+    if not text.documents:
+        raise Mismatch("the field haystack_sessions has no session in which something is said")
+    asked, date = row["question"].strip(), _date(raw.get("question_date") or "", "question_date")
+    if asked and date:
+        asked += f" (asked on {date})"
     if nothing:
         question = Question(name, asked, SAYING_SO, kind=kind, unanswerable=True, explanation=row["answer"].strip())
         return Told(text.documents, (question,))
@@ -103,11 +105,18 @@ def _told(raw: Any, number: int, options: Any, seed: int) -> Told:
     )
 
 
-def _dates(raw: Mapping[str, Any], sessions: int) -> list[str]:
+def _dates_of(raw: Mapping[str, Any], sessions: int) -> list[str]:
     dates: list[str] = conform(raw.get("haystack_dates") or [""] * sessions, [str], "haystack_dates")
     if len(dates) != sessions:
         raise Mismatch(f"the field haystack_dates has {len(dates)} dates for {sessions} sessions")
-    return dates
+    return [_date(date, "haystack_dates[]") for date in dates]
+
+
+def _date(raw: Any, name: str) -> str:
+    said = _dates.insist(conform(raw, str, name), name)
+    if said and not _DATE.fullmatch(said):
+        raise Mismatch(f"the field {name} is {said!r}: dates are written as 2023/05/20 (Sat) 02:21, or are left out")
+    return said
 
 
 def _evidence(raw: Mapping[str, Any]) -> set[int]:

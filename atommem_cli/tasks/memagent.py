@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
+from atommem_cli.core.errors import UsageError
 from atommem_cli.core.types import Document, Question
 from atommem_cli.data.files import Plan, Request
 from atommem_cli.tasks import _own, _published
@@ -115,5 +116,11 @@ inputs = partial(_published.inputs, PUBLISHED)
 
 
 def build(options: Options, request: Request) -> Plan:
-    """The plan of one split; see `_published.build`."""
+    """The plan of one split; see `_published.build`.
+
+    Raises:
+        UsageError: `docs` is set beside a source; as there.
+    """
+    if request.source is not None and "docs" in options.model_fields_set:
+        raise UsageError(f"{NAME}: docs chooses a file of the hub, and --source is another one: leave one of them out")
     return _published.build(PUBLISHED, options, request)

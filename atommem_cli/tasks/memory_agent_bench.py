@@ -69,12 +69,16 @@ def _told(raw: Any, number: int, options: Options, seed: int) -> Told:
     kind, length = found.groups()
     if not _wanted(options.subsets, kind, length):
         return Told(facts, (), ("other_subset",) * len(texts))
-    tail = f" {RULE}" if options.rule else ""
     questions = tuple(
-        Question(conform(name, str), text.strip() + tail, tuple(accepted) or ("",), kind=f"{kind} {length}")
+        Question(conform(name, str), _asked(text, options.rule), tuple(accepted) or ("",), kind=f"{kind} {length}")
         for name, text, accepted in zip(ids, texts, answers, strict=True)
     )
     return Told(facts, questions)
+
+
+def _asked(text: str, rule: bool) -> str:
+    """A question as it is asked; a blank one stays blank, and is left out."""
+    return f"{text.strip()} {RULE if rule else ''}".strip() if text.strip() else ""
 
 
 def _wanted(subsets: tuple[str, ...], kind: str, length: str) -> bool:

@@ -104,10 +104,11 @@ def inputs(source: str | None, split: str, validation: str | None) -> dict[str, 
     """There is nothing to read.
 
     Raises:
-        UsageError: a source is given.
+        UsageError: a source or a validation file is given.
     """
     if source is not None or validation is not None:
-        raise UsageError("stream is generated, it takes no source")
+        flag, why = ("source", "") if source is not None else ("validation", ", and its train shares no question")
+        raise UsageError(f"stream is generated{why}: leave out --{flag}")
     return {}
 
 

@@ -137,7 +137,7 @@ def test_a_source_of_ones_own_may_mark_them_itself_and_has_no_bank(tmp_path: Pat
     (tmp_path / "own.py").write_text(SOURCE)
     own = str(tmp_path / "own.py")
     assert [document.distractor for document in made(tmp_path / "own", own)[0].documents] == [False, True]
-    with pytest.raises(UsageError, match="has none to give"):
+    with pytest.raises(UsageError, match="gives no passages of other questions"):
         made(tmp_path / "bank", own, distractors=1)
     with pytest.raises(SourceError, match="a document after distractors that is none"):
         made(tmp_path / "wrong", own, options={"order": False})

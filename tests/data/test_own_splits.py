@@ -62,7 +62,7 @@ def test_two_files_that_share_questions_are_for_the_source_to_keep_apart(there: 
 
 
 def test_what_takes_no_file_says_so_and_a_data_set_asks_for_the_split(there: Path) -> None:
-    assert "stream is generated, it takes no source" in complaint("prepare", "stream", "--source", "one.txt", cwd=there)
+    assert "stream is generated: leave out --source" in complaint("prepare", "stream", "--source", "one.txt", cwd=there)
     assert "one.txt is one file: say which --split it is" in complaint(
         "prepare", "hotpotqa", "--source", "one.txt", cwd=there
     )

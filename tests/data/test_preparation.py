@@ -250,11 +250,11 @@ def test_damage_is_named_by_line(tmp_path: Path) -> None:
         ("stream", {"options": {"docs": "many"}}, "stream: option 'docs': Input should be a valid integer"),
         ("stream", {"options": {"people": True}}, "stream: option 'people': a number is wanted here"),
         ("stream", {"options": {"people": 12}}, "stream: people: the closed style has names for 11 at most"),
-        ("stream", {"source": "x"}, "stream is generated, it takes no source"),
+        ("stream", {"source": "x"}, "stream is generated: leave out --source"),
         (
             "hotpotqa",
             {"options": {"questions": "few"}},
-            "option 'questions': Input should be 'mix' or Input should be a valid integer",
+            "option 'questions': Input should be 'mix' or a valid integer",
         ),
     ],
 )

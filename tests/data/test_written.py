@@ -79,7 +79,7 @@ def test_every_passage_is_written_and_the_thoughts_are_left_out(tmp_path: Path) 
         own = [[d for d in one.documents if not d.distractor] for one in (task, other)]
         assert own[0] == own[1]
     assert len({text for task in tasks for text in late(task)}) == TASKS * WANTED
-    assert said(tmp_path) == "distractors: 15 written, 0 from the bank"
+    assert said(tmp_path) == "distractors: 15 written, 0 from other questions"
     asked = server.bodies[0]["messages"][0]["content"]
     assert tasks[0].questions[0].text in asked
     assert "passage 1 of 3" in asked
@@ -93,7 +93,7 @@ def test_what_touches_the_question_is_refused_asked_again_and_filled_from_the_ba
         assert all(len(late(task)) == WANTED for task in tasks)
         assert len(server.bodies) == TASKS * WANTED * TRIES
         prompts = [body["messages"][0]["content"] for body in server.bodies]
-    assert said(tmp_path) == "distractors: 0 written (45 replies were refused), 15 from the bank"
+    assert said(tmp_path) == "distractors: 0 written (45 replies were refused), 15 from other questions"
     assert tasks == made(tmp_path / "plain", None)
     again = [re.findall(r"It must not say: (.*)\.", prompt) for prompt in prompts]
     assert sum(map(bool, again)) == TASKS * WANTED * (TRIES - 1)
@@ -112,7 +112,7 @@ def test_the_same_passage_twice_stands_once(tmp_path: Path) -> None:
 def test_a_reply_without_a_passage_is_left_to_the_bank(tmp_path: Path, answer: Answer) -> None:
     with Writing(lambda _: answer) as server:
         assert all(len(late(task)) == WANTED for task in made(tmp_path / "out", writing(tmp_path, server)))
-    assert "0 written (45 replies were refused), 15 from the bank" in said(tmp_path)
+    assert "0 written (45 replies were refused), 15 from other questions" in said(tmp_path)
 
 
 def test_the_file_does_without_the_model_and_the_folder_is_the_same(tmp_path: Path) -> None:
@@ -190,6 +190,6 @@ def test_the_command_says_how_many(tmp_path: Path) -> None:
         writing(tmp_path, server)
         words = ("--split", "dev", "--limit", "2", "--distractors", "2", "--distractors-by", "writer.yaml")
         done = atommem("prepare", "stream", *words, "--set", "style=rich", cwd=tmp_path)
-        assert "distractors: 4 written, 0 from the bank" in done.stderr
+        assert "distractors: 4 written, 0 from other questions" in done.stderr
         missing = atommem("prepare", "stream", "--distractors-by", "writer.yaml", "--out", "x", cwd=tmp_path, status=2)
     assert "--distractors says how many passages it writes" in missing.stderr

@@ -178,9 +178,11 @@ def test_an_evidence_session_without_a_marked_turn_is_counted_and_turns_can_be_d
     ]  # fmt: skip
 
 
-def test_dates_that_are_no_dates_leave_the_order_alone(tmp_path: Path) -> None:
-    _, (task,) = prepared(tmp_path, "longmemeval", [longmemeval(haystack_dates=["z", "y", "2023/01/01"])])
-    assert [document.text.split("\n")[0] for document in task.documents] == ["Date: z", "Date: y", "Date: 2023/01/01"]
+def test_sessions_of_which_one_has_no_date_keep_their_order(tmp_path: Path) -> None:
+    _, (task,) = prepared(tmp_path, "longmemeval", [longmemeval(haystack_dates=["2023-01-02", "", "2023/01/01"])])
+    assert [document.text.split("\n")[0] for document in task.documents] == [
+        "Date: 2023-01-02", "user: My bike is in the shed now.", "Date: 2023/01/01",
+    ]  # fmt: skip
     with pytest.raises(SourceError, match="2 dates for 3 sessions"):
         prepared(tmp_path, "longmemeval", [longmemeval(haystack_dates=["2023/01/01", "2023/01/02"])])
 

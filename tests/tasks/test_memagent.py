@@ -71,7 +71,7 @@ def test_training_files_hold_one_question_or_several(tmp_path: Path) -> None:
     (task,) = made(several, tmp_path / "several")
     assert task.questions == (Question("0-0", "A?", ("a",)), Question("0-1", "B?", ("b", "bee")))
     assert len(task.documents) == 12
-    with pytest.raises(UsageError, match=r"no usable question.*in_validation 1"):
+    with pytest.raises(UsageError, match=r"no usable question.* 1 asked by validation"):
         made(tmp_path, tmp_path / "out", "train")
 
 

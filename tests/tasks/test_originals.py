@@ -278,7 +278,7 @@ def test_files_that_are_not_read_say_what_to_do(file: str, says: str, tmp_path: 
 
 def test_a_blank_test_set_and_a_folder_above_are_told(tmp_path: Path) -> None:
     write(tmp_path / "data/test.jsonl", [wiki(1, answer="")])
-    with pytest.raises(UsageError, match=r"no usable question.*\(blank 1; in a test set the answers are blank"):
+    with pytest.raises(UsageError, match=r"no usable question.*1 without .* \(in a test set the answers are blank"):
         sha("2wikimultihopqa", tmp_path / "data/test.jsonl", tmp_path / "out")
     with pytest.raises(SourceError, match="a test set is there, whose answers are not public"):
         sha("2wikimultihopqa", tmp_path / "data", tmp_path / "out")

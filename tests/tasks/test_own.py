@@ -90,7 +90,7 @@ def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
     plan = planned(tmp_path, [twice, twice, Told((Document("", "x"),), (blank,), ("unanswerable",), lost=2)])
     assert plan.skipped == {"duplicate_id": 2, "blank": 1, "unanswerable": 1}
     assert (plan.read, plan.lost_supporting, len(plan.jobs)) == (6, 2, 1)
-    with pytest.raises(UsageError, match=r"mail-validation: there is no usable question.*blank 1"):
+    with pytest.raises(UsageError, match=r"mail-validation: there is no usable question.*1 without a text"):
         planned(tmp_path, [Told((Document("", "x"),), (blank,))])
 
 
