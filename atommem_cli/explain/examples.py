@@ -51,7 +51,12 @@ def _way(fact: Fact) -> str:
         "lost": fact.lost,
         "retrieved": fact.retrieved,
     }
-    return ", ".join(f"{what} at step {step}" for what, step in steps.items() if step is not None) or "never shown"
+    return ", ".join(f"{what} {_when(step)}" for what, step in steps.items() if step is not None) or "never shown"
+
+
+def _when(step: int) -> str:
+    """Agents that store what they were to read make no call for it."""
+    return f"at step {step}" if step >= 0 else "before the first call"
 
 
 def table(found: Mapping[Cause, Example], title: str) -> Table:

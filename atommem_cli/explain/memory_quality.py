@@ -134,7 +134,10 @@ def table(runs: Mapping[str, Hygiene]) -> Table:
         ("episodes", lambda h: str(h.episodes)),
         ("gold facts held at the end, of those ever written", lambda h: share(h.kept_facts, h.written_facts)),
         *(
-            (f"held {age} steps after, of those still to be seen", functools.partial(_survived, age=age))
+            (
+                f"held {age} step{'s' * (age > 1)} after, of those still to be seen",
+                functools.partial(_survived, age=age),
+            )
             for age in ages
         ),
         ("entries created", lambda h: str(h.created)),

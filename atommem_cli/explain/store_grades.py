@@ -4,8 +4,8 @@ Memory quality is that of an episode's entries at its end, in [0, 1]: coverage x
 `store_quality`), of tasks with a gold fact that is there to be kept: where nothing is known, or everything has ended
 (`stream`), there is nothing to grade. joint = sqrt(answer x quality), where the answer is the
 episode's mean by the leading scorer (AgeMem's evaluation, papers.md 2.5), at least 0. All are means over episodes,
-failed ones too, with 95 % intervals clustered by task. Calls are the policy's own: what an agent retrieves or clears by
-itself is none.
+failed ones too, with 95 % intervals clustered by task. Operations are all that the journal has, those before the first
+call too; what the agent of a policy with tools (AgeMem) retrieves or clears by itself is none.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Count:
         """One episode, with its journal."""
         used = line["usage"]
         self._usage.append((used["calls"], used["prompt_tokens"] + used["new_tokens"]))
-        for op in (op for step in steps if step["step"] >= 0 for op in step["ops"]):
+        for op in (op for step in steps for op in step["ops"]):
             if not ran_by_itself(op):
                 kind = OpKind(op["kind"])
                 self._called[kind] += 1

@@ -32,7 +32,7 @@ from atommem_cli.runs.layout import (
 )
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.strict_reader import NOTHING, Attempt, Finding, Journal, differences, digest
-from atommem_cli.runs.summary import renamed, summarize
+from atommem_cli.runs.summary import JUDGED, renamed, summarize
 from atommem_cli.scoring import llm_judge, metrics
 
 
@@ -252,14 +252,14 @@ def summing_up(run: Run, questions: Mapping[str, Sequence[Question]]) -> Iterato
     """
     again = json.loads(json.dumps(summarize(run.path, questions)))
     written = renamed(read_json(run.path / SUMMARY))
-    if "judge" not in written:  # an older atommem did not name it
-        again.pop("judge", None)
+    for key in {"judge", JUDGED} - written.keys():  # an older atommem did not write them
+        again.pop(key, None)
     for path, was, now in differences(written, again):
         if path.partition(".")[0] in ("time", "recipe"):  # times, and the name of the folder
             continue
         text = f"is {_shown(was)}, and comes out as {_shown(now)}"
         top = path.partition(".")[0]
-        if top in ("digest", "scores", "by_kind"):
+        if top in ("digest", "scores", "by_kind", JUDGED):
             text += f": this, or a line of {EPISODES} or {VERDICTS}, was changed"
         elif top in ("agent", "policy", "embedder"):
             text += f": this, or {RUN}, was changed"

@@ -19,6 +19,9 @@ from atommem_cli.runs.memory_states import Moment, Said, states
 from atommem_cli.runs.reader import Run
 from atommem_cli.scoring import llm_judge
 
+BEFORE = "before the first call"
+"""Heading of what the agent did by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -68,9 +71,9 @@ class Page:
     stage: int
     """Of agents that clear their context in between, from 1 to 3; 0 for others."""
     heading: str
-    """What it is about, as in `chunk 2 of 5`."""
+    """What it is about, as in `chunk 2 of 5`; `after chunk 2 of 5` where it shows none."""
     shown: str
-    """The chunk or the question; empty before the first call."""
+    """The chunk or the question; empty where it shows neither."""
     scratchpad: str
     """Before the step, as the prompt showed it to agents that have one; likewise the query."""
     query: str
@@ -176,7 +179,7 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
     at, ids = 0, by_id(run)
     late = distracting(task.documents, chunks)
     parts = stages.numbered(steps, late) if stages.staged(run.agent) else [0] * len(steps)
-    for step, stage in zip(states(steps), parts, strict=True):
+    for step, stage, last in zip(states(steps), parts, stages.chunks(steps), strict=True):
         line, mine = step.line, step.moments
         operations = tuple(_operation(at + i, moment, ids) for i, moment in enumerate(mine, start=1))
         at += len(mine)
@@ -187,7 +190,7 @@ def _pages(run: Run, task: Task, steps: Sequence[Line]) -> Iterator[Page]:
             number = line["question"]
             heading, shown = f"question {number + 1} of {len(task.questions)}", task.questions[number].text
         else:
-            heading, shown = "before the first call", ""
+            heading, shown = f"after chunk {last + 1} of {len(chunks)}" if last is not None else BEFORE, ""
         before = replace(before, context=step.context)
         after = replace(before, entries=step.entries)
         if mine:

@@ -34,7 +34,7 @@ from atommem_cli.runs import provenance, summary, writer
 from atommem_cli.runs.labels import label
 from atommem_cli.runs.layout import LADDER, LADDER_LINES, LADDER_TABLE, Line
 from atommem_cli.runs.reader import Run, failed
-from atommem_cli.runs.tables import Table, percent, points
+from atommem_cli.runs.tables import Table, percent, points, sized
 from atommem_cli.scoring import llm_judge
 from atommem_cli.scoring.intervals import mean_interval
 from atommem_cli.scoring.metrics import lowest
@@ -203,7 +203,7 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
             told = (points(step["delta"], step["low"], step["high"]), f"{step['p']:.3g}", counts, step["of"])
         more = (_percent(rung["scores"][name]) for name in others)
         cell = rung["scores"][leading]
-        rows.append((rung["rung"], _percent(cell), f"{cell['n']} in {cell['tasks']} tasks", *told, *more))
+        rows.append((rung["rung"], _percent(cell), sized(cell["n"], cell["tasks"]), *told, *more))
     top = rungs[-1]["scores"][leading]
     missing = points(1 - top["mean"], 1 - top["high"], 1 - top["low"])
     rows.append(("all right", "100", "", missing, "", "", "reading and reasoning", *("" for _ in others)))

@@ -116,8 +116,10 @@ def costs(comparison: Comparison, theme: Theme = "light") -> Figure | None:
         axes.set_ylabel(f"{comparison.title} [%]")
         axes.margins(x=0.08)
         score = comparison.base.score
-        size = f"n = {score.n} questions in {score.tasks} tasks; 95 % intervals; filled: Pareto set"
-        figure.suptitle(f"Cost against quality on {comparison.source}\n{size}", x=0.012, ha="left")
+        # In short lines: beside them stand the names of the runs.
+        size = f"n = {score.n} questions in {score.tasks} task{'s' * (score.tasks != 1)}"
+        title = f"Cost against quality on {comparison.source}\n{size}\n95 % intervals; filled: Pareto set"
+        figure.suptitle(title, x=0.012, ha="left")
     return figure
 
 
@@ -165,5 +167,5 @@ def _title(comparisons: Sequence[Comparison], whose: str) -> str:
     diamond = f"; diamond: {whose}" if whose else ""
     return (
         f"Difference to {shown(first.base.label)} on {first.source} (its score in brackets)\n"
-        f"n = {score.n} questions in {score.tasks} tasks; {how}{diamond}"
+        f"n = {score.n} questions in {score.tasks} task{'s' * (score.tasks != 1)}; {how}{diamond}"
     )

@@ -83,7 +83,7 @@ def named(comparison: Comparison) -> Table | None:
 
 
 def by_kind(comparison: Comparison) -> Table | None:
-    """Differences by kind of question; None where there is one kind only."""
+    """Differences by kind of question, and of how many; None where there is one kind only."""
     labels = list(comparison.base.groups)
     if len(labels) < 2:
         return None
@@ -94,6 +94,9 @@ def by_kind(comparison: Comparison) -> Table | None:
             mean, difference = side.groups[label]
             cells.append(_points(difference) if difference else f"{100 * mean:.1f}")
         rows.append((side.label, *cells))
+    compared = next((side.groups for side in comparison.sides if side.difference), {})
+    counts = {label: difference.n for label, (_, difference) in compared.items() if difference}
+    rows.append(("n", *(str(counts.get(label, "-")) for label in labels)))
     title = (
         f"{comparison.title} by kind of question: {comparison.base.label} scores, the others differ by (not adjusted)"
     )

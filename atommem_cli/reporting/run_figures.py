@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from statistics import fmean, median
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from atommem_cli.core.safe_text import visible
 from atommem_cli.core.types import OpKind
 from atommem_cli.explain.causes import Cause
 from atommem_cli.reporting.plotting import DASHES, HATCHES, MARKERS, shown
-from atommem_cli.reporting.run_statistics import ANSWERS, TENTHS, EpisodeUse, Survey
+from atommem_cli.reporting.run_statistics import ANSWERS, BEFORE, TENTHS, EpisodeUse, Survey
 from atommem_cli.reporting.themes import INK, PALETTE, PAPER, Theme, themed
 from atommem_cli.runs.labels import scorer
 from atommem_cli.scoring.intervals import Interval, mean_interval
@@ -69,7 +70,7 @@ def store(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | None:
             low, middle, high = (
                 [_quantile(survey.entries[step], share) for step in steps] for share in (0.25, 0.5, 0.75)
             )
-            style = _style(theme, index)
+            style = _style(theme, index) | ({"marker": "o"} if len(steps) == 1 else {})
             axes.fill_between(steps, low, high, color=style["color"], alpha=0.16, linewidth=0, step=None)
             axes.plot(steps, middle, linewidth=2, label=_name(survey), **style)
         axes.set_xlabel("step (model call)")
@@ -92,8 +93,10 @@ def operations(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | No
     whole = max(play.chunks for survey in drawn for play in survey.plays) <= POSITIONS
     tried = [survey.operations if whole else survey.tenths for survey in drawn]
     kinds = [kind for kind in KINDS if any(found == kind for counts in tried for _, found, _ in counts)]
-    positions = sorted({at for counts in tried for at, _, _ in counts if at != ANSWERS})
-    names = [str(at + 1) for at in positions] if whole else [f"{100 * at // TENTHS}" for at in positions]
+    begun = [BEFORE] if any(at == BEFORE for counts in tried for at, _, _ in counts) else []
+    last = max((at for counts in tried for at, _, _ in counts), default=ANSWERS)
+    positions = [*begun, *range(last + 1)]
+    names = ["start" if at == BEFORE else f"{at + 1 if whole else 100 * at // TENTHS}" for at in positions]
     places = [*range(len(positions)), len(positions) + 0.6]
     with themed(theme):
         figure, panels = _canvas(len(drawn))
@@ -120,7 +123,8 @@ def operations(surveys: Sequence[Survey], theme: Theme = "light") -> Figure | No
             axes.axhline(0, color=INK[theme], linewidth=0.9)
             axes.set_xticks(places, [*names, "?"])
             axes.grid(axis="x", visible=False)
-            axes.set_xlabel("chunk; ? = questions" if whole else "part of the chunks that is read [%]; ? = questions")
+            where = "chunk" if whole else "part of the chunks that is read [%]"
+            axes.set_xlabel(f"{where}; ? = questions{chr(10) + 'start = before the first call' if begun else ''}")
             axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
             axes.set_ylabel("operations per episode")
             if len(surveys) > 1:
@@ -221,7 +225,7 @@ def _points(
     axes: Axes, groups: Sequence[tuple[list[int], Interval]], label: str, style: dict[str, Any], *, across: bool = False
 ) -> None:
     """Scores with their intervals over the values of each group; `across` draws the quartiles of these, too."""
-    middles = [_of_sorted(values, 0.5) if across else sum(values) / len(values) for values, _ in groups]
+    middles = [median(values) if across else fmean(values) for values, _ in groups]
     means = [100 * score.mean for _, score in groups]
     lows = [100 * (score.mean - score.low) for _, score in groups]
     highs = [100 * (score.high - score.mean) for _, score in groups]
@@ -252,7 +256,7 @@ def _groups(survey: Survey, of: Callable[[EpisodeUse], int | None]) -> list[tupl
 
 def _positions(plays: Sequence[EpisodeUse], *, whole: bool) -> Counter[int]:
     """How many episodes have a chunk at each position, or in each tenth."""
-    have = Counter({ANSWERS: len(plays)})
+    have = Counter({BEFORE: len(plays), ANSWERS: len(plays)})
     for chunks, count in Counter(play.chunks for play in plays).items():
         for at in range(chunks) if whole else {chunk * TENTHS // chunks for chunk in range(chunks)}:
             have[at] += count

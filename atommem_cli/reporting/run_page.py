@@ -103,6 +103,7 @@ def page(
         scores=_shown(run_tables.scores(labels, results)),
         extra=[_shown(table) for table in extra],
         ran=_shown(_ran(labels, results)),
+        data_read=_shown(setup_tables.data([survey.run for survey in surveys])),
         made=_shown(made),
         differences=_shown(setup_tables.narrow(setup_tables.differing_keys(labels, recipes))),
         gaps=[
@@ -111,7 +112,9 @@ def page(
             for gap in (*survey.gaps, *(f"{survey.label}: {warning}." for warning in replies.warnings(result)))
         ],
         images=[{**image, **dict(zip(("title", "caption"), CAPTIONS[image["name"]], strict=True))} for image in images],
-        tables=[_shown(table) for table in (*run_tables.details(labels, results), *_stores(surveys), *_why(surveys))],
+        tables=[
+            _shown(table) for table in (*run_tables.details(labels, results), *_stores(surveys, extra), *_why(surveys))
+        ],
         recipes=[(survey.label, visible(survey.run.recipe.dump())) for survey in surveys],
         chosen=[
             *(_chosen(survey, kept[number], len(surveys) > 1) for number, survey in enumerate(surveys)),
@@ -125,9 +128,11 @@ def page(
     )
 
 
-def _stores(surveys: Sequence[Survey]) -> list[Table]:
-    """How well stores were kept, and what that took."""
-    return store_tables.tables({survey.label: survey.stores for survey in surveys if survey.stores})
+def _stores(surveys: Sequence[Survey], extra: Sequence[Table]) -> list[Table]:
+    """How well stores were kept, and what that took, unless a comparison beside the scores has it."""
+    found = store_tables.tables({survey.label: survey.stores for survey in surveys if survey.stores})
+    there = {table.title for table in extra}
+    return [table for table in found if table.title not in there]
 
 
 def _why(surveys: Sequence[Survey]) -> list[Table]:
@@ -173,7 +178,7 @@ def _chosen(survey: Survey, count: int, several: bool) -> str:
     all_of = len(survey.plays)
     of = f"{survey.label}: " if several else ""
     if count == all_of:
-        return visible(f"{of}all {count:,} episodes.")
+        return visible(f"{of}all {count:,} episodes." if count > 1 else f"{of}the one episode.")
     return visible(
         f"{of}{count:,} of {all_of:,} episodes, missed and right ones in proportion, picked by the hash of their names."
     )

@@ -17,15 +17,17 @@ from atommem_cli.explain.miss_causes import MISSED_BELOW
 from atommem_cli.explain.store_grades import StoreGrades
 from atommem_cli.reporting import episodes
 from atommem_cli.reporting.episodes import Case
+from atommem_cli.runs import stages
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.reader import Run
-from atommem_cli.runs.stages import staged
 from atommem_cli.scoring import llm_judge
 
 Tried = tuple[int, OpKind, bool]
 """Where operations were tried, of what kind, and whether they took effect."""
 ANSWERS = -1
-"""Where: outside the chunks (before the first call, or while questions are asked)."""
+"""Where: while questions are asked."""
+BEFORE = -2
+"""Where: before the first call."""
 TENTHS = 10
 
 
@@ -112,7 +114,7 @@ def take(run: Run, label: str, most: int = episodes.SHOWN) -> Survey:
         if name in chosen:
             pieces = run.chunks(task) if task and chunks else None
             chosen[name] = episodes.case(
-                line, steps, scorers, leading, task, pieces, explained, staged=staged(run.agent)
+                line, steps, scorers, leading, task, pieces, explained, staged=stages.staged(run.agent)
             )
     survey.cases = list(chosen.values())
     survey.causes = tallies.by_kind()
@@ -160,11 +162,11 @@ def _count(survey: Survey, line: Line, task: Task | None, steps: Sequence[Line])
     )
     if task:
         survey.questions[task.id] = task.questions
-    for step in steps:
+    for step, chunk in zip(steps, stages.chunks(steps), strict=True):
         if step["step"] >= 0:
             survey.entries[step["step"]][step["entries"]] += 1
-        chunk = step.get("chunk")
+        at = BEFORE if step["step"] < 0 else ANSWERS if chunk is None else chunk
         for op in step["ops"]:
             tried = (OpKind(op["kind"]), op["outcome"] == Outcome.OK)
-            survey.operations[ANSWERS if chunk is None else chunk, *tried] += 1
-            survey.tenths[ANSWERS if chunk is None else chunk * TENTHS // chunks, *tried] += 1
+            survey.operations[at, *tried] += 1
+            survey.tenths[at * TENTHS // chunks if at >= 0 else at, *tried] += 1

@@ -38,6 +38,10 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
         labels,
         [{share: _score(cell) for share, cell in one.get("named", {}).get("all", {}).items()} for one in results],
     )
+    judged = _side_by_side(
+        labels, [{kind: _score(cell) for kind, cell in result.get(summary.JUDGED, {}).items()} for result in results]
+    )
+    judge = scorer(llm_judge.NAME, next((one["judge"] for one in results if summary.JUDGED in one), None))
     overlap = summary.overlap([row[0] for row in kinds])
     tried = _side_by_side(labels, [_operations(result) for result in results])
     use = _side_by_side(
@@ -47,6 +51,7 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     facts = _side_by_side(labels, [_facts(result) for result in results])
     titled: list[tuple[str, str, tuple[tuple[str, ...], ...]]] = [
         (f"{leading} by kind of question; in brackets the 95 % interval, then n{overlap}", "kind", kinds),
+        (f"{judge} by kind of question, likewise{overlap}", "kind", judged),
         ("What answers name, in %: what is true now, what is no more, neither or both", "share", shares),
         ("Memory operations per reading step, by outcome", "operation", tried),
         ("Use per episode, medians", "what", use),
@@ -59,7 +64,7 @@ def cards(result: Result) -> list[tuple[str, str, str]]:
     """The numbers at the head of one run: what, value, and what to know about it."""
     shown = []
     for name, cell in result["scores"].items():
-        interval = f"[{100 * cell['low']:.1f}, {100 * cell['high']:.1f}], n = {cell['n']:,} in {cell['tasks']:,} tasks"
+        interval = f"[{100 * cell['low']:.1f}, {100 * cell['high']:.1f}], n = {tables.sized(cell['n'], cell['tasks'])}"
         mean = f"{100 * cell['mean']:.1f} %" if cell["n"] else "-"
         shown.append((scorer(name, result.get("judge")), mean, interval if cell["n"] else "nothing"))
     budget = result["budget"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from atommem_cli.compare.paired import Difference, paired
 from atommem_cli.explain.store_grades import StoreGrades
-from atommem_cli.runs.tables import Table, number, percent, points
+from atommem_cli.runs.tables import Table, number, percent, points, sized
 from atommem_cli.scoring.intervals import Interval
 
 Differences = Mapping[str, Difference]
@@ -48,7 +48,7 @@ def quality(found: Mapping[str, StoreGrades], first: str = "run", apart: Differe
             _share(one.precision),
             _interval(one.joint),
             *((_interval(one.judged), one.judge or "-", _agreement(one)) if judged else ()),
-            f"{one.quality.n} in {one.quality.tasks} tasks" if one.quality else "-",
+            sized(one.quality.n, one.quality.tasks) if one.quality else "-",
         )
         for name, one in found.items()
     )

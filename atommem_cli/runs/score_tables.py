@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from atommem_cli.config import command_line
 from atommem_cli.runs import replies, summary
 from atommem_cli.runs.labels import judge_label, label, scorer
-from atommem_cli.runs.tables import Table, number, percent, ratio
+from atommem_cli.runs.tables import Table, number, percent, ratio, sized
 from atommem_cli.scoring import llm_judge, staleness
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def scores(results: Sequence[Mapping[str, Any]]) -> Table:
                 result["store"],
                 label(result["embedder"]),
                 *(_score_of(result, own.get(name, "")) for name in names),
-                f"{first['n']} in {first['tasks']} tasks",
+                sized(first["n"], first["tasks"]),
                 str(len(result["failed"])),
                 *(number(budget[name]["median"]) for name in ("calls", "prompt_tokens", "new_tokens")),
             )
@@ -70,10 +70,14 @@ def details(result: Mapping[str, Any]) -> list[Table]:
     rows: tuple[tuple[str, ...], ...]
     if result["by_kind"]:
         leading = scorer(llm_judge.leading(tuple(result["scores"])), result.get("judge"))
-        rows = tuple((kind, _score(cell), str(cell["n"])) for kind, cell in result["by_kind"].items())
-        tables.append(
-            Table(f"{leading} by kind of question{summary.overlap(result['by_kind'])}", ("kind", leading, "n"), rows)
+        judged = result.get("judged_by_kind", {})
+        rows = tuple(
+            (kind, _score(cell), *((_score(judged[kind]),) if judged else ()), str(cell["n"]))
+            for kind, cell in result["by_kind"].items()
         )
+        both = (leading, *((scorer(llm_judge.NAME, result["judge"]),) if judged else ()))
+        title = f"{' and '.join(both)} by kind of question{summary.overlap(result['by_kind'])}"
+        tables.append(Table(title, ("kind", *both, "n"), rows))
     tables += [named(result)] if "named" in result else []
     steps = result["steps"]["reading"]
     outcomes = sorted({outcome for counts in result["operations"].values() for outcome in counts})

@@ -1,7 +1,8 @@
-"""Which stage of its episode each step belongs to, for agents that clear their context between stages (AgeMem).
+"""Where in its episode each step belongs: to which chunk, and to which stage.
 
-1 before the context is cleared, 2 after it or where distractors are read, 3 from the first question on. A training may
-play some of the stages alone (`grpo.curriculum`).
+Stages are those of agents that clear their context in between (AgeMem): 1 before the context is cleared, 2 after it or
+where distractors are read, 3 from the first question on. A training may play some of the stages alone
+(`grpo.curriculum`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,22 @@ def numbered(lines: Iterable[Mapping[str, Any]], late: Collection[int]) -> Itera
         yield stage
         if stage == 1 and any(_clears(op) for op in line["ops"]):
             stage = 2
+
+
+def chunks(lines: Iterable[Mapping[str, Any]]) -> Iterator[int | None]:
+    """The chunk that every step belongs to: its own, or the last one, where it shows none (Mem0 on the facts of one).
+
+    None before the first chunk, and from the first question on.
+
+    Args:
+        lines: of `steps.jsonl`, those of one episode, by step.
+    """
+    last, asked = None, False
+    for line in lines:
+        asked = asked or line.get("question") is not None
+        if line.get("chunk") is not None:
+            last = line["chunk"]
+        yield None if asked else last
 
 
 def _clears(op: Mapping[str, Any]) -> bool:

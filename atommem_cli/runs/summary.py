@@ -69,7 +69,12 @@ def summarize(
         **({"abstained": told} if (told := _abstained(episodes, questions)) else {}),
         "truncated_tokens": sum(line["truncated_tokens"] for line in episodes),
         "scores": {name: _interval(scored, name) for name in named},
-        "by_kind": _by_kind(scored, questions, llm_judge.leading(named)),
+        "by_kind": _by_kind(scored, questions, leading := llm_judge.leading(named)),
+        **(
+            {JUDGED: _by_kind(scored, questions, llm_judge.NAME)}
+            if llm_judge.NAME in named and leading != llm_judge.NAME
+            else {}
+        ),
         **({"named": _named(scored, questions)} if staleness.NAME in named else {}),
         "budget": {name: _spread(line["usage"][name] for line in episodes) for name in _BUDGET},
         "totals": {name: sum(line["usage"][name] for line in episodes) for name in _BUDGET[:3]},
@@ -80,6 +85,8 @@ def summarize(
     }
 
 
+JUDGED = "judged_by_kind"
+"""Key of a summary: the judge's score by kind, beside that of the leading scorer."""
 ABSTENTION = "abstention"
 """The kind of all questions that nothing answers, beside the type that they are of."""
 _SAYS_SO = "adversarial"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -89,6 +90,8 @@ class Table:
         return f"% {' '.join(self.title.split())}\n{body}"
 
 
+_MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
+"""What begins an element; a p < 0.0001 stays as it is."""
 ROWS = 50
 """Of a table that is read; a run may have ten thousand failed episodes."""
 
@@ -145,10 +148,10 @@ def prepared(manifests: Sequence[Manifest]) -> Table:
             manifest.split,
             number(manifest.tasks),
             number(manifest.questions_used),
-            _range(manifest.documents),
-            _range(manifest.tokens),
-            _counts(manifest.questions_skipped),
-            *([_counts(manifest.swapped)] if swapped else []),
+            spread(manifest.documents),
+            spread(manifest.tokens),
+            counted(manifest.questions_skipped),
+            *([counted(manifest.swapped)] if swapped else []),
             *([number(manifest.supporting_lost)] if lost else []),
             *([_apart(manifest)] if train else []),
             manifest.sha256[:16],
@@ -169,12 +172,19 @@ def _apart(manifest: Manifest) -> str:
     return ", ".join(manifest.checked) or "nothing: not checked"
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def counted(counts: Mapping[str, int]) -> str:
+    """Names with how many there are of each."""
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
-def _range(spread: Spread) -> str:
-    return f"{number(spread.min)} / {number(spread.median)} / {number(spread.max)}"
+def spread(of: Spread) -> str:
+    """Least, median and most."""
+    return f"{number(of.min)} / {number(of.median)} / {number(of.max)}"
+
+
+def sized(n: int, tasks: int) -> str:
+    """Of how many questions or episodes, in how many tasks."""
+    return f"{n:,} in {tasks:,} {'task' if tasks == 1 else 'tasks'}"
 
 
 def ratio(part: float, whole: float, form: str = ".3f") -> str:
@@ -200,5 +210,5 @@ def number(value: float | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """A cell that cannot break the table: it may hold what a server or a model said."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """A cell that cannot break the table, nor be markup: it may hold what a server or a model said."""
+    return _MARKUP.sub(r"\\<", " ".join(text.split()).replace("|", "\\|"))

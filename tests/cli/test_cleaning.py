@@ -34,6 +34,12 @@ def test_a_table_shows_everything_and_does_nothing() -> None:
     assert table.rows[0][0] == PLAIN
 
 
+def test_markup_in_a_cell_is_text_and_a_number_stays_as_it_is() -> None:
+    rows = (("<b>bold</b>", "<!-- no", "p < 0.0001", "a <-> b"),)
+    told = Table("t", ("a", "b", "c", "d"), rows).markdown()
+    assert told.splitlines()[-1] == "| \\<b>bold\\</b> | \\<!-- no | p < 0.0001 | a <-> b |"
+
+
 def test_the_terminal_lines_and_progress_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say(HOSTILE + "\nsecond")
     terminal.show_lines([HOSTILE])

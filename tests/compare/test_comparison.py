@@ -91,6 +91,17 @@ def test_kinds_of_question_add_up(home: Path) -> None:
     assert sum(d.n * d.delta for d in hinges if d) == pytest.approx(overall.n * overall.delta)
 
 
+def test_the_table_by_kind_says_of_how_many_questions(home: Path) -> None:
+    found = comparison.compare([Run(home / "oracle"), Run(home / "mute")])
+    table = comparison_tables.by_kind(found)
+    assert table is not None
+    run = Run(home / "oracle")
+    asked = [q for line in run.episodes.values() for q in run.task(line["task"]).questions]
+    counts = dict(zip(table.headers, table.rows[-1], strict=True))
+    for hinge in ("create", "update", "delete"):
+        assert counts[hinge] == str(sum(q.hinge == hinge for q in asked))
+
+
 def test_repeats_stay_with_their_question(home: Path) -> None:
     play(home, "random", "twice", "eval.repeats=2")
     play(home, "append_only", "twice-append", "eval.repeats=2")

@@ -83,6 +83,14 @@ def test_scripts_stand_in_order_and_coverage_is_what_the_trails_hold(agent: str,
     assert (told["mute"].called[OpKind.CREATE], told["mute"].calls) == (0, pytest.approx(one.calls, abs=1.5))
 
 
+def test_what_an_agent_stores_before_its_first_call_counts_too(home: Path, tmp_path: Path) -> None:
+    run = play(tmp_path / "rag", "oracle", home / "data", "rag")
+    documents = [len(run.task(line["task"]).documents) for line in run.episodes.values()]
+    found = store_grades.grades(run)
+    assert found.effective[OpKind.CREATE] == sum(documents) / 24
+    assert found.called[OpKind.READ] == 1, "one question"
+
+
 def test_by_hand_of_one_entry_that_is_needed_and_one_that_is_not(tmp_path: Path) -> None:
     """Half of the gold facts of a question that has two, in one of two entries; every answer is right."""
     options = {"questions": 1}

@@ -18,10 +18,11 @@ import training_runs
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.safe_text import cut, visible
 from atommem_cli.core.types import OpKind
-from atommem_cli.explain import cause_counts, memory_quality
+from atommem_cli.data.files import read_manifest
+from atommem_cli.explain import cause_counts, memory_quality, store_grades
 from atommem_cli.explain.causes import Cause
 from atommem_cli.explain.miss_causes import MISSED_BELOW
-from atommem_cli.reporting import episodes, run_figures, run_statistics
+from atommem_cli.reporting import episodes, run_figures, run_statistics, store_tables
 from atommem_cli.reporting.episodes import Prose, choose, pack, script_json
 from atommem_cli.reporting.report import report
 from atommem_cli.runs import summary
@@ -194,6 +195,9 @@ def test_the_page_holds_the_runs_own_words_and_the_exact_prompts(home: Path, tmp
                 s.text for s in task.questions[0].supporting
             ]
             assert all(fact["shown"] is not None for fact in question["facts"])
+    manifest = read_manifest(run.folder)
+    for told in ("The data", "stream, validation", "Apache-2.0", "its generator", manifest.sha256[:16]):
+        assert told in page.words
     assert "all 12 episodes." in page.words
     em = done.results[0]["scores"]["em"]
     assert f"{100 * em['mean']:.1f} %" in page.words
@@ -236,7 +240,8 @@ def test_several_runs_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="say with --out"):
         report(folders)
     extra = Table("Paired differences", ("pair", "difference"), (("a - b", "+1.0"),))
-    done = report(folders, tmp_path, episodes=4, extra=[extra])
+    both = {run.name: store_grades.grades(run) for run in map(Run, folders)}
+    done = report(folders, tmp_path, episodes=4, extra=[extra, *store_tables.tables(both)])
     assert [row[0] for row in done.table.rows] == ["sloppy", "append"]
     page = Page(tmp_path / "report.html")
     assert [run["label"] for run in page.data["runs"]] == ["sloppy", "append"]
@@ -244,6 +249,8 @@ def test_several_runs_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     assert "sloppy: 4 of 12 episodes, missed and right ones in proportion" in page.words
     assert "Keys in which the recipes differ" in page.words
     assert "Paired differences" in page.words
+    for title in ("Memory quality: coverage", "Operations per episode", "The data"):
+        assert page.words.count(title) == 1, "once, whoever has it"
     assert "policy.script" in page.words
 
 

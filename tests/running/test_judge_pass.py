@@ -147,6 +147,9 @@ def test_conversations_are_judged_by_the_type_of_question_and_tables_say_so(tmp_
     assert result["abstained"] == {"unanswerable": {"said": 1, "of": 1}, "answerable": {"said": 0, "of": 1}}
     assert "1 of 1 where that is true, 0 of 1 where it is not" in Path("run/table.md").read_text()
     assert result["scores"]["judge"]["mean"] == 0.5
+    judged = {kind: cell["mean"] for kind, cell in result["judged_by_kind"].items()}
+    assert judged in ({"knowledge-update": 0.5, "abstention": 1.0}, {"knowledge-update": 0.5, "abstention": 0.0})
+    assert "| kind | f1 | judge (m, longmemeval) | n |" in Path("run/table.md").read_text()
     update, abstention = sorted(asked, key=lambda messages: "cannot be answered" in messages[0]["content"])
     assert "things that have changed" in update[0]["content"]
     assert json.loads(update[1]["content"])["gold_answers"] == ["a shed"]

@@ -12,6 +12,7 @@ from atommem_cli.core.chunking import distracting
 from atommem_cli.core.types import OpKind
 from atommem_cli.explain.miss_causes import explain_run
 from atommem_cli.replay import episode_text, episode_view, replay
+from atommem_cli.reporting import run_statistics
 from atommem_cli.runs import stages
 from atommem_cli.runs.reader import Run
 
@@ -77,3 +78,27 @@ def test_agents_without_stages_have_none(tmp_path: Path) -> None:
 
 def test_it_replays(run: Run) -> None:
     assert replay.verify(run, retrieve=True).findings == ()
+
+
+def test_a_call_that_shows_no_chunk_belongs_to_the_last_one_until_the_first_question() -> None:
+    places = [None, 0, None, None, 1, None]
+    lines = [{"chunk": chunk, "question": None, "ops": []} for chunk in places]
+    asked = [{"chunk": None, "question": 0, "ops": []}, {"chunk": None, "question": None, "ops": []}]
+    assert list(stages.chunks([{"ops": []}, *lines, *asked])) == [None, None, 0, 0, 0, 1, 1, None, None]
+
+
+def test_what_mem0_decides_on_the_facts_of_a_chunk_is_of_that_chunk(tmp_path: Path) -> None:
+    run = Run(report_runs.run(report_runs.tasks(tmp_path, 2), tmp_path / "run", "oracle", "agent={name: mem0}"))
+    for name in run.episodes:
+        pages = episode_view.book(run, name).pages
+        wrote = [page for page in pages if any(one.kind is OpKind.CREATE for one in page.operations)]
+        assert wrote
+        for page in wrote:
+            read = pages[pages.index(page) - 1]
+            assert page.heading == f"after {read.heading}"
+            assert (page.shown, read.shown != "") == ("", True)
+    found = run_statistics.take(run, "run")
+    assert {at for at, kind, _ in found.operations if kind is OpKind.CREATE} <= set(range(99))
+    rag = Run(report_runs.run(tmp_path / "data" / "stream", tmp_path / "rag", "oracle", "agent={name: rag}"))
+    counted = run_statistics.take(rag, "rag").operations
+    assert {at for at, kind, _ in counted if kind is OpKind.CREATE} == {run_statistics.BEFORE}

@@ -77,7 +77,10 @@ function title(episode, step) {
   if (step.step < 0) return "Before the first call";
   const name = `Step ${step.step}${step.stage ? ` · stage ${step.stage}` : ""}`;
   if (step.question !== null) return `${name} · answers question ${step.question + 1} of ${episode.questions.length}`;
-  if (step.chunk === null) return name;
+  if (step.chunk === null) {
+    const last = episode.steps.findLast((one) => one.step < step.step && typeof one.chunk === "number");
+    return last ? `${name} · after chunk ${last.chunk + 1} of ${episode.count}` : name;
+  }
   const late = (episode.distractors || []).includes(step.chunk) ? ", a distractor" : "";
   return `${name} · reads chunk ${step.chunk + 1} of ${episode.count}${late}`;
 }
@@ -209,7 +212,7 @@ function lamps(fact) {
       node.append(make("span", { className: "lamp" }, way === "lost" ? "not lost" : `never ${way}`));
       continue;
     }
-    const lamp = make("button", { type: "button", className: `lamp ${way}` }, `${way} at step ${step}`);
+    const lamp = make("button", { type: "button", className: `lamp ${way}` }, `${way} ${step < 0 ? "before the first call" : `at step ${step}`}`);
     lamp.dataset.step = step;
     lamp.addEventListener("click", () => go(current.steps.findIndex((one) => one.step === step)));
     node.append(lamp);
@@ -226,6 +229,7 @@ function drawQuestion(episode, question, number) {
   node.append(make("summary", {}, mark, make("strong", {}, `Question ${number + 1} `), asked));
   const about = make("dl", {});
   const line = (name, ...content) => about.append(make("dt", {}, name), make("dd", {}, ...content));
+  if (question.labels) line("kind", question.labels.join(", "));
   if (question.gold) line("gold", prose(question.gold.map(text).join(" | ")));
   line("answer", prose(text(question.answer) || "(none)"), question.tagged ? "" : make("span", { className: "soft" }, " (without tags)"));
   line("score", chip(right ? "✓ right" : "✗ missed", right ? "ok" : "no"), scorers.map((name, i) => `${name} ${question.scores[i].toFixed(2)}`).join(", "));
