@@ -134,7 +134,7 @@ def prepare(
 @command(
     "eval",
     "atommem eval --policy scripted:oracle --agent atommem --agent rag",
-    "atommem eval --set task.folder=data/wiki --agent rag --agent atommem --report",
+    "atommem eval --recipe small-cpu --set task.folder=data/wiki --agent rag --agent atommem --report",
     "atommem eval --policy openai_server --set policy.url=http://localhost:8000/v1 --set policy.model=M",
     "atommem eval --policy results/grpo-tiny-DIGEST",
     "atommem eval --recipe 8b --plan",
@@ -165,7 +165,7 @@ def evaluate(
     from atommem_cli.explain.store_grades import grades
     from atommem_cli.replay import ladder as ladders
     from atommem_cli.reporting import store_tables
-    from atommem_cli.running import costing, evaluation
+    from atommem_cli.running import costing, evaluation, suited
     from atommem_cli.runs import provenance, replies, score_tables, shards
     from atommem_cli.runs.labels import telling
     from atommem_cli.runs.reader import Run
@@ -177,6 +177,8 @@ def evaluate(
         if mine and given_too:
             raise UsageError(f"--{option}: it is made of the whole run, by the command that joins the shards")
     tell_replaced(recipe, chosen[0])
+    for unsuited in dict.fromkeys(filter(None, map(suited.remark, chosen))):
+        terminal.say(unsuited)
     if plan:
         with terminal.patience("tasks cut") as tell:
             costs = costing.plans([(telling(one.agent.name), one) for one in chosen], tell, mine or shards.WHOLE)

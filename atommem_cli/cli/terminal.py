@@ -142,6 +142,8 @@ class _Lines:
 
     def __call__(self, done: int, planned: int | None, remark: str) -> None:
         now = time.monotonic()
+        if planned is None and not self._last:  # how far it is says nothing yet
+            self._last = now
         if now - self._last >= 1 or done == planned:
             self._last = now
             say(f"{self._what}: {done}{f' of {planned}' if planned is not None else ''} {remark}".rstrip())

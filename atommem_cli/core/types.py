@@ -134,7 +134,7 @@ class Question:
     path: tuple[str, ...] = ()
     """`stream`: subject, then one relation per hop. Else empty."""
     unanswerable: bool = False
-    """Conversations: nothing tells it, and `answers` are ways to say so. (In `stream`, hinge and path mark such.)"""
+    """Nothing tells it, and `answers` are ways to say so. (In `stream`, hinge and path mark such.)"""
     explanation: str = ""
     """Of such a question: why, for a judge; may be empty."""
     stale: tuple[str, ...] = ()

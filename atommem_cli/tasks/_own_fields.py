@@ -9,10 +9,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from atommem_cli.core.errors import did_you_mean
 from atommem_cli.core.types import Document, Support
+from atommem_cli.scoring.abstention import SAYING_SO
 from atommem_cli.tasks import _dates
 from atommem_cli.tasks._own import conversation, dated
 from atommem_cli.tasks._schema import Mismatch, conform
@@ -24,11 +26,17 @@ TITLE = ("title", "name", "subject")
 DATE = ("date", "time", "timestamp")
 SPEAKER = ("role", "speaker", "name")
 QUESTION = ("question", "query", "text")
-ANSWERS = ("answers", "answer")
+ANSWERS = ("answer", "answers")
+ANSWERABLE = "answerable"
 KIND = ("kind", "type", "category")
 SUPPORTING = ("supporting", "supporting_facts", "evidence")
 RECORD = ("record", "conversation")
 DOCUMENTS = ("documents", "pages", "sessions")
+_READ = {ANSWERABLE, "id", "aliases"}.union(
+    TEXT, TURNS, TITLE, DATE, SPEAKER, QUESTION, ANSWERS, KIND, SUPPORTING, RECORD
+)
+_CLOSE = 0.8
+"""How alike names are of which one is taken for the other misspelt, from 0 to 1 (`difflib`)."""
 
 
 class Page(NamedTuple):
@@ -55,6 +63,8 @@ class Asked(NamedTuple):
     kind: str
     facts: tuple[tuple[str, str], ...]
     """Id or title of a document, and a text in it; either may be empty."""
+    nothing: str | None = None
+    """Of a question that nothing answers: why, for a judge, or empty; None of others."""
 
 
 def row(raw: Any, what: str) -> Row:
@@ -77,7 +87,10 @@ def page(raw: Any) -> Page:
     if isinstance(raw, str):
         return Page("", "", "", _text(raw, "text"))
     found = row(raw, "a document")
+    _insist_read(found, (TITLE, DATE, RECORD))
     turns = _first(found, TURNS)
+    if isinstance(turns, list) and any(found.get(name) for name in TEXT):
+        raise Mismatch(f"a document has {_name(found, TURNS)} and {_name(found, TEXT)}: one of them is its text")
     if isinstance(turns, list):
         said = conversation(turn(one, f"{_name(found, TURNS)}[{at}]") for at, one in enumerate(turns))
     elif turns is not None and _first(found, TEXT) is None:
@@ -103,13 +116,28 @@ def turn(raw: Any, where: str) -> tuple[str, str]:
 def question(raw: Any) -> Asked:
     """A question, likewise."""
     found = row(raw, "a question")
+    _insist_read(found, (KIND, SUPPORTING, ("aliases",), (ANSWERABLE,), RECORD))
     text = _text(_needed(found, QUESTION, "a question needs its text"), _name(found, QUESTION))
-    why = "a question needs the answer that counts as right: leave out a question that nobody can answer"
+    said = found.get(ANSWERABLE, "")  # a blank cell says nothing
+    if said != "" and not conform(said, bool, ANSWERABLE):
+        return _unanswerable(found, text.strip())
+    if all(found.get(name) not in (None, "", []) for name in ANSWERS):
+        raise Mismatch("a question has answer and answers: one of them holds all that is right")
+    found = {name: value for name, value in found.items() if name not in ANSWERS or value not in ("", [])}
+    why = f"a question needs the answer that counts as right; one that nothing answers has `{ANSWERABLE}`: false"
     accepted = [_text(one, "answer") for one in _listed(_needed(found, ANSWERS, why))]
     aliases = [_text(one, "aliases") for one in _listed(found.get("aliases", ()), "|")]
     answers = tuple(dict.fromkeys(filter(None, map(str.strip, [*accepted, *aliases])))) or ("",)
     facts = tuple(_fact(one) for one in _listed(_first(found, SUPPORTING) or ()))
     return Asked(_short(found, ("id",)), text.strip(), answers, _short(found, KIND), facts)
+
+
+def _unanswerable(found: Row, text: str) -> Asked:
+    """A question that nothing answers; its answer, where it has one, says why."""
+    if _first(found, SUPPORTING):
+        raise Mismatch(f"a question that nothing answers (`{ANSWERABLE}`: false) has no supporting facts")
+    why = "; ".join(_text(one, "answer") for one in _listed(_first(found, ANSWERS) or ()))
+    return Asked(_short(found, ("id",)), text, SAYING_SO, _short(found, KIND), (), why.strip())
 
 
 def group(found: Row) -> str:
@@ -206,6 +234,24 @@ def _listed(value: Any, mark: str = "") -> Iterable[Any]:
     if isinstance(value, list | tuple):
         return value
     return [value] if value != "" else []
+
+
+def _insist_read(found: Row, fields: Iterable[Sequence[str]]) -> None:
+    """Nobody reads a name that is misspelt: where a field is not there, and the name of another comes close to its own.
+
+    Args:
+        fields: those that may be left out, each with all of its names, the one that is known first.
+
+    Raises:
+        Mismatch: there is such a name.
+    """
+    for names in fields:
+        if not any(name in found for name in names):
+            longer = len(names[0]) + 1
+            others = [name for name in found.keys() - _READ if names[0] not in name or len(name) <= longer]
+            close = get_close_matches(names[0], sorted(others), 1, _CLOSE)  # an `update` is no `date`
+            if close:
+                raise Mismatch(f"the field {close[0]} is not read: did you mean {names[0]}?")
 
 
 def _first(found: Row, names: Iterable[str]) -> Any:

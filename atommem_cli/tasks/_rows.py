@@ -90,7 +90,24 @@ def _damage() -> tuple[type[Exception], ...]:
     return ValueError, EOFError, OSError, LZMAError, ZlibError, ArrowException
 
 
+_INSTEAD = {
+    b"version https://git-lfs": "what Git LFS keeps in its place (`git lfs pull` fetches the file)",
+    b"<!doctype html": "a page of HTML (a download that failed)",
+    b"<html": "a page of HTML (a download that failed)",
+}
+"""How what lies in the place of a file begins."""
+
+
+def _instead(path: Path) -> str:
+    """What lies in the place of the file, if that can be seen; else empty."""
+    with path.open("rb") as file:
+        head = file.read(64).lstrip().lower()
+    return next((what for begin, what in _INSTEAD.items() if head.startswith(begin)), "")
+
+
 def _said(path: Path, damage: Exception) -> str:
     if isinstance(damage, OSError) and damage.errno:
         return f"{path} cannot be read: {damage.strerror}"
+    if what := _instead(path):
+        return f"{path} is {what}, and not the file itself"
     return f"{path} is damaged: {' '.join(str(damage).split())[:200] or type(damage).__name__}"

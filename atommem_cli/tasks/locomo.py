@@ -63,13 +63,13 @@ def _told(raw: Any, number: int, options: Any, seed: int) -> Told:
         raise Mismatch("the field conversation has no session_1, session_2, ... in which something is said")
     questions, skipped, lost = [], [], 0
     for at, one in enumerate(asked):
-        category = conform(one, {"category": int}, "qa[]")["category"]
+        category = conform(one, {"category": int}, f"qa[{at}]")["category"]
         if category not in CATEGORIES:
-            raise Mismatch(f"the field qa[].category is {category} and not 1 to {len(CATEGORIES)}")
+            raise Mismatch(f"the field qa[{at}].category is {category} and not 1 to {len(CATEGORIES)}")
         if options.kinds and CATEGORIES[category] not in options.kinds:
             skipped.append(OTHER_KIND)
             continue
-        question, missing = _question(one, f"{name}-{at}", CATEGORIES[category], ids, text, options.hints, seed)
+        question, missing = _question(one, at, name, CATEGORIES[category], ids, text, options.hints, seed)
         questions.append(question)
         lost += missing
     return Told(text.documents, tuple(questions), tuple(skipped), lost)
@@ -85,7 +85,7 @@ def _sessions(conversation: Mapping[str, Any], ids: dict[tuple[int, int], tuple[
         conform(turns, [{}], f"conversation.{name}")
         said = []
         for at, turn in enumerate(turns, start=1):
-            said.append(_said(turn, f"conversation.{name}[]"))
+            said.append(_said(turn, f"conversation.{name}[{at - 1}]"))
             found = _TURN.fullmatch(str(turn.get("dia_id")))
             ids[(int(found[1]), int(found[2])) if found else (number, at)] = (len(sessions), at - 1)
         date = conform(conversation.get(f"{name}_date_time") or "", str, f"conversation.{name}_date_time")
@@ -103,7 +103,8 @@ def _said(turn: Mapping[str, Any], label: str) -> str:
 
 def _question(
     one: Mapping[str, Any],
-    name: str,
+    at: int,
+    sample: str,
     kind: str,
     ids: Mapping[tuple[int, int], tuple[int, int]],
     text: Written,
@@ -111,18 +112,19 @@ def _question(
     seed: int,
 ) -> tuple[Question, int]:
     """A question, and how many of its facts are not there."""
-    asked = conform(one, {"question": str}, "qa[]")["question"].strip()
+    name, place = f"{sample}-{at}", f"qa[{at}]"
+    asked = conform(one, {"question": str}, place)["question"].strip()
     hints = hints and asked != ""  # a blank question stays blank, and is left out
     if kind == CATEGORIES[5]:
         wrong = one.get("adversarial_answer", one.get("answer"))
         if hints and wrong is not None:
-            choice = [conform(wrong, str, "qa[].adversarial_answer").strip(), NOT_MENTIONED]
+            choice = [conform(wrong, str, f"{place}.adversarial_answer").strip(), NOT_MENTIONED]
             Random(derive(seed, name, "choice")).shuffle(choice)
             asked += f' Which of the two is right: "{choice[0]}", or "{choice[1]}"?'
         return Question(name, asked, SAYING_SO, kind=kind, unanswerable=True), 0
     if hints and kind == CATEGORIES[2]:
         asked += " Answer with an approximate date, by the dates of the conversations."
-    answer = conform(one, {"answer": str}, "qa[]")["answer"].strip()
+    answer = conform(one, {"answer": str}, place)["answer"].strip()
     # What is scored of the answer to an open question comes first: the reason behind it is for a judge.
     answers = dict.fromkeys((answer.split(";")[0].strip(), answer) if kind == OPEN else (answer,))
     evidence = [_TURN.findall(part) or [("0", "0")] for part in _parts(one.get("evidence"))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -120,16 +122,20 @@ def _told(files: Files, split: str, options: Options, scratch: Path) -> Iterator
     for path in files.records:
         yield from each(path, split, partial(_record, numbers, options), **_LARGE)
     for name, pages, asked in _own_tables.gathered(files, split, scratch) if files.questions else ():
+        place = files.documents[0] if len(files.documents) == 1 else files.documents[0].parent
         try:
-            yield _joined(pages, asked, f"{name}-" if name else "", options)
+            read = _in_order(pages, options)
+            place = files.questions[0]
+            yield _joined(read, asked, f"{name}-" if name else "")
         except Mismatch as wrong:
-            raise SourceError(f"{files.questions[0]}: {f'record {name}: ' if name else ''}{wrong}") from None
+            raise SourceError(f"{place}: {f'record {name}: ' if name else ''}{wrong}") from None
 
 
 def _record(numbers: Iterator[int], options: Options, raw: Any) -> Told:
     """One row of a file of records; one without an id goes by its number."""
     number = next(numbers)
-    return _joined(*_whole(raw), f"{row(raw, 'a record').get('id', number)}-", options)
+    pages, asked = _whole(raw)
+    return _joined(_in_order(pages, options), asked, f"{row(raw, 'a record').get('id', number)}-")
 
 
 def _whole(raw: Any) -> tuple[list[Page], list[Asked]]:
@@ -170,19 +176,28 @@ def _every(rows: Sequence[Any], read: Callable[[Any], T], what: str) -> list[T]:
     return made
 
 
-def _joined(pages: list[Page], asked: Iterable[Asked], prefix: str, options: Options) -> Told:
-    """A record's documents and questions as they are read and asked."""
-    pages = _sorted([one for one in pages if one.title or one.text.strip()], options)
-    if not pages:
-        raise Mismatch("there is no document with a text")
+def _joined(pages: list[Page], asked: Iterable[Asked], prefix: str) -> Told:
+    """A record's documents, in the order in which they are read, and its questions as they are asked."""
     questions = []
     for number, one in enumerate(asked, start=1):
         try:
             facts = supports(one, pages)
         except Mismatch as wrong:
             raise Mismatch(f"question {number}, {one.text!r}: {wrong}") from None
-        questions.append(Question(f"{prefix}{one.id or number}", one.text, one.answers, facts, one.kind))
+        known = Question(f"{prefix}{one.id or number}", one.text, one.answers, facts, one.kind)
+        questions.append(known if one.nothing is None else replace(known, unanswerable=True, explanation=one.nothing))
     return Told(tuple(one.document for one in pages), tuple(questions))
+
+
+def _in_order(pages: list[Page], options: Options) -> list[Page]:
+    """The documents that say something, as they are read."""
+    pages = _sorted([one for one in pages if one.title or one.text.strip()], options)
+    if not pages:
+        raise Mismatch("there is no document with a text")
+    twice = [name for name, count in Counter(one.id for one in pages if one.id).items() if count > 1]
+    if twice:
+        raise Mismatch(f"two documents have the id {twice[0]!r}: a supporting fact could not name one of them")
+    return pages
 
 
 def _sorted(pages: list[Page], options: Options) -> list[Page]:

@@ -243,8 +243,8 @@ def test_training_leaves_out_what_the_named_validation_asks(tmp_path: Path) -> N
 WRONG: list[tuple[str, Row, str]] = [
     ("locomo", {"conversation": {}, "qa": 3}, "conversation, an object, and qa, a list"),
     ("locomo", locomo() | {"qa": [{"question": "x", "answer": "y", "category": 7}]}, r"category is 7 and not 1 to 5"),
-    ("locomo", locomo() | {"qa": [{"question": "x", "category": 1}]}, r"qa\[\]\.answer is missing"),
-    ("locomo", locomo() | {"conversation": {"session_1": [{"text": "x"}]}}, r"session_1\[\]\.speaker is missing"),
+    ("locomo", locomo() | {"qa": [{"question": "x", "category": 1}]}, r"qa\[0\]\.answer is missing"),
+    ("locomo", locomo() | {"conversation": {"session_1": [{"text": "x"}]}}, r"session_1\[0\]\.speaker is missing"),
     ("locomo", locomo() | {"conversation": {"session_1": "x"}}, "conversation.session_1 is .* not a list"),
     ("locomo", longmemeval(), "LongMemEval's sessions .*atommem prepare longmemeval"),
     ("longmemeval", locomo(), "LoCoMo's conversations .*atommem prepare locomo"),

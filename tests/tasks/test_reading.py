@@ -174,6 +174,8 @@ def without(row: Row, field: str) -> Row:
             'the field supporting_facts.sent_id\\[\\] is "first" and not a whole number',
         ),
         ("validation.jsonl", lines([hotpot(1), hotpot(2)])[:-90], "is damaged: line 2 is not JSON"),
+        ("validation.json", "<!DOCTYPE html>\n<p>404", "is a page of HTML"),
+        ("validation.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull` fetches"),
         ("validation.jsonl", lines([hotpot(1)]) + "{broken\n" + lines([hotpot(2)]), "is damaged: line 2 is not JSON"),
         ("validation.jsonl", "", "there is no record in it"),
         ("validation.jsonl", '["a", "b"]', "the records are not JSON objects"),

@@ -18,6 +18,7 @@ from atommem_cli.core.types import Document, Question, Support, Task
 from atommem_cli.data.files import Manifest, Request
 from atommem_cli.data.preparation import prepare, read_tasks
 from atommem_cli.data.sources import splits
+from atommem_cli.scoring.abstention import SAYING_SO
 from atommem_cli.tasks import records
 
 PAGES = [
@@ -294,7 +295,7 @@ def test_memory_holds_some_records_and_not_the_file(tmp_path: Path) -> None:
             {"documents": PAGES, "questions": [{"answer": "x"}]},
             "question 1: the field question is missing",
         ),
-        ({"documents": PAGES, "questions": [ASKED[1], {"question": "q"}]}, "question 2: the field answers is missing"),
+        ({"documents": PAGES, "questions": [ASKED[1], {"question": "q"}]}, "question 2: the field answer is missing"),
         (
             {"documents": [{"text": "x", "date": 1714521600}], "questions": ASKED},
             "document 1: the field date is 1714521600: write it as it is to be read",
@@ -344,7 +345,7 @@ def test_a_faulty_record_is_named_with_its_line_and_field(record: Row, said: str
         ('title,text\nA,"b\n', "question,answer\nq,a\n", "documents.csv is damaged: behind row 1: unexpected"),
         ("title,text,title\nA,b,c\n", "question,answer\nq,a\n", "two columns are called title"),
         ("title\nA\n", "question,answer\nq,a\n", "documents.csv: row 2: the field text or messages"),
-        ("text\nb\n", "question,anwser\nq,a\n", "row 2: the field answers is missing (there are: q"),
+        ("text\nb\n", "question,anwser\nq,a\n", "row 2: the field answer is missing (there are: q"),
         ("text\nb\n", "question,answer\n", "questions.csv: there is no record in it"),
         ("text\nb\n", "question,answer,supporting\nq,a,c\n", "question 1, 'q': the supporting fact \"c\" does"),
         ("record,text\nx,b\n", "question,answer\nq,a\n", "question 1 names no record, as documents do"),
@@ -387,3 +388,51 @@ def test_what_is_wrong_with_the_files_is_said(tmp_path: Path) -> None:
         assert "in one folder are read, too: give the folder" in refused(write(tmp_path / f"{name}.jsonl", [row]))
     with pytest.raises(SourceError, match="there is no such file or folder"):
         made(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_question_that_nothing_answers_is_asked_and_saying_so_is_right(tmp_path: Path) -> None:
+    why = "There is no canteen."
+    asked = [*ASKED, {"question": "Who cooks?", "answerable": False, "answer": why, "kind": "x"}]
+    table(tmp_path / "w" / "documents.csv", PAGES)
+    (tmp_path / "w" / "questions.jsonl").write_text(lines(asked))
+    (task,) = made(tmp_path / "w", tmp_path / "out")
+    wanted = Question("3", "Who cooks?", SAYING_SO, (), "x", unanswerable=True, explanation=why)
+    assert (task.questions[:2], task.questions[2]) == (TASK.questions, wanted)
+    cells: list[Row] = [{"question": "Who cooks?", "answer": "", "answerable": "false"}]
+    cells += [{**ASKED[1], "answerable": "TRUE"}, {"question": "Where?", "answer": "Tartu"}]
+    table(tmp_path / "t" / "documents.csv", PAGES)
+    table(tmp_path / "t" / "questions.csv", cells)
+    (task,) = made(tmp_path / "t", tmp_path / "cells")
+    assert [one.unanswerable for one in task.questions] == [True, False, False]
+    wrong = {"question": "Who?", "answerable": False, "supporting": [{"document": "p1"}]}
+    (tmp_path / "t" / "questions.csv").unlink()
+    (tmp_path / "t" / "questions.jsonl").write_text(lines([wrong]))
+    assert "has no supporting facts" in refused(tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("pages", "asked", "said"),
+    [
+        ([{"titel": "A", "text": "b"}], ASKED, "line 1: the field titel is not read: did you mean title?"),
+        (PAGES, [{**ASKED[1], "suporting": []}], "questions.jsonl: line 1: the field suporting is not read"),
+        (PAGES, [{**ASKED[1], "answers": ["Tallinn"]}], "a question has answer and answers"),
+        ([{"text": "b", "messages": ["hi"]}], ASKED, "a document has messages and text"),
+        ([PAGES[0], {**PAGES[1], "id": "p1"}], ASKED, "documents.jsonl: two documents have the id 'p1'"),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_without_a_word_is_refused(
+    pages: list[Row], asked: list[Row], said: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    (folder / "documents.jsonl").write_text(lines(pages))
+    (folder / "questions.jsonl").write_text(lines(asked))
+    assert said in refused(folder)
+
+
+def test_fields_of_other_names_may_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    (folder / "documents.jsonl").write_text(lines([{**PAGES[0], "titles": 2, "idx": 3}, *PAGES[1:]]))
+    (folder / "questions.jsonl").write_text(lines([{**ASKED[0], "answers": [], "difficulty": 3}, ASKED[1]]))
+    assert made(folder, tmp_path / "out") == [TASK]
