@@ -100,7 +100,7 @@ def page(
         title=visible(labels[0] if len(surveys) == 1 else f"{len(surveys)} evaluations side by side"),
         unfinished=[_unfinished(survey) for survey in surveys if not survey.run.complete],
         cards=run_tables.cards(results[0]) if len(surveys) == 1 else [],
-        scores=_shown(run_tables.scores(labels, results)),
+        scores=_shown(run_tables.narrow(run_tables.scores(labels, results))),
         extra=[_shown(table) for table in extra],
         ran=_shown(_ran(labels, results)),
         data_read=_shown(setup_tables.data([survey.run for survey in surveys])),

@@ -26,6 +26,16 @@ def scores(labels: Sequence[str], results: Sequence[Result]) -> Table:
     )
 
 
+def narrow(table: Table) -> Table:
+    """`scores` for a page, where "What was run" names the parts: the numbers fit without scrolling."""
+    kept = [at for at, header in enumerate(table.headers) if header not in ("policy", "store", "embedder")]
+
+    def of(row: Sequence[str]) -> tuple[str, ...]:
+        return tuple(row[at] for at in kept)
+
+    return Table(table.title, of(table.headers), tuple(map(of, table.rows)))
+
+
 def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     """Scores by kind of question, operations, use, time; one column per run if they are several."""
     if len(results) == 1:

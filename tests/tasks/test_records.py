@@ -436,3 +436,6 @@ def test_fields_of_other_names_may_stay(tmp_path: Path) -> None:
     (folder / "documents.jsonl").write_text(lines([{**PAGES[0], "titles": 2, "idx": 3}, *PAGES[1:]]))
     (folder / "questions.jsonl").write_text(lines([{**ASKED[0], "answers": [], "difficulty": 3}, ASKED[1]]))
     assert made(folder, tmp_path / "out") == [TASK]
+    (folder / "documents.jsonl").write_text(lines([{"text": "b", "update": 1, "idx": 2}]))
+    (folder / "questions.jsonl").write_text(lines(ASKED[1:]))
+    assert made(folder, tmp_path / "bare")[0].documents == (Document("", "b"),)
