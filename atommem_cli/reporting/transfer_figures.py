@@ -46,6 +46,7 @@ def heat_map(found: Transfer, theme: Theme = "light") -> Figure:
         axes.set_xlabel("evaluated on")
         axes.set_ylabel("trained on")
         axes.grid(visible=False)
-        small = "below: points to the policy that was trained there, bold: 95 % interval beside 0"
-        drawn.suptitle(f"{found.title} in %\n{small}", x=0.012, ha="left", fontsize=10)
+        apart = any(cell.difference is not None for cell in found.cells.values())
+        small = "\nbelow: points to the policy that was trained there, bold: 95 % interval beside 0" if apart else ""
+        drawn.suptitle(f"{found.title} in %{small}", x=0.012, ha="left", fontsize=10)
     return drawn

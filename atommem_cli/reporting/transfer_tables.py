@@ -20,15 +20,11 @@ from atommem_cli.runs.tables import Table
 
 
 def tables(found: Transfer) -> list[Table]:
-    """What every policy scores everywhere, and how that differs from the policy that was trained there."""
-    return [
-        _table(f"{found.title} in %: rows, where trained; columns, where evaluated. {_sizes(found)}", found, _score),
-        _table(
-            "Difference to the policy that was trained where it is evaluated, in points: paired by question",
-            found,
-            _gap,
-        ),
-    ]
+    """What every policy scores everywhere, and how that differs from the policy that was trained there, if one was."""
+    scores = f"{found.title} in %: rows, where trained; columns, where evaluated. {_sizes(found)}"
+    gaps = "Difference to the policy that was trained where it is evaluated, in points: paired by question"
+    apart = any(cell.difference is not None for cell in found.cells.values())
+    return [_table(scores, found, _score), *([_table(gaps, found, _gap)] if apart else [])]
 
 
 def sentences(found: Transfer) -> list[str]:
@@ -49,6 +45,8 @@ def sentences(found: Transfer) -> list[str]:
     missing = [
         f"{row} on {column}" for row in found.rows for column in found.columns if (row, column) not in found.cells
     ]
+    if not said:
+        said.append("None of these policies was trained on one of these sources: there is nothing to subtract.")
     return [*said, *([f"Not played: {', '.join(missing)}."] if missing else [])]
 
 

@@ -123,6 +123,19 @@ def test_a_policy_from_elsewhere_is_a_row_below(home: Path) -> None:
     assert transfer_tables.sentences(found)[-1] == "Not played: docs 10 on docs 6."
 
 
+def test_where_nothing_was_trained_nothing_is_subtracted(home: Path, tmp_path: Path) -> None:
+    found = []
+    for column in SOURCES:
+        changes = ["policy={name: scripted, script: mute}", f"task.folder={home / f'{column}-1'}", "store.name=exact"]
+        evaluate(recipes.load("tiny", changes), tmp_path / column)
+        found.append(Run(tmp_path / column))
+    matrix = transfer(found, {})
+    assert [table.title.split(":")[0] for table in transfer_tables.tables(matrix)] == ["em in %"]
+    assert transfer_tables.sentences(matrix)[0].startswith("None of these policies was trained")
+    title = transfer_figures.heat_map(matrix).get_suptitle()
+    assert title == "em in %"
+
+
 def test_the_command_line_writes_tables_and_pictures(home: Path) -> None:
     folders = [run.path.name for run in runs(home, 1, 2)]
     atommem("compare", "--transfer", *folders, "--label", "long-1=long", "--out", "out", cwd=home)
