@@ -164,7 +164,7 @@ def evaluate(
     from atommem_cli.config import command_line
     from atommem_cli.explain.store_grades import grades
     from atommem_cli.replay import ladder as ladders
-    from atommem_cli.reporting import store_tables
+    from atommem_cli.reporting import run_tables, store_tables
     from atommem_cli.running import costing, evaluation, suited
     from atommem_cli.runs import provenance, replies, score_tables, shards
     from atommem_cli.runs.labels import telling
@@ -208,6 +208,8 @@ def evaluate(
             show([score_tables.scores(results)], results, as_json)
         raise
     shown = score_tables.details(results[0]) if len(results) == 1 else [score_tables.scores(results)]
+    agents = [telling(one.agent.name) for one in chosen]
+    shown += run_tables.by_kind(agents, results) if len(results) > 1 else []
     shown += store_tables.tables(stores, "agent")
     shown += [table for result in results if "ladder" in result for table in ladders.tables(result["ladder"])]
     show(shown, results, as_json)

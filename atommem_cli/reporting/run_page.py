@@ -49,7 +49,7 @@ CAPTIONS = {
 }
 """Title and text of each figure."""
 
-_NUMBER = re.compile(r"[-+±]?\d[\d.,]*( ?%)?( [\[(][-\d.,% ]+[\])])?( \d[\d,]*)?|-|")
+_NUMBER = re.compile(r"(< )?[-+±]?\d[\d.,]*(e-\d+)?( ?%)?( [\[(][-+\d.,% ]+[\])])?( \d[\d,]*)?|-|")
 """A cell to be aligned at the right; an empty one and a dash are, too."""
 
 

@@ -40,19 +40,10 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     """Scores by kind of question, operations, use, time; one column per run if they are several."""
     if len(results) == 1:
         return [tables.bounded(table, SUMMARY) for table in score_tables.details(results[0])[1:]]
-    leading = scorer(llm_judge.leading(tuple(results[0]["scores"])), results[0].get("judge"))
-    kinds = _side_by_side(
-        labels, [{kind: _score(cell) for kind, cell in result["by_kind"].items()} for result in results]
-    )
     shares = _side_by_side(
         labels,
         [{share: _score(cell) for share, cell in one.get("named", {}).get("all", {}).items()} for one in results],
     )
-    judged = _side_by_side(
-        labels, [{kind: _score(cell) for kind, cell in result.get(summary.JUDGED, {}).items()} for result in results]
-    )
-    judge = scorer(llm_judge.NAME, next((one["judge"] for one in results if summary.JUDGED in one), None))
-    overlap = summary.overlap([row[0] for row in kinds])
     tried = _side_by_side(labels, [_operations(result) for result in results])
     use = _side_by_side(
         labels,
@@ -60,14 +51,31 @@ def details(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
     )
     facts = _side_by_side(labels, [_facts(result) for result in results])
     titled: list[tuple[str, str, tuple[tuple[str, ...], ...]]] = [
-        (f"{leading} by kind of question; in brackets the 95 % interval, then n{overlap}", "kind", kinds),
-        (f"{judge} by kind of question, likewise{overlap}", "kind", judged),
         ("What answers name, in %: what is true now, what is no more, neither or both", "share", shares),
         ("Memory operations per reading step, by outcome", "operation", tried),
         ("Use per episode, medians", "what", use),
         ("The runs", "what", facts),
     ]
-    return [Table(title, (first, *labels), rows) for title, first, rows in titled if rows]
+    shown = (Table(title, (first, *labels), rows) for title, first, rows in titled if rows)
+    return [*by_kind(labels, results), *shown]
+
+
+def by_kind(labels: Sequence[str], results: Sequence[Result]) -> list[Table]:
+    """The leading score of each run by kind of question, and the judge's, where there are kinds."""
+    leading = scorer(llm_judge.leading(tuple(results[0]["scores"])), results[0].get("judge"))
+    judge = scorer(llm_judge.NAME, next((one["judge"] for one in results if summary.JUDGED in one), None))
+    made = []
+    for key, name in (("by_kind", leading), (summary.JUDGED, judge)):
+        columns = [result.get(key, {}) for result in results]
+        kinds = dict.fromkeys(kind for column in columns for kind in column)
+        rows = []
+        for kind in kinds:
+            cells = [column.get(kind) for column in columns]
+            counts = dict.fromkeys(str(cell["n"]) for cell in cells if cell)
+            rows.append((kind, *(score_tables.score(cell) if cell else "-" for cell in cells), " / ".join(counts)))
+        title = f"{name} in % by kind of question{summary.overlap(kinds)}"
+        made += [Table(title, ("kind", *labels, "n"), tuple(rows))] if rows else []
+    return made
 
 
 def cards(result: Result) -> list[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from atommem_cli.compare.paired import Difference, paired
+from atommem_cli.core.types import OpKind
 from atommem_cli.explain.store_grades import StoreGrades
 from atommem_cli.runs.tables import Table, number, percent, points, sized
 from atommem_cli.scoring.intervals import Interval
@@ -63,7 +64,7 @@ def quality(found: Mapping[str, StoreGrades], first: str = "run", apart: Differe
 
 def calls(found: Mapping[str, StoreGrades], first: str = "run") -> Table:
     """What each run's policy called, per episode; in brackets what took effect."""
-    kinds = list(dict.fromkeys(kind for one in found.values() for kind in one.called))
+    kinds = [kind for kind in OpKind if any(kind in one.called for one in found.values())]
     rows = tuple(
         (
             name,

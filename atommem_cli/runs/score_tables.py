@@ -72,7 +72,7 @@ def details(result: Mapping[str, Any]) -> list[Table]:
         leading = scorer(llm_judge.leading(tuple(result["scores"])), result.get("judge"))
         judged = result.get("judged_by_kind", {})
         rows = tuple(
-            (kind, _score(cell), *((_score(judged[kind]),) if judged else ()), str(cell["n"]))
+            (kind, score(cell), *((score(judged[kind]),) if judged else ()), str(cell["n"]))
             for kind, cell in result["by_kind"].items()
         )
         both = (leading, *((scorer(llm_judge.NAME, result["judge"]),) if judged else ()))
@@ -101,7 +101,7 @@ def details(result: Mapping[str, Any]) -> list[Table]:
 def named(result: Mapping[str, Any]) -> Table:
     """What answers name, by kind of question: the shares of which `stale` is the difference of the first two."""
     rows = tuple(
-        (kind, *map(_score, shares.values()), str(shares["current"]["n"])) for kind, shares in result["named"].items()
+        (kind, *map(score, shares.values()), str(shares["current"]["n"])) for kind, shares in result["named"].items()
     )
     title = (
         "What answers name, in %: what is true now, what is no more, neither or both (stale: the first - the second)"
@@ -155,8 +155,8 @@ def _score_of(result: Mapping[str, Any], name: str) -> str:
     """Empty where the run has no such score, a dash where it is 0 whatever is answered."""
     if name not in result["scores"]:
         return ""
-    return "-" if name in result.get("never", {}) else _score(result["scores"][name])
+    return "-" if name in result.get("never", {}) else score(result["scores"][name])
 
 
-def _score(cell: Mapping[str, Any]) -> str:
+def score(cell: Mapping[str, Any]) -> str:
     return percent(cell["mean"], cell["low"], cell["high"]) if cell["n"] else "-"

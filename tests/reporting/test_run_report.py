@@ -22,7 +22,7 @@ from atommem_cli.data.files import read_manifest
 from atommem_cli.explain import cause_counts, memory_quality, store_grades
 from atommem_cli.explain.causes import Cause
 from atommem_cli.explain.miss_causes import MISSED_BELOW
-from atommem_cli.reporting import episodes, run_figures, run_statistics, store_tables
+from atommem_cli.reporting import episodes, run_figures, run_statistics, run_tables, store_tables
 from atommem_cli.reporting.episodes import Prose, choose, pack, script_json
 from atommem_cli.reporting.report import report
 from atommem_cli.runs import summary
@@ -239,16 +239,25 @@ def test_several_runs_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     folders = [home / "sloppy", home / "append"]
     with pytest.raises(UsageError, match="say with --out"):
         report(folders)
-    extra = Table("Paired differences", ("pair", "difference"), (("a - b", "+1.0"),))
+    extra = Table("Paired differences", ("pair", "difference"), (("a - b", "+1.0 [-2.0, +3.0]"), ("a - c", "< 0.0001")))
     both = {run.name: store_grades.grades(run) for run in map(Run, folders)}
     done = report(folders, tmp_path, episodes=4, extra=[extra, *store_tables.tables(both)])
     assert [row[0] for row in done.table.rows] == ["sloppy", "append"]
+    (kinds,) = run_tables.by_kind(["sloppy", "append"], done.results)
+    assert kinds.headers == ("kind", "sloppy", "append", "n")
+    for kind, *scores, n in kinds.rows:
+        cells = [result["by_kind"][kind] for result in done.results]
+        assert n == str(cells[0]["n"])
+        assert [score.split()[0] for score in scores] == [f"{100 * cell['mean']:.1f}" for cell in cells]
     page = Page(tmp_path / "report.html")
     assert [run["label"] for run in page.data["runs"]] == ["sloppy", "append"]
     assert [one["run"] for one in page.data["episodes"]] == [0] * 4 + [1] * 4
     assert "sloppy: 4 of 12 episodes, missed and right ones in proportion" in page.words
     assert "Keys in which the recipes differ" in page.words
     assert "Paired differences" in page.words
+    html = (tmp_path / "report.html").read_text()
+    for number in ("+1.0 [-2.0, +3.0]", "&lt; 0.0001"):
+        assert f'<td class="number">{number}</td>' in html
     for title in ("Memory quality: coverage", "Operations per episode", "The data"):
         assert page.words.count(title) == 1, "once, whoever has it"
     assert "policy.script" in page.words
