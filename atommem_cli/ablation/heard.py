@@ -15,7 +15,8 @@ from atommem_cli.core import seeds
 from atommem_cli.core.calls import POLICY, Finish, Generation
 from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.episode import Call, Policy, ServerPolicy
-from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
+from atommem_cli.runs.digests import prompt_hash
+from atommem_cli.runs.layout import Line, recorded_reply
 from atommem_cli.runs.reader import Run
 
 

@@ -17,7 +17,7 @@ from atommem_cli.core.types import Answer, MemoryEntry, Question, StopReason, Ta
 from atommem_cli.dialects import dialect
 from atommem_cli.running.build import assemble
 from atommem_cli.runs import provenance
-from atommem_cli.runs.layout import prompt_hash
+from atommem_cli.runs.digests import prompt_hash
 from atommem_cli.scoring import metrics
 
 _FUZZED = 20_000

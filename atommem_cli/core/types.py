@@ -1,7 +1,5 @@
-"""The nouns of atommem. Standard library only; everything here is immutable.
-
-Unless a docstring says otherwise: lengths of text are in *tokens* of the policy, times in seconds, indices from 0.
-"""
+"""The nouns of atommem, immutable. If not said otherwise: texts are measured in tokens of the policy, times in seconds,
+indices count from 0."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from atommem_cli.data import files
 from atommem_cli.replay.recorded import END, Retrievals, ids, unasked, without_end
 from atommem_cli.running import evaluation
 from atommem_cli.runs.chunk_bounds import cut_line
+from atommem_cli.runs.digests import prompt_hash
 from atommem_cli.runs.identity import HELPERS, SOURCES, planned, settled, sources
 from atommem_cli.runs.layout import (
     CHUNKS,
@@ -26,7 +27,6 @@ from atommem_cli.runs.layout import (
     Line,
     episode_line,
     opening_line,
-    prompt_hash,
     recorded_reply,
     step_line,
 )

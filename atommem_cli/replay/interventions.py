@@ -25,7 +25,8 @@ from atommem_cli.core.types import Chunk, MemoryOp, OpKind, OpResult, Task
 from atommem_cli.replay.wrapped import Wrapped
 from atommem_cli.running.build import Parts
 from atommem_cli.running.stubs import StubPolicy
-from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
+from atommem_cli.runs.digests import prompt_hash
+from atommem_cli.runs.layout import Line, recorded_reply
 from atommem_cli.runs.memory_states import ran_by_itself
 
 

@@ -16,7 +16,8 @@ from atommem_cli.running import helpers
 from atommem_cli.running.build import Parts, asked_by
 from atommem_cli.running.evaluation import planned_tasks, score
 from atommem_cli.running.stubs import vectors_for
-from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
+from atommem_cli.runs.digests import prompt_hash
+from atommem_cli.runs.layout import Line, recorded_reply
 from atommem_cli.runs.reader import Run, failed
 from atommem_cli.scoring.gold_facts import has_gold
 

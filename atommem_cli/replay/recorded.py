@@ -11,7 +11,8 @@ from atommem_cli.core.errors import RunMismatch
 from atommem_cli.core.store import Change
 from atommem_cli.core.types import StopReason, Trajectory
 from atommem_cli.running.stubs import StubStore
-from atommem_cli.runs.layout import Line, prompt_hash, recorded_reply
+from atommem_cli.runs.digests import prompt_hash
+from atommem_cli.runs.layout import Line, recorded_reply
 from atommem_cli.runs.reader import Run, failed
 
 if TYPE_CHECKING:

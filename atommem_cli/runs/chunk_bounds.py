@@ -16,7 +16,8 @@ from atommem_cli.core.chunking import chunks_at
 from atommem_cli.core.errors import RunMismatch, SourceError
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.types import Chunk, Task
-from atommem_cli.runs.layout import CHUNKS, CUT, Cut, Line, chunks_digest, line_of, misshapen
+from atommem_cli.runs.digests import chunks_digest
+from atommem_cli.runs.layout import CHUNKS, CUT, Cut, Line, line_of, misshapen
 
 _WITHOUT = "without the file, chunks are cut with the policy's tokenizer"
 

@@ -11,19 +11,8 @@ from atommem_cli.core.errors import SourceError
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.memory_digest import began_with
 from atommem_cli.core.types import CONTEXT_OPS, StopReason
-from atommem_cli.runs.layout import (
-    EPISODE,
-    EPISODES,
-    GRADE,
-    GRADES,
-    OPENING,
-    STEP,
-    VERDICT,
-    VERDICTS,
-    Line,
-    holds,
-    steps_digest,
-)
+from atommem_cli.runs.digests import steps_digest
+from atommem_cli.runs.layout import EPISODE, EPISODES, GRADE, GRADES, OPENING, STEP, VERDICT, VERDICTS, Line, holds
 
 Offsets = dict[str, dict[int, int]]
 """Where the last line of each step of each episode begins, in bytes; step -1 is what came before the first call."""

@@ -5,16 +5,15 @@ A key is one row here, in the order in which a line is written, and one in docs/
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import NoneType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from atommem_cli.core import folders
-from atommem_cli.core.calls import POLICY, Finish, Generation, Observation
+from atommem_cli.core.calls import POLICY, Finish, Generation
 from atommem_cli.core.types import Chunk, MemoryEntry, OpResult, Trajectory, Transition
+from atommem_cli.runs.digests import chunks_digest
 
 SCHEMA = 1
 """Version of the files of a run folder."""
@@ -209,7 +208,7 @@ def episode_line(trajectory: Trajectory, scores: Mapping[str, Sequence[float]], 
 
     Args:
         scores: per scorer, one number per question.
-        steps: see `steps_digest`.
+        steps: see `digests.steps_digest`.
     """
     return line_of(EPISODE, Played(trajectory, scores, steps))
 
@@ -257,46 +256,3 @@ def recorded_reply(line: Mapping[str, Any]) -> Generation:
         token_ids=tuple(line.get("tokens", ())),
         error=line.get("error", ""),
     )
-
-
-# --- digests
-
-
-def prompt_hash(observation: Observation) -> str:
-    """16 hexadecimal digits over the messages of a call, and over the tools that are told apart from them."""
-    told: list[Any] = [(m.role, m.content) for m in observation.messages]
-    text = json.dumps([*told, *(tool.function for tool in observation.tools)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-class StepsDigest:
-    """What the line of an episode says of its calls, in their order: 16 hexadecimal digits, without times."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        """How many there were."""
-        self._sha = hashlib.sha256()
-
-    def add(self, step: Mapping[str, Any]) -> None:
-        """The line of the next call."""
-        line = {**step, "episode": "", "step": 0}
-        del line["seconds"]
-        self._sha.update(json.dumps(line).encode())
-        self.calls += 1
-
-    def __str__(self) -> str:
-        return self._sha.hexdigest()[:16]
-
-
-def steps_digest(steps: Iterable[Mapping[str, Any]]) -> str:
-    """The `StepsDigest` of these lines."""
-    digest = StepsDigest()
-    for step in steps:
-        digest.add(step)
-    return str(digest)
-
-
-def chunks_digest(chunks: Iterable[Chunk]) -> str:
-    """What the line of a task's chunks says of their texts: 16 hexadecimal digits."""
-    texts = "\0".join(chunk.text for chunk in chunks)
-    return hashlib.sha256(texts.encode("utf-8", "surrogatepass")).hexdigest()[:16]

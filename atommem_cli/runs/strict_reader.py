@@ -17,6 +17,7 @@ from typing import Any, Literal
 from atommem_cli.core.calls import Finish
 from atommem_cli.core.files import whole_lines
 from atommem_cli.core.safe_text import visible
+from atommem_cli.runs.digests import steps_digest
 from atommem_cli.runs.layout import (
     CHUNKS,
     EPISODE,
@@ -29,7 +30,6 @@ from atommem_cli.runs.layout import (
     Key,
     Line,
     misshapen,
-    steps_digest,
 )
 from atommem_cli.runs.reader import failed
 
@@ -162,7 +162,7 @@ def _torn(path: Path) -> bool:
 
 
 def digest(steps: Mapping[int, Line]) -> str:
-    """What the line of an episode says of its steps; see `layout.steps_digest`."""
+    """What the line of an episode says of its steps; see `digests.steps_digest`."""
     return steps_digest(steps[step] for step in sorted(steps) if step >= 0)
 
 

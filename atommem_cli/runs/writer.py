@@ -30,6 +30,7 @@ from atommem_cli.core.types import MemoryEntry, OpResult, StopReason, Trajectory
 from atommem_cli.core.yaml_file import parse_yaml
 from atommem_cli.runs import identity as what
 from atommem_cli.runs.chunk_bounds import Cuts, cut_line
+from atommem_cli.runs.digests import StepsDigest, prompt_hash
 from atommem_cli.runs.journals import Fault, incomplete, offsets, shaped
 from atommem_cli.runs.layout import (
     CHUNKS,
@@ -41,10 +42,8 @@ from atommem_cli.runs.layout import (
     SESSIONS,
     STEPS,
     Line,
-    StepsDigest,
     episode_line,
     opening_line,
-    prompt_hash,
     recorded_reply,
     step_line,
 )

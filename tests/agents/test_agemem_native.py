@@ -26,7 +26,7 @@ from atommem_cli.policies import hf
 from atommem_cli.replay import replay
 from atommem_cli.running.build import assemble
 from atommem_cli.running.evaluation import evaluate, planned_tasks
-from atommem_cli.runs.layout import prompt_hash
+from atommem_cli.runs.digests import prompt_hash
 from atommem_cli.runs.reader import Run
 from atommem_cli.training import demonstrations, grpo, learners, plan_grpo
 

@@ -118,10 +118,3 @@ def test_what_is_missing_too_much_or_of_another_type_is_named(
 def test_a_recorded_reply_is_the_one_that_was_written() -> None:
     assert layout.recorded_reply(json.loads(STEP)) == PLAIN.generation
     assert layout.recorded_reply(json.loads(WHOLE_STEP)) == WHOLE.generation
-
-
-def test_the_digest_of_steps_knows_no_times_and_no_names() -> None:
-    first, second = (layout.step_line(name, step, "hash", PLAIN) for name, step in (("t#0", 2), ("u#1", 0)))
-    assert layout.steps_digest([first]) == layout.steps_digest([{**second, "seconds": 9.0}])
-    assert layout.steps_digest([first]) != layout.steps_digest([{**first, "reply": "s"}])
-    assert layout.steps_digest([first, first]) != layout.steps_digest([first])
