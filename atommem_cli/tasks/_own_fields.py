@@ -190,6 +190,7 @@ def supports(asked: Asked, pages: Sequence[Page]) -> tuple[Support, ...]:
 def _found(name: str, text: str, pages: Sequence[Page]) -> Support:
     named = [at for at, one in enumerate(pages) if name and one.id == name]
     named = named or [at for at, one in enumerate(pages) if name and one.title == name]
+    named = named or [at for at, one in enumerate(pages) if name and one.id.endswith(f"/{name}")]  # the end of a path
     if name and not named:
         hint = did_you_mean(name, [known for one in pages for known in (one.id, one.title) if known])
         raise Mismatch(f"a supporting fact is in the document {name!r}, and no document has this id or title{hint}")
@@ -198,7 +199,7 @@ def _found(name: str, text: str, pages: Sequence[Page]) -> Support:
         where = f"the document {name!r}" if name else "any document"
         raise Mismatch(f"the supporting fact {_cut(text)} does not stand in {where}: copy it letter by letter")
     if len(places) > 1:
-        several = f"could be in {len(places)} documents: name one by an id of its own"
+        several = f"could be in {len(places)} documents: name one by an id of its own, a page by its path"
         raise Mismatch(f"the supporting fact {_cut(text or name)} {several}")
     return Support(places[0], text or pages[places[0]].text)
 

@@ -12,8 +12,10 @@ from atommem_cli.data.files import SPLITS
 from atommem_cli.tasks._files import FORMATS, TABLES, files, split_of, suffix
 
 ALL = (*FORMATS, *TABLES)
-PAGES = (".md", ".txt")
-"""In a folder `documents`: a document each, and the file's name is its title."""
+PAGES = (".md", ".markdown", ".txt")
+"""In a folder `documents` and those within it: a document each, and the file's name is its title."""
+_UNREAD = (".html", ".htm", ".pdf", ".doc", ".docx", ".odt", ".rtf", ".rst", ".adoc", ".org", ".tex", ".epub")
+"""There they would be documents, too; anything else (images, say) is none."""
 PLACE = "data/README.md shows what they hold"
 
 
@@ -90,11 +92,21 @@ def _of(folder: Path, word: str) -> list[Path]:
     """Files whose names begin with a word; of a folder of this name, the pages in it."""
     try:
         there = sorted(folder.iterdir())
-        inside = sorted((folder / word).iterdir()) if (folder / word).is_dir() else []
+        inside = (folder / word).is_dir() and any((folder / word).iterdir())
     except OSError as error:
         raise BackendError(f"{error.filename}: cannot be read: {error.strerror}") from None
     found = [one for one in there if re.split(r"[-._]", one.name.lower())[0] == word and suffix(one, ALL)]
-    return found + [one for one in inside if one.suffix.lower() in PAGES]
+    return found + (_pages(folder / word) if inside else [])
+
+
+def _pages(folder: Path) -> list[Path]:
+    """The pages of a folder, in the order of their paths; what is hidden is none."""
+    there = sorted(one for one in folder.rglob("*") if one.is_file())
+    seen = [one for one in there if not any(part.startswith(".") for part in one.relative_to(folder).parts)]
+    for one in seen:
+        if one.suffix.lower() in _UNREAD:
+            raise SourceError(f"{one}: this format is not read: save it as one of {', '.join(PAGES)} ({PLACE})")
+    return [one for one in seen if one.suffix.lower() in PAGES]
 
 
 def _insist_read(folder: Path) -> None:

@@ -32,7 +32,7 @@ def pages(path: Path, split: str) -> Iterator[tuple[str, Page]]:
         yield from each(path, split, _page, wrappers=(*WRAPPERS, "documents"))
         return
     try:
-        yield "", Page("", path.stem, "", path.read_text("utf-8-sig"))
+        yield "", Page(path.with_suffix("").as_posix(), path.stem, "", path.read_text("utf-8-sig"))
     except UnicodeDecodeError:
         raise SourceError(f"{path} is not UTF-8: save it as UTF-8") from None
     except OSError as error:

@@ -128,11 +128,32 @@ def test_a_folder_of_pages_has_their_names_as_titles(tmp_path: Path) -> None:
     (folder / "b.md").write_text("# B\n\nTartu it is.")
     (folder / "a.txt").write_text("About A.")
     (folder / "logo.png").write_bytes(b"\x89")
+    (folder / ".b.md").write_text("What an editor left.")
     write(tmp_path / "wiki" / "questions.jsonl", [{"question": "Where?", "answer": "Tartu"}])
     (task,) = made(tmp_path / "wiki", tmp_path / "out")
     assert task.documents == (Document("a", "About A."), Document("b", "# B\n\nTartu it is."))
     (folder / "a.txt").write_bytes(b"\xff")
     assert "a.txt is not UTF-8" in refused(tmp_path / "wiki", shuffle=True)
+
+
+def test_pages_of_folders_within_are_read_too_and_named_by_their_paths(tmp_path: Path) -> None:
+    folder = tmp_path / "wiki" / "documents"
+    for name, text in (
+        ("hr/Leave.markdown", "25 days."),
+        ("it/Leave.md", "Hand in the laptop."),
+        ("Top.txt", "Hello."),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    asked = {"question": "How many days?", "answer": "25", "supporting": [{"document": "hr/Leave"}]}
+    write(tmp_path / "wiki" / "questions.jsonl", [asked])
+    (task,) = made(tmp_path / "wiki", tmp_path / "out")
+    assert [one.title for one in task.documents] == ["Top", "Leave", "Leave"]
+    assert task.questions[0].supporting == (Support(1, "25 days."),)
+    write(tmp_path / "wiki" / "questions.jsonl", [{**asked, "supporting": [{"document": "Leave"}]}])
+    assert "could be in 2 documents: name one by an id of its own, a page by its path" in refused(tmp_path / "wiki")
+    (folder / "it" / "old.html").write_text("<p>Old.")
+    assert "old.html: this format is not read: save it as one of .md, .markdown, .txt" in refused(tmp_path / "wiki")
 
 
 def test_a_conversation_is_read_turn_by_turn_and_a_session_as_one_document(tmp_path: Path) -> None:
