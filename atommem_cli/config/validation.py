@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,10 +54,16 @@ def checked(
         if wanted := _PLUGIN if _names_plugin(first) else _WANTED.get(first["type"]):
             raise RecipeError(f"{told}: {wanted} is wanted here (given: {cut(repr(first['input']), 200)})") from None
         given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
-        raise RecipeError(f"{told}: {first['msg']}{given}") from None
+        raise RecipeError(f"{told}: {first['msg']}{meant(first)}{given}") from None
     for place, truth in taken_for_numbers(content, found):
         raise RecipeError(f"{overrides.told((*where, *place))}: a number is wanted here (given: {truth})")
     return found
+
+
+def meant(error: ErrorDetails) -> str:
+    """`; did you mean 'x'?` where one of some words is wanted, and another one was given that is like it."""
+    known = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+    return did_you_mean(str(error["input"]), known)
 
 
 def taken_for_numbers(content: Any, found: Any) -> Iterator[tuple[tuple[str | int, ...], bool]]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from atommem_cli.config import plugins
 from atommem_cli.config.modules import PluginModule
-from atommem_cli.config.validation import taken_for_numbers
+from atommem_cli.config.validation import meant, taken_for_numbers
 from atommem_cli.core.errors import UsageError, did_you_mean
 from atommem_cli.data.files import SPLITS, Plan, Request
 
@@ -128,7 +128,7 @@ def _options(module: SourceModule, name: str, options: Mapping[str, Any]) -> Any
                 if e["loc"][:1] == first["loc"][:1]
             )
         ).replace(" or Input should be ", " or ")
-        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{said}") from None
+        raise UsageError(f"{name}: {f'option {key!r}: ' if key else ''}{said}{meant(first)}") from None
     for place, truth in taken_for_numbers(dict(options), found):
         raise UsageError(f"{name}: option {place[0]!r}: a number is wanted here (given: {truth})")
     return found

@@ -51,6 +51,7 @@ def test_a_dumped_recipe_is_the_same_recipe(tmp_path: Path) -> None:
             [],
             "policy.scrpt: unknown key of scripted; did you mean 'script'? (there are: script, batch, tokenizer)",
         ),
+        ("policy: {name: scripted, script: orcale}", [], "or 'chaotic'; did you mean 'oracle'? (given: 'orcale')"),
         ("policy: {name: scripted, script: mutant}", [], "policy.script: Input should be 'oracle', 'mute'"),
         ("policy: {name: scriptd}", [], "policy.name: no 'scriptd' in policies; did you mean 'scripted'"),
         ("chunk: {tokens: 0}", [SCRIPTED], "chunk.tokens: Input should be greater than 0"),

@@ -247,6 +247,7 @@ def test_damage_is_named_by_line(tmp_path: Path) -> None:
         ("stream", {"limit": 0}, "limit is 0; it must be at least 1"),
         ("stream", {"workers": 0}, "workers is 0"),
         ("stream", {"options": {"doc": 3}}, r"stream has no option 'doc'; did you mean 'docs'"),
+        ("stream", {"options": {"style": "ritch"}}, "'closed' or 'rich'; did you mean 'rich'?"),
         ("stream", {"options": {"docs": "many"}}, "stream: option 'docs': Input should be a valid integer"),
         ("stream", {"options": {"people": True}}, "stream: option 'people': a number is wanted here"),
         ("stream", {"options": {"people": 12}}, "stream: people: the closed style has names for 11 at most"),
