@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,19 @@ def test_a_choice_is_read_out_of_whatever_a_model_writes(reply: str, found: list
 )
 def test_a_rating_is_the_first_number_moved_into_its_range(reply: str, found: float | None) -> None:
     assert _json_reply.rating(reply, 1, 10) == found
+
+
+@pytest.mark.parametrize(
+    ("agent", "least", "keys"),
+    [
+        ("mem0", 17, {"facts", "memory"}),
+        ("memory_r1", 7, {"facts", "memory"}),
+        ("hipporag", 4, {"named_entities", "triples", "facts"}),
+    ],
+)
+def test_examples_that_a_prompt_shows_are_json_of_the_form_that_is_read(agent: str, least: int, keys: set[str]) -> None:
+    text = (resources.files("atommem_cli") / "agents" / f"_{agent}_json.yaml").read_text(encoding="utf-8")
+    at = [found.end() for found in re.finditer("(?:Output|Reply): (?={)", text)]
+    shown = [json.JSONDecoder().raw_decode(text, start)[0] for start in at]
+    assert len(shown) >= least
+    assert {key for example in shown for key in example} == keys
