@@ -30,7 +30,8 @@ CAPTIONS = {
     "operations": (
         "Memory operations by position of the chunk",
         "Per episode that has a chunk there. Above the line those that took effect; below it, hatched, those that had "
-        "none: nothing to change, no such entry, unreadable, out of budget.",
+        "none: nothing to change, no such entry, unreadable, out of budget. What an agent looks up before it first "
+        "asks counts with the call before that.",
     ),
     "store": (
         "Entries in the store after each step",
