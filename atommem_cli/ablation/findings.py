@@ -14,6 +14,7 @@ from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Outcome
 from atommem_cli.data.files import read_manifest
 from atommem_cli.reporting.publish import Findings, findings
+from atommem_cli.reporting.run_page import Beside
 from atommem_cli.runs.layout import STEPS, SUMMARY
 from atommem_cli.runs.names import differing, labels, names_of
 from atommem_cli.runs.reader import Run, open_all
@@ -93,7 +94,7 @@ def _keys(found: Findings) -> list[str]:
     return [one.key for one in found.curves]
 
 
-def beside(folders: Sequence[Path]) -> list[Table]:
+def beside(folders: Sequence[Path]) -> Beside:
     """For a report: what the evaluations in it say about each other, or why they say nothing.
 
     Raises:
@@ -102,12 +103,12 @@ def beside(folders: Sequence[Path]) -> list[Table]:
     if len(folders) == 1 and reader.is_one(folders[0]):
         return worth(reader.read(folders[0])).beside()
     if len(folders) < 2 or any(not (folder / STEPS).is_file() for folder in folders):
-        return []
+        return Beside()
     runs = open_all(folders)
     try:
         return findings(runs, labels(runs)).beside()
     except UsageError as error:
-        return [Table("The runs are not compared", ("why",), ((str(error),),))]
+        return Beside([Table("The runs are not compared", ("why",), ((str(error),),))])
 
 
 def _insist_alike(read: Sequence[Ablation]) -> None:

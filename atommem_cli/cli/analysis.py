@@ -262,7 +262,7 @@ def draw(folders: Sequence[Path], out: Path | None = None, episodes: int = EPISO
     if out is not None and out.resolve() not in {folder.resolve() for folder in folders}:
         claim(out, (publish.MARK, reports.MARK))
     target = out or (folders[0] if len(folders) == 1 else None)
-    done = reports.report(reader.drawn(folders), target, pdf=pdf, episodes=episodes, extra=findings.beside(folders))
+    done = reports.report(reader.drawn(folders), target, pdf=pdf, episodes=episodes, beside=findings.beside(folders))
     for path in done.paths:
         terminal.say(f"{path}: written")
     return done

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atommem_cli.compare import costs, panels
 from atommem_cli.compare.comparison import Comparison, compare
@@ -26,11 +27,16 @@ from atommem_cli.reporting import (
     setup_tables,
     store_tables,
 )
+from atommem_cli.reporting.run_page import Beside
+from atommem_cli.reporting.themes import Theme
 from atommem_cli.reporting.training_figures import save
 from atommem_cli.runs.layout import COMPARISON, TABLE
 from atommem_cli.runs.names import differing
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,18 @@ class Findings:
         """These, and one sentence more."""
         return replace(self, sentences=(*self.sentences, sentence))
 
-    def beside(self) -> list[Table]:
-        """For a report of the same runs, which has the keys: tables, and the sentences as one more."""
-        return [*self.tables, Table("What the differences say", ("",), tuple((said,) for said in self.sentences))]
+    def beside(self) -> Beside:
+        """For a report of the same runs, which has the keys and the costs: tables, and the sentences as one more."""
+        said = Table("What the differences say", ("",), tuple((said,) for said in self.sentences))
+        return Beside([*self.tables, said], {"differences": self.differences} | self.lines())
+
+    def differences(self, theme: Theme = "light") -> Figure | None:
+        """The figure of the differences."""
+        return comparison_figures.difference_figure(self.comparisons, self.theirs, theme, self.whose)
+
+    def lines(self) -> dict[str, Callable[[Theme], Figure | None]]:
+        """A figure for each curve."""
+        return {f"curve-{one.key}": partial(curve_figures.figure, one) for one in self.curves}
 
 
 def findings(
@@ -166,10 +181,10 @@ def publish(folder: Path, found: Findings) -> list[Path]:
         "table.tex": found.tables[0].latex(),
     }
     figures = {
-        "differences": comparison_figures.difference_figure(found.comparisons, found.theirs, whose=found.whose),
+        "differences": found.differences(),
         "pareto": comparison_figures.costs(found.comparisons[0]) if len(found.comparisons) == 1 else None,
     }
-    figures |= {f"curve-{one.key}": curve_figures.figure(one) for one in found.curves}
+    figures |= {name: draw("light") for name, draw in found.lines().items()}
     for name, figure in figures.items():
         if figure is not None:
             files |= {f"{name}.png": save(figure, "png"), f"{name}.pdf": save(figure, "pdf")}

@@ -21,6 +21,7 @@ from atommem_cli.reporting import (
     training_summary,
 )
 from atommem_cli.reporting.episodes import SHOWN
+from atommem_cli.reporting.run_page import Beside
 from atommem_cli.reporting.training_history import read_all
 from atommem_cli.reporting.training_summary import TrainingSummary
 from atommem_cli.runs import shards, summary
@@ -62,7 +63,7 @@ def report(
     *,
     pdf: bool = False,
     episodes: int = SHOWN,
-    extra: Sequence[Table] = (),
+    beside: Beside | None = None,
 ) -> Report:
     """Draw runs, side by side if there are several: of training by one command, or evaluations.
 
@@ -74,7 +75,7 @@ def report(
         out: where to write; the run's own folder unless there are several.
         pdf: the figures also as PDF, for papers.
         episodes: of each evaluation, how many the page shows step by step.
-        extra: more tables for the page of evaluations, drawn below the scores.
+        beside: what the page of evaluations says of them together; its figures are in the page alone.
 
     Raises:
         UsageError: a folder holds no run, runs of different kinds are mixed, or several runs have no `out`.
@@ -94,7 +95,7 @@ def report(
     for folder, command in zip(folders, commands, strict=True):
         if command not in ("eval", None):
             raise UsageError(f"{first} is an evaluation and {folder} a run of {command}: report them apart")
-    return _evaluations(open_all(folders), out, pdf, episodes, extra)
+    return _evaluations(open_all(folders), out, pdf, episodes, beside or Beside())
 
 
 def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
@@ -110,7 +111,7 @@ def _training(folders: Sequence[Path], out: Path | None, pdf: bool) -> Report:
     return Report(paths, training_summary.table(histories), tuple(training_summary.leading(histories)))
 
 
-def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int, extra: Sequence[Table]) -> Report:
+def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int, beside: Beside) -> Report:
     target = _target([run.path for run in runs], out)
     surveys = [run_statistics.take(run, label, episodes) for run, label in zip(runs, labels(runs), strict=True)]
     results = [summary.summarize(one.run.path, one.questions, one.scorers) for one in surveys]
@@ -118,8 +119,11 @@ def _evaluations(runs: Sequence[Run], out: Path | None, pdf: bool, episodes: int
         name: {theme: figure for theme in THEMES if (figure := draw(surveys, theme))}
         for name, draw in run_figures.FIGURES.items()
     }
-    images = _embedded(drawn, plotting.vector)
-    paths = _write(target, drawn, pdf, run_page.page(surveys, results, images, extra), {})
+    together = {
+        name: {theme: figure for theme in THEMES if (figure := draw(theme))} for name, draw in beside.figures.items()
+    }
+    images = _embedded({**together, **drawn}, plotting.vector)
+    paths = _write(target, drawn, pdf, run_page.page(surveys, results, images, beside.tables), {})
     return Report(paths, run_tables.scores([one.label for one in surveys], results), results=tuple(results))
 
 

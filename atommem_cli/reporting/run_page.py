@@ -6,10 +6,10 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atommem_cli.core.safe_text import visible
 from atommem_cli.explain import cause_counts, memory_quality
@@ -17,9 +17,13 @@ from atommem_cli.replay.episode_view import by_id
 from atommem_cli.reporting import episodes, run_tables, setup_tables, store_tables
 from atommem_cli.reporting.run_statistics import Survey
 from atommem_cli.reporting.run_tables import Result
+from atommem_cli.reporting.themes import Theme
 from atommem_cli.runs import replies
 from atommem_cli.runs.labels import scorer
 from atommem_cli.runs.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CAPTIONS = {
     "missed": (
@@ -48,7 +52,31 @@ CAPTIONS = {
         "of spending.",
     ),
 }
-"""Title and text of each figure."""
+"""Title and text of each figure of runs."""
+_DIFFERENCES = (
+    "Differences to the first run",
+    "Of all questions, and by kind where there are few; 95 % intervals, filled where a difference is significant after "
+    "Holm.",
+)
+_CURVE = "The values stand at equal distances; bars are 95 % intervals."
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What runs say about each other, for a page that shows them side by side."""
+
+    tables: Sequence[Table] = ()
+    """Below the scores."""
+    figures: Mapping[str, Callable[[Theme], Figure | None]] = field(default_factory=dict)
+    """`differences`, and `curve-KEY` for each setting that varies."""
+
+
+def caption(name: str) -> tuple[str, str]:
+    """Title and text of a figure, of runs or of `Beside`."""
+    if name.startswith("curve-"):
+        return f"Score against {name.removeprefix('curve-')}", _CURVE
+    return CAPTIONS.get(name, _DIFFERENCES)
+
 
 _NUMBER = re.compile(r"(< )?[-+±]?\d[\d.,]*(e-\d+)?( ?%)?( [\[(][-+\d.,% ]+[\])])?( \d[\d,]*)?|-|")
 """A cell to be aligned at the right; an empty one and a dash are, too."""
@@ -112,7 +140,7 @@ def page(
             for survey, result in zip(surveys, results, strict=True)
             for gap in (*survey.gaps, *(f"{survey.label}: {warning}." for warning in replies.warnings(result)))
         ],
-        images=[{**image, **dict(zip(("title", "caption"), CAPTIONS[image["name"]], strict=True))} for image in images],
+        images=[{**image, **dict(zip(("title", "caption"), caption(image["name"]), strict=True))} for image in images],
         tables=[
             _shown(table) for table in (*run_tables.details(labels, results), *_stores(surveys, extra), *_why(surveys))
         ],

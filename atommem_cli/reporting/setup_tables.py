@@ -19,7 +19,7 @@ FILES = 3
 
 
 def made(runs: Sequence[tuple[str, Path, Mapping[str, Any]]]) -> Table:
-    """One row per run, commit and versions of packages.
+    """One row per run, commit and versions of packages; one for all where these are the same.
 
     Args:
         runs: name, folder and the content of `run.json` of each.
@@ -31,6 +31,8 @@ def made(runs: Sequence[tuple[str, Path, Mapping[str, Any]]]) -> Table:
     for name, folder, identity in runs:
         begun = [line for line in _sessions(folder) if "begin" in line] or [identity]
         rows += [(name, *found) for found in dict.fromkeys((_commit(one), _versions(one)) for one in begun)]
+    if len(rows) == len(runs) > 1 and len({row[1:] for row in rows}) == 1:
+        rows = [(f"all {len(runs)}", *rows[0][1:])]
     return Table("Made with", ("run", "commit", "versions"), tuple(row for row in rows if any(row[1:])))
 
 

@@ -25,6 +25,7 @@ from atommem_cli.explain.miss_causes import MISSED_BELOW
 from atommem_cli.reporting import episodes, run_figures, run_statistics, run_tables, store_tables
 from atommem_cli.reporting.episodes import Prose, choose, pack, script_json
 from atommem_cli.reporting.report import report
+from atommem_cli.reporting.run_page import Beside
 from atommem_cli.runs import summary
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
@@ -239,9 +240,13 @@ def test_several_runs_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     folders = [home / "sloppy", home / "append"]
     with pytest.raises(UsageError, match="say with --out"):
         report(folders)
+    from matplotlib.figure import Figure
+
     extra = Table("Paired differences", ("pair", "difference"), (("a - b", "+1.0 [-2.0, +3.0]"), ("a - c", "< 0.0001")))
     both = {run.name: store_grades.grades(run) for run in map(Run, folders)}
-    done = report(folders, tmp_path, episodes=4, extra=[extra, *store_tables.tables(both)])
+    figures = {"differences": lambda theme: Figure(), "curve-k": lambda theme: None, "curve-seed": lambda _: Figure()}
+    together = Beside([extra, *store_tables.tables(both)], figures)
+    done = report(folders, tmp_path, episodes=4, beside=together)
     assert [row[0] for row in done.table.rows] == ["sloppy", "append"]
     (kinds,) = run_tables.by_kind(["sloppy", "append"], done.results)
     assert kinds.headers == ("kind", "sloppy", "append", "n")
@@ -261,6 +266,11 @@ def test_several_runs_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     for title in ("Memory quality: coverage", "Operations per episode", "The data"):
         assert page.words.count(title) == 1, "once, whoever has it"
     assert "policy.script" in page.words
+    assert "Differences to the first run" in page.words
+    assert "Score against seed" in page.words
+    assert "Score against k" not in page.words, "nothing to draw"
+    assert not (tmp_path / "differences.png").exists()
+    assert "Made with run commit versions all 2 " in " ".join(page.words.split())
 
 
 @pytest.mark.usefixtures("bare")

@@ -92,7 +92,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         identity["packages"] = dict.fromkeys(("numpy", WORD), "1.2.3")
         (one / "run.json").write_text(json.dumps(identity))
     report(runs[:1])
-    report(runs, home / "comparison", extra=findings.beside(runs))
+    report(runs, home / "comparison", beside=findings.beside(runs))
     report(trainings[:1])
     report(trainings, home / "trainings")
     folders = {"run": runs[0], "comparison": home / "comparison"}
