@@ -178,6 +178,8 @@ def _every(rows: Sequence[Any], read: Callable[[Any], T], what: str) -> list[T]:
 
 def _joined(pages: list[Page], asked: Iterable[Asked], prefix: str) -> Told:
     """A record's documents, in the order in which they are read, and its questions as they are asked."""
+    asked = list(asked)
+    _insist_apart(asked, "questions")
     questions = []
     for number, one in enumerate(asked, start=1):
         try:
@@ -194,10 +196,14 @@ def _in_order(pages: list[Page], options: Options) -> list[Page]:
     pages = _sorted([one for one in pages if one.title or one.text.strip()], options)
     if not pages:
         raise Mismatch("there is no document with a text")
-    twice = [name for name, count in Counter(one.id for one in pages if one.id).items() if count > 1]
-    if twice:
-        raise Mismatch(f"two documents have the id {twice[0]!r}: a supporting fact could not name one of them")
+    _insist_apart(pages, "documents")
     return pages
+
+
+def _insist_apart(them: Iterable[Page | Asked], what: str) -> None:
+    twice = [name for name, count in Counter(one.id for one in them if one.id).items() if count > 1]
+    if twice:
+        raise Mismatch(f"two {what} have the id {twice[0]!r}: each has one of its own, or none")
 
 
 def _sorted(pages: list[Page], options: Options) -> list[Page]:

@@ -439,6 +439,7 @@ def test_a_question_that_nothing_answers_is_asked_and_saying_so_is_right(tmp_pat
         (PAGES, [{**ASKED[1], "answers": ["Tallinn"]}], "a question has answer and answers"),
         ([{"text": "b", "messages": ["hi"]}], ASKED, "a document has messages and text"),
         ([PAGES[0], {**PAGES[1], "id": "p1"}], ASKED, "documents.jsonl: two documents have the id 'p1'"),
+        (PAGES, [ASKED[0], {**ASKED[1], "id": "q1"}], "questions.jsonl: two questions have the id 'q1'"),
     ],
 )  # fmt: skip
 def test_what_would_be_lost_without_a_word_is_refused(
