@@ -12,8 +12,8 @@ from atommem_cli.agents._agemem_arguments import TOP_K, WHERE
 from atommem_cli.agents._agemem_options import Options
 from atommem_cli.agents._agemem_sentences import Beginnings
 from atommem_cli.agents._agemem_words import FAULT, Words
-from atommem_cli.core.calls import Expects, Generation, Observation
-from atommem_cli.core.chunking import distracting
+from atommem_cli.core.calls import Expects, Generation, Observation, Tool
+from atommem_cli.core.chunking import Tokenizer, distracting
 from atommem_cli.core.context import ContextMessage
 from atommem_cli.core.effects import AUTOMATIC
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
@@ -49,8 +49,7 @@ class Stages:
         self._sizes: dict[int, float] = {}
         """Tokens of each message, by its id."""
         self._tools = words.tools(self._memory.untold)
-        told = Observation((), 0, Expects.NOTES, tools=self._tools).texts
-        self._schemas = sum(map(self._measured, told))
+        self._schemas = sum(map(self._measured, schemas(self._tools)))
         """Tokens of the tools, where they are told apart from the messages."""
         self._beginnings = Beginnings(episode, options.sentences) if options.sentences else None
 
@@ -167,7 +166,7 @@ class Stages:
     @property
     def _most(self) -> float:
         """Tokens of the context."""
-        return self._options.context_share * self._options.context_tokens
+        return most_of(self._options)
 
     @property
     def _room(self) -> int:
@@ -180,10 +179,7 @@ class Stages:
         return self._sizes[entry.id]
 
     def _measured(self, text: str) -> float:
-        """Tokens of a text, or what stands for them."""
-        if self._options.counting == "characters":
-            return len(text) / CHARACTERS
-        return len(self._episode.tokenizer.spans(text))
+        return measured(text, self._options, self._episode.tokenizer)
 
     # --- tools
 
@@ -232,6 +228,21 @@ class Stages:
             looked = result.op.kind is OpKind.READ and result.op.defect is None and result.outcome in _FOUND
             self._told.append(self._words.result(result, self._shown(result.op) if looked else None))
         return results
+
+
+def measured(text: str, options: Options, tokenizer: Tokenizer) -> float:
+    """Tokens of a text, or what stands for them."""
+    return len(text) / CHARACTERS if options.counting == "characters" else len(tokenizer.spans(text))
+
+
+def most_of(options: Options) -> float:
+    """Tokens of the context."""
+    return options.context_share * options.context_tokens
+
+
+def schemas(tools: tuple[Tool, ...]) -> tuple[str, ...]:
+    """The texts of tools that are told apart from the messages."""
+    return Observation((), 0, Expects.NOTES, tools=tools).texts
 
 
 def _once(op: MemoryOp) -> MemoryOp:

@@ -24,11 +24,13 @@ from atommem_cli.agents import _agemem_words
 from atommem_cli.agents._agemem_aim import Aim
 from atommem_cli.agents._agemem_json import JsonCalls
 from atommem_cli.agents._agemem_options import Options
-from atommem_cli.agents._agemem_stages import Stages
+from atommem_cli.agents._agemem_stages import Stages, measured, most_of, schemas
 from atommem_cli.agents._agemem_tags import TagCalls
 from atommem_cli.core.calls import Expects
+from atommem_cli.core.chunking import Tokenizer
 from atommem_cli.core.components import STORED, Components
 from atommem_cli.core.episode import Episode, Play, Request
+from atommem_cli.core.errors import UsageError
 from atommem_cli.core.memory import Addressing
 from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import Answer, MemoryOp, OpKind, Shows
@@ -78,6 +80,17 @@ class AgeMem:
         self.spare_calls = options.further_calls
         json = self.words.wording.grammar == "json"
         self._calls = JsonCalls(self.words, native=native) if json else TagCalls(self.words)
+
+    def insist_room(self, tokenizer: Tokenizer, untold: frozenset[OpKind]) -> None:
+        """Insist that the context holds instructions and the shortest message, with nothing in it."""
+        told = (self.words.system(untold, ()), *schemas(self.words.tools(untold)))
+        empty = (self.words.message("first", {"chunk": ""}), self.words.message("third", {"question": ""}))
+        needed = sum(measured(text, self.options, tokenizer) for text in (*told, min(empty, key=len)))
+        if needed >= (most := most_of(self.options)):
+            raise UsageError(
+                f"agent.context_tokens={self.options.context_tokens} holds no prompt: what every prompt of agemem says "
+                f"takes {needed:.0f} of {most:.0f} tokens, before any text of a document"
+            )
 
     def play(self, episode: Episode) -> Play:
         yield from Stages(self.options, self.words, self.parse, self.answer, episode).play()

@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from atommem_cli.agents import _json_reply as replies
 from atommem_cli.agents import _workflow
@@ -65,6 +65,13 @@ class Options(_workflow.Options):
     """Of recency, importance and relevance (`gw` of `new_retrieve`; the paper: 1, 1, 1)."""
     k: PositiveInt | None = None
     """Entries shown for a question; null is the recipe's `memory.retrieve_k`."""
+
+    @field_validator("weights")
+    @classmethod
+    def _weigh(cls, weights: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not any(weights):
+            raise ValueError("one of the weights of recency, importance and relevance must be above 0")
+        return weights
 
 
 def build(options: Options) -> GenerativeAgents:

@@ -25,10 +25,10 @@ from atommem_cli.cli.options import (
     Speed,
     Spread,
     command,
+    forewarn,
     show,
     show_costs,
     show_shares,
-    tell_replaced,
 )
 from atommem_cli.core.errors import UsageError
 
@@ -111,7 +111,7 @@ def ablate(
         trained = retrain.newest(chosen)
         terminal.say(retrain.remark(chosen, trained))
         chosen = command_line.meant(recipe, str(trained), given, change or []) if trained else chosen
-    tell_replaced(recipe, chosen)
+    forewarn(recipe, chosen)
     for remark in remarks(chosen):
         terminal.say(remark)
     if plan:

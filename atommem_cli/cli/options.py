@@ -203,11 +203,13 @@ Sharded = Annotated[bool, typer.Option("--sharded", help="For --plan: FSDP or Ze
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
-def tell_replaced(name: str | None, chosen: Recipe) -> None:
-    """Say what `--policy` did not keep of the sampling of the named recipe; see `command_line.replaced`."""
+def forewarn(name: str | None, *chosen: Recipe) -> None:
+    """Say what `--policy` did not keep of the sampling of the named recipe (see `command_line.replaced`), and which
+    operations of `memory.drop` the agents do not have."""
     from atommem_cli.config import command_line
+    from atommem_cli.running.build import idly_dropped
 
-    if remark := command_line.replaced(name, chosen):
+    for remark in filter(None, (command_line.replaced(name, chosen[0]), *map(idly_dropped, chosen))):
         terminal.say(remark)
 
 

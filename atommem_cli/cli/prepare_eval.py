@@ -26,10 +26,10 @@ from atommem_cli.cli.options import (
     ShardOf,
     Speed,
     command,
+    forewarn,
     show,
     show_costs,
     show_shares,
-    tell_replaced,
 )
 from atommem_cli.core import folders
 from atommem_cli.core.errors import AtommemError, UsageError
@@ -176,7 +176,7 @@ def evaluate(
     for option, given_too in (("ladder", ladder), ("report", report)):
         if mine and given_too:
             raise UsageError(f"--{option}: it is made of the whole run, by the command that joins the shards")
-    tell_replaced(recipe, chosen[0])
+    forewarn(recipe, *chosen)
     for unsuited in dict.fromkeys(filter(None, map(suited.remark, chosen))):
         terminal.say(unsuited)
     if plan:

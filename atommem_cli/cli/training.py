@@ -22,8 +22,8 @@ from atommem_cli.cli.options import (
     Sharded,
     Speed,
     command,
+    forewarn,
     show,
-    tell_replaced,
 )
 
 
@@ -55,7 +55,7 @@ def sft(
     from atommem_cli.training import sft as teaching
 
     chosen = command_line.meant(recipe, policy, {"sft.runs": runs}, change or [])
-    tell_replaced(recipe, chosen)
+    forewarn(recipe, chosen)
     if plan:
         planned = teaching.plan(chosen, processes, sharded=sharded)
         show(teaching.tables(planned, Rates(tokens_per_second)), [asdict(planned)], as_json)
@@ -92,7 +92,7 @@ def grpo(
     from atommem_cli.training import loop, plan_grpo, plan_tables
 
     chosen = command_line.meant(recipe, policy, {}, change or [])
-    tell_replaced(recipe, chosen)
+    forewarn(recipe, chosen)
     if plan:
         planned = plan_grpo.grpo(chosen, processes=1 if processes is None else processes, sharded=sharded)
         show(plan_tables.tables(planned, Rates(tokens_per_second)), [asdict(planned)], as_json)

@@ -54,7 +54,8 @@ def checked(
         if wanted := _PLUGIN if _names_plugin(first) else _WANTED.get(first["type"]):
             raise RecipeError(f"{told}: {wanted} is wanted here (given: {cut(repr(first['input']), 200)})") from None
         given = "" if first["type"] == WITHHELD else f" (given: {cut(repr(first.get('input')), 200)})"
-        raise RecipeError(f"{told}: {first['msg']}{meant(first)}{given}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{told}: {said}{meant(first)}{given}") from None
     for place, truth in taken_for_numbers(content, found):
         raise RecipeError(f"{overrides.told((*where, *place))}: a number is wanted here (given: {truth})")
     return found

@@ -184,6 +184,18 @@ def kept(recipe: Recipe) -> tuple[Plugin, Plugin]:
     return recipe.store.model_copy(update={"noise": None}), recipe.embedder
 
 
+def idly_dropped(recipe: Recipe) -> str:
+    """Which operations of `memory.drop` the agent does not have, in one sentence; empty where it has them all."""
+    agent: Agent = recipe.build("agent")
+    idle = [kind for kind in recipe.memory.drop if kind not in agent.operations]
+    if not idle:
+        return ""
+    there = ", ".join(agent.operations) or "none"
+    return (
+        f"memory.drop: {', '.join(idle)}: the agent {agent.describe()['name']} has no such operation (it has: {there})"
+    )
+
+
 def insist_tools(recipe: Recipe, agent: Agent) -> None:
     """Insist that the policy can be told of tools where the agent does; one that cannot say so without its weights says
     it at the first call.

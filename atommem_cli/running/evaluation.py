@@ -18,7 +18,7 @@ from atommem_cli.core.safe_text import json_text
 from atommem_cli.core.types import Answer, Progress, Question, StopReason, Task
 from atommem_cli.data import chosen_tasks
 from atommem_cli.data.files import verify
-from atommem_cli.running import judge_pass
+from atommem_cli.running import judge_pass, room
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.running.session import session
 from atommem_cli.runs import identity, score_tables, shards, summary
@@ -163,6 +163,7 @@ def _ready(recipe: Recipe, out: Path, given: Parts | None) -> Iterator[tuple[Par
     try:
         with blaming():
             _insist_known(parts.policy, recipe)
+            room.insist(parts)
             yield (
                 parts,
                 {

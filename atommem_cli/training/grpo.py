@@ -14,7 +14,7 @@ from atommem_cli.core.files import read_json
 from atommem_cli.core.types import Progress
 from atommem_cli.data.chosen_tasks import ChosenTasks
 from atommem_cli.data.files import Manifest, TaskFile, read_manifest, verify
-from atommem_cli.running import evaluation, helpers
+from atommem_cli.running import evaluation, helpers, room
 from atommem_cli.running.build import Parts, assemble
 from atommem_cli.runs import identity, writer
 from atommem_cli.runs.layout import SUMMARY
@@ -115,6 +115,7 @@ def _train(
     asked = helpers.of_rewards(curriculum.every_reward(recipe.grpo))
     parts = assemble(recipe, out / f"rank-{distributed.own()}", policy, further=asked)
     try:
+        room.insist(parts)
         trainer = TrajectoryGRPOTrainer(
             parts,
             policy,

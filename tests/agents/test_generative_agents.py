@@ -10,8 +10,10 @@ from builders import Says, agent, episode, rollout, script, store, task
 
 from atommem_cli.agents import generative_agents
 from atommem_cli.agents.generative_agents import Insight
+from atommem_cli.config import recipe as recipes
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Agent
+from atommem_cli.core.errors import RecipeError
 from atommem_cli.core.types import Trajectory
 from atommem_cli.core.workload import Shape, workload_of
 
@@ -32,6 +34,19 @@ def shown(trajectory: Trajectory, call: int) -> str:
 def kept(trajectory: Trajectory) -> list[tuple[str, dict[str, str]]]:
     results = [result for step in trajectory.transitions for result in step.results if result.op.meta]
     return [(result.op.text, dict(result.op.meta)) for result in results]
+
+
+@pytest.mark.parametrize(
+    "weights", ["[0, 0, 0]", "[0.0, -0.0, 0]", "[1, -1, 1]", "[.nan, 1, 1]", "[1, .inf, 1]", "[1, 1]", "[]"]
+)
+def test_weights_that_weigh_nothing_are_refused_in_one_sentence(weights: str) -> None:
+    policy = "policy={name: scripted, script: mute}"
+    with pytest.raises(RecipeError) as caught:
+        recipes.load("tiny", [policy, "agent={name: generative_agents}", f"agent.weights={weights}"])
+    assert str(caught.value).startswith("--set agent.weights: ")
+    assert "Value error" not in str(caught.value)
+    one = recipes.load("tiny", [policy, "agent={name: generative_agents, weights: [0, 0, 1]}"])
+    assert one.plugin("agent")[1].weights == (0, 0, 1)
 
 
 def test_documents_are_rated_and_kept_with_their_importance() -> None:
