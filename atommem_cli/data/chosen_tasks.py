@@ -75,7 +75,7 @@ def insist_outdated(folder: Path, what: str) -> None:
         return
     raise UsageError(
         f"{what} goes by answers that are outdated, and no question of {folder} says which are: tasks of "
-        "`atommem prepare stream --set 'hinges={supersede: 1.0}'` do"
+        "`atommem prepare stream --set 'hinges={supersede: 1.0}'` do, memory_agent_bench (sh), or records with stale"
     )
 
 

@@ -222,8 +222,7 @@ def _left_out(what: Sequence[str]) -> list[str]:
 def _shown(table: Table) -> Shown:
     rows = tuple(tuple(map(visible, row)) for row in table.rows)
     numbers = [i for i in range(1, len(table.headers)) if all(_NUMBER.fullmatch(row[i]) for row in rows)]
-    title = visible(table.title)
-    return Shown(title[:1].upper() + title[1:], tuple(map(visible, table.headers)), rows, frozenset(numbers))
+    return Shown(visible(table.title), tuple(map(visible, table.headers)), rows, frozenset(numbers))
 
 
 def _template(name: str) -> str:

@@ -27,12 +27,12 @@ DATE = ("date", "time", "timestamp")
 SPEAKER = ("role", "speaker", "name")
 QUESTION = ("question", "query", "text")
 ANSWERS = ("answer", "answers")
-ANSWERABLE = "answerable"
+ANSWERABLE, STALE = "answerable", "stale"
 KIND = ("kind", "type", "category")
 SUPPORTING = ("supporting", "supporting_facts", "evidence")
 RECORD = ("record", "conversation")
 DOCUMENTS = ("documents", "pages", "sessions")
-_READ = {ANSWERABLE, "id", "aliases"}.union(
+_READ = {ANSWERABLE, STALE, "id", "aliases"}.union(
     TEXT, TURNS, TITLE, DATE, SPEAKER, QUESTION, ANSWERS, KIND, SUPPORTING, RECORD
 )
 _CLOSE = 0.8
@@ -65,6 +65,8 @@ class Asked(NamedTuple):
     """Id or title of a document, and a text in it; either may be empty."""
     nothing: str | None = None
     """Of a question that nothing answers: why, for a judge, or empty; None of others."""
+    stale: tuple[str, ...] = ()
+    """Answers that were true once and are no more."""
 
 
 def row(raw: Any, what: str) -> Row:
@@ -116,7 +118,7 @@ def turn(raw: Any, where: str) -> tuple[str, str]:
 def question(raw: Any) -> Asked:
     """A question, likewise."""
     found = row(raw, "a question")
-    _insist_read(found, (KIND, SUPPORTING, ("aliases",), (ANSWERABLE,), RECORD))
+    _insist_read(found, (KIND, SUPPORTING, ("aliases",), (STALE,), (ANSWERABLE,), RECORD))
     text = _text(_needed(found, QUESTION, "a question needs its text"), _name(found, QUESTION))
     said = found.get(ANSWERABLE, "")  # a blank cell says nothing
     if said != "" and not conform(said, bool, ANSWERABLE):
@@ -129,7 +131,9 @@ def question(raw: Any) -> Asked:
     aliases = [_text(one, "aliases") for one in _listed(found.get("aliases", ()), "|")]
     answers = tuple(dict.fromkeys(filter(None, map(str.strip, [*accepted, *aliases])))) or ("",)
     facts = tuple(_fact(one) for one in _listed(_first(found, SUPPORTING) or ()))
-    return Asked(_short(found, ("id",)), text.strip(), answers, _short(found, KIND), facts)
+    return Asked(
+        _short(found, ("id",)), text.strip(), answers, _short(found, KIND), facts, stale=_stale(found, answers)
+    )
 
 
 def _unanswerable(found: Row, text: str) -> Asked:
@@ -137,7 +141,16 @@ def _unanswerable(found: Row, text: str) -> Asked:
     if _first(found, SUPPORTING):
         raise Mismatch(f"a question that nothing answers (`{ANSWERABLE}`: false) has no supporting facts")
     why = "; ".join(_text(one, "answer") for one in _listed(_first(found, ANSWERS) or ()))
-    return Asked(_short(found, ("id",)), text, SAYING_SO, _short(found, KIND), (), why.strip())
+    said = why.strip(), _stale(found, ())
+    return Asked(_short(found, ("id",)), text, SAYING_SO, _short(found, KIND), (), *said)
+
+
+def _stale(found: Row, answers: Sequence[str]) -> tuple[str, ...]:
+    """Answers that were true once, none of which is accepted."""
+    once = dict.fromkeys(_text(one, STALE).strip() for one in _listed(found.get(STALE, ()), "|"))
+    if both := [one for one in once if one.casefold() in map(str.casefold, answers)]:
+        raise Mismatch(f"the field {STALE} has {both[0]!r}, which is accepted: an answer is right, or was once")
+    return tuple(filter(None, once))
 
 
 def group(found: Row) -> str:

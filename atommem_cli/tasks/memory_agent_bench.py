@@ -2,7 +2,8 @@
 
 The split `Conflict_Resolution` of ai-hyz/MemoryAgentBench (arXiv 2507.05257): eight contexts of 6k to 262k tokens, with
 questions about single facts (`sh`) or chains of them (`mh`), 100 each. A fact is a document, with its number. There are
-no gold facts. The score of the field is `substring_em`.
+no gold facts. The score of the field is `substring_em`. What older facts said of the same subject is `stale` in
+questions about single facts; for a chain it would take the relations between them, which the records do not give.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import field_validator
 from atommem_cli.core.errors import SourceError, UsageError
 from atommem_cli.core.types import Document, Question
 from atommem_cli.data.files import Plan, Request
-from atommem_cli.tasks import _own, _published
+from atommem_cli.tasks import _overridden, _own, _published
 from atommem_cli.tasks._files import files, suffix
 from atommem_cli.tasks._own import Told
 from atommem_cli.tasks._published import Published, splits
@@ -69,8 +70,15 @@ def _told(raw: Any, number: int, options: Options, seed: int) -> Told:
     kind, length = found.groups()
     if not _wanted(options.subsets, kind, length):
         return Told(facts, (), ("other_subset",) * len(texts))
+    lines = [fact.text for fact in facts]
     questions = tuple(
-        Question(conform(name, str), _asked(text, options.rule), tuple(accepted) or ("",), kind=f"{kind} {length}")
+        Question(
+            conform(name, str),
+            _asked(text, options.rule),
+            tuple(accepted) or ("",),
+            kind=f"{kind} {length}",
+            stale=_overridden.stale(lines, text, accepted) if kind == "sh" else (),
+        )
         for name, text, accepted in zip(ids, texts, answers, strict=True)
     )
     return Told(facts, questions)

@@ -186,7 +186,7 @@ def _joined(pages: list[Page], asked: Iterable[Asked], prefix: str) -> Told:
             facts = supports(one, pages)
         except Mismatch as wrong:
             raise Mismatch(f"question {number}, {one.text!r}: {wrong}") from None
-        known = Question(f"{prefix}{one.id or number}", one.text, one.answers, facts, one.kind)
+        known = Question(f"{prefix}{one.id or number}", one.text, one.answers, facts, one.kind, stale=one.stale)
         questions.append(known if one.nothing is None else replace(known, unanswerable=True, explanation=one.nothing))
     return Told(tuple(one.document for one in pages), tuple(questions))
 

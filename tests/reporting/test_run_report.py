@@ -176,6 +176,14 @@ def test_a_survey_counts_every_episode_whatever_is_shown(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("bare")
+def test_a_scorer_is_spelled_in_headings_as_everywhere(home: Path, tmp_path: Path) -> None:
+    report([home / "sloppy"], tmp_path / "page")
+    words = Page(tmp_path / "page" / "report.html").words
+    assert " em by kind of question" in words
+    assert "Em by" not in words
+
+
+@pytest.mark.usefixtures("bare")
 def test_the_page_holds_the_runs_own_words_and_the_exact_prompts(home: Path, tmp_path: Path) -> None:
     done = report([home / "append"], tmp_path)
     page = Page(tmp_path / "report.html")

@@ -40,7 +40,11 @@ def test_facts_are_documents_in_their_order_with_their_numbers(tmp_path: Path) -
     assert task.documents == tuple(Document("", fact.strip()) for fact in FACTS)
     assert task.questions == (
         Question(
-            "factconsolidation_sh_6k_no0", f"What is the capital of Velt? {RULE}", ("Tamm", "Tamm City"), kind="sh 6k"
+            "factconsolidation_sh_6k_no0",
+            f"What is the capital of Velt? {RULE}",
+            ("Tamm", "Tamm City"),
+            kind="sh 6k",
+            stale=("Orm",),
         ),
         Question("factconsolidation_sh_6k_no1", f"Where does Ada live? {RULE}", ("Velt",), kind="sh 6k"),
     )
