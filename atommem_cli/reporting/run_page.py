@@ -173,7 +173,7 @@ def _why(surveys: Sequence[Survey]) -> list[Table]:
         missed = {survey.label: survey.causes["all"] for survey in known}
     inspected = {survey.label: survey.hygiene for survey in surveys if survey.hygiene}
     return [
-        *([cause_counts.table(missed)] if missed else []),
+        *([cause_counts.table(missed, cause_counts.TITLE.capitalize())] if missed else []),
         *([memory_quality.table(inspected)] if inspected else []),
     ]
 
