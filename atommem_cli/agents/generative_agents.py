@@ -12,7 +12,8 @@ joonspk-research/generative_agents@6d7d7ad, `reflect.py`, `retrieve.py` (at 5107
 * a question is shown `memory.retrieve_k` entries, unless `k` says otherwise (the code: 30; so it is in reflections);
 * no triple is asked for each insight: there its words serve the plans of the simulation alone, at one call more;
 * a rating that cannot be read is 4, as there. Mended: a number of no statement is left out of the evidence (there:
-  all insights of that reply are lost), and questions that cannot be read are none (there: "Who am I").
+  "this is blank" in the place of all insights of that reply), and questions that cannot be read are none (there: "Who
+  am I").
 
 Calls: one a document, one a question; a reflection up to 19: one for its questions, and for each of the three one and
 one for each of five insights.
