@@ -12,12 +12,14 @@ from atommem_cli.core.errors import RecipeError
 from atommem_cli.core.safe_text import has_halves, visible
 from atommem_cli.core.yaml_file import parse_yaml
 
+JUDGE = "eval", "judge"
+"""The section of the policy that judges."""
 ROOMS = {
     ("agent",): "agents",
     ("policy",): "policies",
     ("store",): "stores",
     ("embedder",): "embedders",
-    ("eval", "judge"): "policies",
+    JUDGE: "policies",
 }
 """The sections that name a plug-in, and its room; those of `helpers` come on top (`room_of`)."""
 

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 
 from atommem_cli.config import plugins
 from atommem_cli.config.modules import AgentModule, EmbedderModule, PolicyModule, StoreModule
-from atommem_cli.config.overrides import ROOMS, Overrides, own_keys, plugin_sections
+from atommem_cli.config.overrides import JUDGE, ROOMS, Overrides, own_keys, plugin_sections
 from atommem_cli.config.schema import (
     TRAINERS_OPERATIONAL,
     AblateSection,
@@ -255,7 +255,10 @@ def _filled(room: str, section: dict[str, Any], overrides: Overrides, where: tup
     except UsageError as error:
         raise RecipeError(f"{overrides.told((*where, 'name'))}: {error}") from None
     ours = {key: value for key, value in section.items() if key in own_keys(where)}
-    options = checked(module.Options, {k: v for k, v in section.items() if k not in ours}, overrides, where, name)
+    given = {key: value for key, value in section.items() if key not in ours}
+    if where == JUDGE and "temperature" in module.Options.model_fields:
+        given = {"temperature": 0.0, **given}  # the same answers get the same verdicts
+    options = checked(module.Options, given, overrides, where, name)
     return {**ours, **options.model_dump(mode="json")}
 
 

@@ -143,7 +143,7 @@ class EvalSection(Section):
     scorers: tuple[str, ...] = ()
     """Names of scorers, `judge` among them; empty: the source's official ones. The first one leads."""
     judge: Plugin | None = None
-    """The policy behind the scorer `judge`."""
+    """The policy behind the scorer `judge`; greedy, unless its `temperature` says otherwise."""
     judging: Literal["", "general", "longmemeval"] = Field("", exclude_if=lambda value: not value)
     """Its instructions: general (one for all), or longmemeval (by the type of question, with one for questions that
     nothing answers); empty: longmemeval for the sources `longmemeval` and `locomo`, else general."""

@@ -269,3 +269,14 @@ def _commands(path: Path, *starts: str) -> list[list[str]]:
 
 def _after(words: list[str] | Any, option: str) -> str:
     return str(words[list(words).index(option) + 1])
+
+
+@pytest.mark.parametrize(("said", "temperature"), [("", 0.0), (", temperature: 0.3", 0.3)])
+def test_a_judge_is_greedy_unless_it_is_told_otherwise_and_a_policy_is_as_its_plug_in_says(
+    said: str, temperature: float
+) -> None:
+    served = "name: openai_server, url: 'http://localhost:1/v1', model: m"
+    recipe = recipes.load("smoke", [f"policy={{{served}}}", f"eval.judge={{{served}{said}}}"])
+    assert recipe.eval.judge is not None
+    assert (recipe.eval.judge.model_extra or {})["temperature"] == temperature
+    assert (recipe.policy.model_extra or {})["temperature"] == 0.7

@@ -60,9 +60,10 @@ def test_a_finished_run_gets_a_score_and_keeps_all_else(home: Path) -> None:
     was, now = json.loads(before["summary.json"]), json.loads(after["summary.json"])
     assert now["scores"].pop("judge")["mean"] == pytest.approx(2 / 3)
     assert now.pop("judge")["judged"] == now.pop("judge_replies")["all"] == asked == 3
+    assert sum(row["n"] for row in now.pop("judged_by_kind").values()) == 2 * 3  # by hops and by hinge
     assert now == was
     record = json.loads(after["judge.json"])
-    assert (record["judge"]["model"], record["judge"]["temperature"]) == ("m", 0.7)
+    assert (record["judge"]["model"], record["judge"]["temperature"]) == ("m", 0.0)
     assert record["judge"]["url"] == server.url
     assert len(record["prompt"]) == 64
     assert record["sessions"][0]["command"][1:3] == ["judge", "run"]
@@ -95,7 +96,7 @@ def test_another_judge_is_refused_once_the_first_has_judged(home: Path) -> None:
     assert "correct eval.judge.url or eval.judge.model" in said
     with Server(*[completion(RIGHT)] * 3) as server:
         atommem("judge", *by(server), cwd=home)
-        said = complaint("judge", *by(server, "other"), "--set", "eval.judge.temperature=0", cwd=home)
+        said = complaint("judge", *by(server, "other"), "--set", "eval.judge.temperature=0.7", cwd=home)
         assert len(server.bodies) == 3
     assert "run: was judged by openai_server: m (3 of 3 episodes), and these differ: model, temperature: " in said
     (home / "run" / "judge.json").unlink()
