@@ -73,7 +73,8 @@ class Shows(StrEnum):
     """What an agent's prompts show of the documents themselves; what its memory shows comes on top."""
 
     CHUNKS = "chunks"
-    """The chunks that the journal names; an opening without a call has read all of them."""
+    """The chunks that the journal names; an opening that stores something has read those before the first of them, or,
+    where there is none, all."""
     WHOLE = "whole"
     """Every document in the prompt of every question, as far as the window allows."""
     NOTHING = "nothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from atommem_cli.core.chunking import Span, chunks_at, render
 from atommem_cli.core.episode import shows_of
@@ -52,10 +52,6 @@ class Coverage:
         self._text, self._documents = render(task.documents)
         self._spans = {chunk.index: (chunk.start, chunk.start + len(chunk.text)) for chunk in chunks}
         self._seen: list[Span] = []
-
-    def lists(self, documents: Collection[int]) -> bool:
-        """Whether some chunk shows a part of one of them."""
-        return any(not set(chunk.documents).isdisjoint(documents) for chunk in self._chunks.values())
 
     def show(self, chunk: int) -> frozenset[int]:
         """A chunk is shown; the documents in it, or none if it was shown before."""

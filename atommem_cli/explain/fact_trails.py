@@ -34,9 +34,7 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Sh
     for trail in found:
         by_question[trail.question].append(trail)
     view, talk = Coverage(task, chunks), None
-    if read_first(steps):
-        for trail in found:
-            trail.shown = steps[0]["step"] if view.lists(trail.documents) else None
+    _open(view, found, steps, read_first(steps, chunks))
     notes = ""
     for step in states(steps):
         if step.heard and talk is None:
@@ -58,9 +56,13 @@ def follow(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Sh
     return found
 
 
-def read_first(steps: Sequence[Line]) -> bool:
-    """Whether the agent stored what it was to read before its first call, as `rag`; others may look something up."""
-    return bool(steps) and steps[0]["step"] < 0 and any(op["kind"] == OpKind.CREATE for op in steps[0]["ops"])
+def read_first(steps: Sequence[Line], chunks: Sequence[Chunk]) -> Sequence[Chunk]:
+    """The chunks of which an agent stored something before its first call: all of them where no call is about one, as
+    of `rag`, else those before the first that a call is about. None where it stored nothing; it may look things up."""
+    if not steps or steps[0]["step"] >= 0 or all(op["kind"] != OpKind.CREATE for op in steps[0]["ops"]):
+        return ()
+    asked = next((line["chunk"] for line in steps if line.get("chunk") is not None), None)
+    return chunks if asked is None else [chunk for chunk in chunks if chunk.index < asked]
 
 
 class Traced(NamedTuple):
@@ -86,6 +88,15 @@ def trace(run: Run, line: Line) -> Traced:
 def followed(task: Task, chunks: Sequence[Chunk], steps: Sequence[Line], shows: Shows = Shows.CHUNKS) -> Traced:
     """`follow`, with what it was made from."""
     return Traced(task, chunks, steps, follow(task, chunks, steps, shows), shows)
+
+
+def _open(view: Coverage, found: Sequence[Trail], steps: Sequence[Line], read: Sequence[Chunk]) -> None:
+    """What was read before the first call."""
+    for chunk in read:
+        view.show(chunk.index)
+        for trail in found:
+            if not set(chunk.documents).isdisjoint(trail.documents):
+                trail.shown = steps[0]["step"]
 
 
 def _prompt(

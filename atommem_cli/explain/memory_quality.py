@@ -254,8 +254,9 @@ class Count:
         final = {line["question"]: line["step"] for line in steps if line.get("question") is not None}
         told = Told(task, traced.chunks) if any(document.event for document in task.documents) else None
         self._timed = self._timed or told is not None
-        if told and (traced.shows is Shows.WHOLE or read_first(steps)):
-            told.all()
+        if told:
+            for chunk in traced.chunks if traced.shows is Shows.WHOLE else read_first(steps, traced.chunks):
+                told.show(chunk.index)
         for line in filter(_seen, steps):
             stale = sum(map(told.outdated, (text for _, text in line["shown"]))) if told else 0
             self._sums["retrieved"] += len(line["shown"])

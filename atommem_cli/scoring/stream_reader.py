@@ -155,11 +155,6 @@ class Told:
         self._said: set[Statement] = set()
         self._now: dict[tuple[str, str], str | None] = {}
 
-    def all(self) -> None:
-        """All chunks, before the first call."""
-        for chunk in self._chunks:
-            self.show(chunk)
-
     def show(self, chunk: int | None) -> None:
         """One more chunk, or none; a document counts as soon as all of it was shown."""
         if chunk is None or chunk not in self._chunks:

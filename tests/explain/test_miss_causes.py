@@ -22,7 +22,7 @@ from atommem_cli.core.stream_facts import UNKNOWN
 from atommem_cli.core.types import Document, Event, MemoryOp, OpKind, Question, Shows, StopReason, Support, Task
 from atommem_cli.data import preparation
 from atommem_cli.data.files import adapter
-from atommem_cli.explain import cause_counts, miss_causes
+from atommem_cli.explain import cause_counts, fact_trails, miss_causes
 from atommem_cli.explain.causes import Cause
 from atommem_cli.explain.miss_causes import Explanation
 from atommem_cli.replay import replay
@@ -55,7 +55,9 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stream(tmp_path_factory.mktemp("rich"), 45, style="rich", **options)
 
 
-def play(out: Path, data: Path, say: Callable[[Call], Reply], agent: str = "atommem", **changes: Any) -> Run:
+def play(
+    out: Path, data: Path, say: Callable[[Call], Reply], agent: str | dict[str, Any] = "atommem", **changes: Any
+) -> Run:
     """A run folder of the real evaluation, with a policy that is a function."""
     content: dict[str, Any] = {
         "name": "causes",
@@ -63,7 +65,7 @@ def play(out: Path, data: Path, say: Callable[[Call], Reply], agent: str = "atom
         "chunk": {"tokens": 1, "overlap": 0, "by": "documents", "most": None},  # one document each
         "memory": {"retrieve_k": 50},
         "limits": {"reply": 200, "answer": 50, "reads": 2},
-        "agent": {"name": agent, "dialect": "tiny"},
+        "agent": {"dialect": "tiny", **(agent if isinstance(agent, dict) else {"name": agent})},
         "policy": {"name": "scripted"},
         "store": {"name": "exact"},
         "embedder": {"name": "hashing"},
@@ -372,6 +374,21 @@ def test_full_context_and_closed_book(closed: Path, tmp_path: Path) -> None:
     for _, _, explanation in explained(book):
         assert explanation.cause is (Cause.NOT_SHOWN if explanation.facts else Cause.NOT_USED)
     assert cause_counts.summarize(book)["all"].broken[Cause.NOT_SHOWN] == cause_counts.summarize(book)["all"].facts > 0
+
+
+def test_what_is_stored_before_the_first_call_is_what_was_read_by_then(closed: Path, tmp_path: Path) -> None:
+    """A-MEM's library asks about no first note, and about every further one before it keeps it."""
+    unasked = {"name": "a_mem", "variant": "library", "analysis": False}
+    run = play(tmp_path / "run", closed, lambda _: WRONG, unasked, task={"limit": 12})
+    places = []
+    for line in run.episodes.values():
+        traced = fact_trails.trace(run, line)
+        asked = {step["chunk"]: step["step"] for step in traced.steps if step.get("chunk") is not None}
+        assert [*asked] == [chunk.index for chunk in traced.chunks[1:]]  # chunks are documents
+        for trail in traced.trails:
+            assert trail.shown == min(asked.get(number, -1) for number in trail.documents)
+            places += trail.documents
+    assert {0, 1} < {*places}
 
 
 def test_full_context_in_a_window_too_small_for_it(tmp_path: Path) -> None:
