@@ -21,30 +21,46 @@ tests/bench/bench_mem0.py plays both.
 
 Calls: one or two a chunk (no second one without facts), one a question. Lookups: one a fact and one a question.
 
-`variant: add_only`, 2.2.1: the 10 entries nearest to the chunk are shown, one call takes out of it what is new, and
-what none of them says word by word is added. Search is by vectors alone, as there with a store without keyword search
-and without spaCy; there nothing below a similarity of 0.1 is found (`store.least: 0.1`). Earlier messages are not shown
-again, and no entities are linked. The options above mean nothing to it; `extractor` does.
+`variant: add_only`, 2.2.1: the 10 entries nearest to the chunk are shown, and the beginnings of the 10 chunks before;
+one call takes out what is new, and what none of the entries shown says word by word is added. For a question, the
+entries nearest to it, four times as many as are shown or 60, are ranked by the sum of three signals (`memory/main.py`,
+`utils/scoring.py`): cosine, which alone decides on what is below 0.1 (`threshold`); BM25, squeezed (`keyword_search`);
+and what entities of the question that entries share are worth (`entities`). So it is with everything installed: the
+entities come with `mem0ai[nlp]`, keyword search in Qdrant with fastembed besides, which is in `mem0ai[extras]`. Without
+either (`keyword_search: none`, `entities: false`) it is the cosine alone.
+
+What is otherwise here: no spaCy is loaded, so that words are not lemmatized before they are stemmed, and entities are
+found by a rule (`_mem0_entities.py`); how rare a word is, is counted in the episode alone (there: in the collection,
+of all users). The policy is told no date (there: the day of the call, as the day of the conversation, too), and no
+role stands before a chunk. What its reply says of links between entries is never read there, nor asked for here.
+`reading: lenient` mends the one fault: an item that is no object loses the whole reply, and the chunk is no earlier one
+to the next. The options of classic mean nothing to it; `extractor` does. tests/bench/bench_mem0_add.py plays both.
 
 Calls: one a chunk, one a question; as many lookups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from atommem_cli.agents import _edits, _workflow
 from atommem_cli.agents import _json_reply as replies
+from atommem_cli.agents import _mem0_entities as entities
+from atommem_cli.agents import _mem0_keywords as keywords
+from atommem_cli.agents import _mem0_replies as added
 from atommem_cli.agents._edits import Edits
+from atommem_cli.agents._mem0_entities import Links
 from atommem_cli.agents._workflow import Workflow
 from atommem_cli.core.calls import Expects
-from atommem_cli.core.episode import Episode, Play, Request, apply, ask
+from atommem_cli.core.episode import Episode, Play, Request, apply, ask, embed
+from atommem_cli.core.errors import UsageError
+from atommem_cli.core.memory import Text
 from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import Chunk, MemoryOp, OpKind
+from atommem_cli.core.types import Chunk, MemoryEntry, MemoryOp, OpKind
 from atommem_cli.core.workload import Shape, Workload
 
 __all__ = ["Options", "build"]
@@ -53,6 +69,12 @@ RELATED = 5
 """Entries that are looked up for a fact: `limit=5` in `_add_to_vector_store`."""
 BESIDE = 10
 """Entries that are shown beside a chunk where nothing is updated: `top_k=10` in 2.2.1."""
+BEGINNING = 300
+"""Characters of an earlier chunk that are shown (`PAST_MESSAGE_TRUNCATION_LIMIT`)."""
+WIDER, LEAST = 4, 60
+"""Entries that are ranked: so many times those that are shown, and no fewer than these (`internal_limit`)."""
+ADD_ONLY = ("earlier", "keyword_search", "entities", "threshold", "reading")
+"""Options of that variant alone."""
 EVENTS = MappingProxyType({OpKind.CREATE: "ADD", OpKind.UPDATE: "UPDATE", OpKind.DELETE: "DELETE"})
 
 
@@ -73,10 +95,29 @@ class Options(_workflow.Options):
     (mem0ai); or its text is added, and numbers are ids, too (mended)."""
     extractor: Literal["policy", "helper"] = "policy"
     """Who takes the facts out: the policy, or the model `helpers.extractor`."""
+    earlier: NonNegativeInt = Field(10, exclude_if=lambda value: value == 10)
+    """add_only: chunks before this one whose beginnings are shown (`get_last_messages`)."""
+    keyword_search: Literal["content", "words", "none"] = Field("content", exclude_if=lambda value: value == "content")
+    """add_only: whether entries are ranked by their words, too. content: by those that spaCy would leave there (mem0ai
+    with fastembed and spaCy), words: by all but stop words (with fastembed alone), none (with neither)."""
+    entities: bool = Field(True, exclude_if=lambda value: value)
+    """add_only: whether entries are ranked by the names that they share with the question, too (mem0ai with spaCy)."""
+    threshold: float = Field(0.1, ge=-1, le=1, exclude_if=lambda value: value == 0.1)
+    """add_only: least cosine of an entry and the question, whatever else speaks for it."""
+    reading: Literal["strict", "lenient"] = Field("strict", exclude_if=lambda value: value == "strict")
+    """add_only: how replies are read. strict: JSON alone, and an item that is no object loses all of them (mem0ai);
+    lenient: whatever list of texts or objects is in them (mended)."""
 
 
 def build(options: Options) -> Mem0:
-    """The agent."""
+    """The agent.
+
+    Raises:
+        UsageError: an option of one variant, in the other.
+    """
+    named = [key for key in ADD_ONLY if getattr(options, key) != Options.model_fields[key].default]
+    if named and options.variant == "classic":
+        raise UsageError(f"agent.{named[0]}: of mem0ai 2.2.1 alone: set agent.variant=add_only")
     return Mem0(options)
 
 
@@ -91,19 +132,22 @@ class Mem0(Workflow):
             "facts": frozenset({"chunk"}),
             "deleting": frozenset({"memories", "items"}),
             "replacing": frozenset({"memories", "items"}),
-            "additions": frozenset({"memories", "chunk"}),
+            "additions": frozenset({"earlier", "memories", "chunk"}),
         }
     )
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self._adds = options.variant == "add_only"
+        self._options = options
+        self._adds = self.embeds = options.variant == "add_only"
         self.calls_per_chunk = 1 if self._adds else 2
         self.operations = (OpKind.CREATE, OpKind.READ, *(() if self._adds else (OpKind.UPDATE, OpKind.DELETE)))
         self._extraction, self._added = options.extraction, options.unknown_id == "added"
         self._settling = "deleting" if options.contradiction == "delete" else "replacing"
-        self._key = "memory" if self._adds else "facts"
         self._extractor = self.asked_of("extractor", options.extractor)
+        self._read: Callable[[str], tuple[MemoryOp, ...]] = _edits.facts_read
+        if self._adds:
+            self._read = added.strict if options.reading == "strict" else added.lenient
         self._edits = Edits(EVENTS, "NONE", exact=not self._added, texted=options.textless_delete == "lost")
 
     def workload(self, shape: Shape, reply: int) -> Workload:
@@ -113,28 +157,84 @@ class Mem0(Workflow):
         return Workload((shape.chunks + asked, 2 * shape.chunks + asked), (asked, shape.chunks * reply + asked))
 
     def play(self, episode: Episode) -> Play:
+        if self._adds:
+            yield from self._add_and_answer(episode)
+            return
         for chunk in episode.chunks:
-            if self._adds:
-                yield from self._add(episode, chunk)
-                continue
-            facts = yield from self._extract(episode, self._extraction, {"chunk": chunk.text}, chunk)
+            asked = self.call(episode, self._extraction, {"chunk": chunk.text}, Expects.FACTS, chunk=chunk)
+            reply = yield from ask(asked, self._extractor)
+            facts = [op.text for op in self.parse(Expects.FACTS, reply.text, episode.marks)]
             if facts:
                 yield from self._settle(episode, facts)
         yield from self.look_up_and_answer(episode)
 
-    def _extract(
-        self, episode: Episode, call: str, fields: Mapping[str, str], chunk: Chunk
-    ) -> Generator[Request, Any, list[str]]:
-        """What a call takes out of a chunk."""
-        reply = yield from ask(self.call(episode, call, fields, Expects.FACTS, chunk=chunk), self._extractor)
-        return [op.text for op in self.parse(Expects.FACTS, reply.text, episode.marks)]
+    # --- add_only
 
-    def _add(self, episode: Episode, chunk: Chunk) -> Generator[Request, Any, None]:
-        """Add what a chunk says and no entry beside it does."""
+    def _add_and_answer(self, episode: Episode) -> Play:
+        earlier: list[str] = []
+        for chunk in episode.chunks:
+            if (yield from self._add(episode, chunk, earlier[-self._options.earlier :])):
+                text = chunk.text
+                earlier.append(text if len(text) <= BEGINNING else f"{text[:BEGINNING]}...")
+        links = Links()
+        for number, question in enumerate(episode.task.questions):
+            found = yield from self._found(episode, question.text, links)
+            yield from self.read_answer(episode, number, {"memories": self.memories(episode, found)})
+
+    def _add(self, episode: Episode, chunk: Chunk, earlier: Sequence[str]) -> Generator[Request, Any, bool]:
+        """Add what a chunk says and no entry beside it does, and whether that went well."""
         beside = [entry.text for entry in (yield from self.search(episode, chunk.text, BESIDE))]
         fields = {"memories": self.prompts.listed(beside, first=0), "chunk": chunk.text}
-        found = yield from self._extract(episode, "additions", fields, chunk)
-        yield from apply([MemoryOp(OpKind.CREATE, text) for text in dict.fromkeys(found) if text not in beside])
+        if self._options.earlier:
+            fields["earlier"] = "\n".join(earlier)
+        asked = self.call(episode, "additions", fields, Expects.FACTS, chunk=chunk)
+        reply = yield from ask(asked, self._extractor)
+        found = self.parse(Expects.FACTS, reply.text, episode.marks)
+        broken = [op for op in found if op.defect]
+        news = dict.fromkeys(op.text for op in found if op.text not in beside)
+        yield from apply(broken or [MemoryOp(OpKind.CREATE, text) for text in news])
+        return not broken
+
+    def _found(self, episode: Episode, query: str, links: Links) -> Generator[Request, Any, tuple[MemoryEntry, ...]]:
+        """The entries of the highest sums, best first."""
+        memory = episode.memory
+        if not (yield from self.look_up(episode, query)):
+            return ()
+        if not (episode.chunks or episode.limits.reads):  # what a ladder gives is in order
+            return memory.show()
+        near = memory.show(max(WIDER * memory.k, LEAST))
+        asked, *rows = yield from embed([Text(query.strip(), True), *(Text(entry.text, False) for entry in near)])
+        sums = {entry.id: float(row @ asked) for entry, row in zip(near, rows, strict=True)}
+        close = {entry for entry, cosine in sums.items() if cosine >= self._options.threshold}
+        everything = {entry.id: entry.text for entry in memory.entries}
+        for gains in (
+            self._by_keywords(query, everything, max(WIDER * memory.k, LEAST)),
+            (yield from self._by_entities(query, everything, links)),
+        ):
+            sums = {entry: total + gains.get(entry, 0.0) for entry, total in sums.items()}
+        # The sum is not divided by what it could be at most, as it is there: the order is the same.
+        best = sorted((entry for entry in sums if entry in close), key=lambda entry: -sums[entry])
+        return memory.present(best[: memory.k])
+
+    def _by_keywords(self, query: str, entries: Mapping[int, str], most: int) -> dict[int, float]:
+        how = self._options.keyword_search
+        if how == "none":
+            return {}
+        gains = keywords.scores(query, [*entries.values()], content=how == "content", most=most)
+        return dict(zip(entries, gains, strict=True))
+
+    def _by_entities(
+        self, query: str, entries: Mapping[int, str], links: Links
+    ) -> Generator[Request, Any, dict[int, float]]:
+        asked = entities.asked(query) if self._options.entities else []
+        if not asked:
+            return {}
+        news = links.new(entries)
+        vectors = yield from embed([*(Text(one, True) for one in asked), *(Text(one, False) for _, one in news)])
+        links.link(news, [*vectors[len(asked) :]])
+        return links.boosts(vectors[: len(asked)])
+
+    # --- classic
 
     def _settle(self, episode: Episode, facts: Sequence[str]) -> Generator[Request, Any, None]:
         """Decide what becomes of the memory in view of these facts."""
@@ -161,7 +261,7 @@ class Mem0(Workflow):
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         match expects:
             case Expects.FACTS:
-                return _edits.facts_written(ops, self._key)
+                return added.written(ops) if self._adds else _edits.facts_written(ops)
             case Expects.OPERATIONS:
                 return self._edits.write(ops)
             case _:
@@ -170,7 +270,7 @@ class Mem0(Workflow):
     def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
         match expects:
             case Expects.FACTS:
-                return _edits.facts_read(replies.said(reply, marks), self._key)
+                return self._read(replies.said(reply, marks))
             case Expects.OPERATIONS:
                 return self._edits.read(replies.said(reply, marks))
             case _:

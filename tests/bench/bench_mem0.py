@@ -184,4 +184,5 @@ def _episode(name: str, chunks: list[Chunk], agent: mem0.Mem0, store: Any) -> Ep
     return Episode(task, cut, memory, agent, WordTokenizer(), Limits(1000, 100, 1))
 
 
-main()
+if __name__ == "__main__":
+    main()
