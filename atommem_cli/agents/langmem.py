@@ -4,7 +4,10 @@ For each chunk up to 5 entries are looked up, and one call inserts, updates and 
 a question, entries are looked up with its text.
 
 What is otherwise here: an update gives the whole new text (there: a JSON patch, by trustcall); what several queries
-find is taken in turn, the nearest of each query first (there: by score); no schema but a text, no further phases.
+find is taken in turn, the nearest of each query first (there: by score); no schema but a text, no further phases; of
+operations on one entry an Update after a Delete is lost (there: the last one counts); one on an entry that was not
+shown is lost (there: asked again, and an error where that fails; where nothing was shown, the call itself is kept as
+an entry). Else the same operations do the same: tests/bench/bench_langmem.py plays both.
 
 Calls: one a chunk, with queries of a model two; one a question. Lookups: one a chunk, or one a query; one a question.
 """
