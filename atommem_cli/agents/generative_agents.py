@@ -10,10 +10,13 @@ joonspk-research/generative_agents@6d7d7ad, `reflect.py`, `retrieve.py` (at 5107
 * `recency: oldest` is the code's: it sorts by time upwards and counts ranks from there, so that the oldest entry is the
   most recent. By default the newest is, as in the paper, whose weights are all 1 and whose decay is 0.995;
 * a question is shown `memory.retrieve_k` entries, unless `k` says otherwise (the code: 30; so it is in reflections);
+* of entries of the same time the one made first is the older (there: events before thoughts, the newest first);
+* no more questions and insights are taken than were asked for (there: all); statements count from 1 (there: 0);
+* every document is kept (there: not one that repeats a late one, and what holds the word "idle" is never found);
 * no triple is asked for each insight: there its words serve the plans of the simulation alone, at one call more;
-* a rating that cannot be read is 4, as there. Mended: a number of no statement is left out of the evidence (there:
-  "this is blank" in the place of all insights of that reply), and questions that cannot be read are none (there: "Who
-  am I").
+* a rating is the first number of its reply, moved into 1..10; one that cannot be read is 4, as there. Mended: a number
+  of no statement is left out of the evidence (there: "this is blank" in the place of all insights of that reply), and
+  questions that cannot be read are none (there: "Who am I").
 
 Calls: one a document, one a question; a reflection up to 19: one for its questions, and for each of the three one and
 one for each of five insights.

@@ -8,7 +8,11 @@ constants stand with their names there in `_hipporag_graph`. What is otherwise h
 * the policy names triples by their numbers (there: it writes them again, and the nearest text by difflib is taken);
 * phrases keep letters of every alphabet; `latin_phrases` is the code's rule, under which "Łódź" is "d";
 * `memory.retrieve_k` documents are shown (`qa_top_k` is 5), and the reader prompt is the dialect's, not theirs;
-* the same cosine of all triples is 1, and not no number; ties go to the earlier one.
+* the same cosine of all triples is 1, as in release 2.0.0a4 (earlier: no number); ties go to the earlier one;
+* one vector of the question meets triples and passages (there: one each, by an instruction of its own);
+* a triple with anything but texts and numbers is dropped (there: kept as Python writes it, or its whole reply is lost);
+* two documents of the same text are two passages (there: one);
+* a phrase of the least similar triple alone may start with weight 0 (there: an assertion fails).
 
 Calls: two a document, two a question (one where there are no triples). Nothing is updated or deleted.
 """
@@ -92,7 +96,7 @@ class HippoRag(Workflow):
             yield from self.read_answer(episode, number, {"memories": self.dialect.memories(found)})
 
     def _extracted(self, episode: Episode, chunk: int, text: str) -> Generator[Request, Any, list[Triple]]:
-        """What a document says, as triples of phrases, each once."""
+        """What a document says, as triples of phrases: each once as it is spelled, so "Bo" and "bo" count twice."""
         here = episode.chunks[chunk]
         fields = {"document": text}
         reply = yield from ask(self.call(episode, "entities", fields, Expects.FACTS, chunk=here))
@@ -100,8 +104,7 @@ class HippoRag(Workflow):
         fields["entities"] = replies.dumped([*dict.fromkeys(named)])
         reply = yield from ask(self.call(episode, "triples", fields, Expects.FACTS, chunk=here))
         found = self._triples(replies.said(reply.text, episode.marks))
-        made = ((self._phrase(s), self._phrase(r), self._phrase(o)) for s, r, o in found)
-        return [*dict.fromkeys(made)]
+        return [(self._phrase(s), self._phrase(r), self._phrase(o)) for s, r, o in dict.fromkeys(found)]
 
     def _phrase(self, text: str) -> str:
         return graphs.phrase(text, latin=self._latin)

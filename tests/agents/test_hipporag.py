@@ -9,7 +9,7 @@ import pytest
 from builders import Says, agent, episode, rollout, store, task
 
 from atommem_cli.agents import _hipporag_graph as graphs
-from atommem_cli.core.calls import Expects
+from atommem_cli.core.calls import Expects, Generation
 from atommem_cli.core.episode import Agent, Call
 from atommem_cli.core.types import Trajectory
 
@@ -116,3 +116,16 @@ def test_a_walk_starts_at_the_phrases_of_facts_and_a_little_at_every_passage() -
 def test_phrases_keep_the_letters_of_every_alphabet_unless_the_code_is_followed() -> None:
     assert graphs.phrase(" Łódź-Ost_2 ", latin=False) == "łódź ost 2"
     assert graphs.phrase("Łódź-Ost", latin=True) == "d  ost"
+
+
+def test_a_triple_that_a_reply_has_twice_counts_once_and_in_two_spellings_twice() -> None:
+    by = agent("hipporag")
+    where = store()
+    (one,) = [episode(task(facts=["Bo is in Velt."]), where, by=by)]
+    extracting = by._extracted(one, 0, "Bo is in Velt.")  # type: ignore[attr-defined]
+    next(extracting)
+    extracting.send(Generation("{}"))
+    triples = [["Bo", "is in", "Velt"], ["Bo", "is in", "Velt"], ["bo", "is in", "velt"]]
+    with pytest.raises(StopIteration) as ended:
+        extracting.send(Generation(json.dumps({"triples": triples})))
+    assert ended.value.value == [("bo", "is in", "velt")] * 2

@@ -10,14 +10,11 @@ import collections
 import json
 import random
 import tempfile
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from peers import environment
+from peers.seen import DIMENSION, Seen, Untied
 
 from atommem_cli.agents import mem0
 from atommem_cli.core.calls import Expects, Generation
@@ -25,15 +22,12 @@ from atommem_cli.core.chunking import WordTokenizer, chunk_documents
 from atommem_cli.core.episode import Call, Episode, Limits
 from atommem_cli.core.memory import Memory
 from atommem_cli.core.types import Document, OpKind, Outcome, Question, Task
-from atommem_cli.embedders import hashing
-from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.running.player import Budget
 from atommem_cli.running.rollout import Rollout
 from atommem_cli.running.stubs import StubPolicy
 from atommem_cli.stores import exact
 
 EPISODES, CHUNKS, SEED = 100, 6, 11
-DIMENSION = 1024
 NAMES = ("ada", "bo", "cy", "di", "ed", "fay", "gus", "hal", "ida", "jo", "kit", "lou")
 WORDS = ("velt", "dorn", "quill", "fenn", "lute", "boat", "cat", "mayor", "baker", "rain", "hill", "lake", "lives")
 ODD = ("99", "a", 0, 1, "01", " 1", -1, None)
@@ -41,22 +35,6 @@ ODD = ("99", "a", 0, 1, "01", " 1", -1, None)
 
 Chunk = tuple[str, str, str]
 """Its text, the reply to the first call, the reply to the second."""
-
-
-class Untied:
-    """Hashed words, each text a little off, so that no two are equally near: stores order ties as they like."""
-
-    dimension = DIMENSION
-
-    def embed(self, texts: Sequence[str], *, is_query: bool) -> NDArray[np.float32]:
-        vectors = hashing.build(hashing.Options(dimension=DIMENSION)).embed(texts, is_query=is_query)
-        seeds = (zlib.crc32(text.encode()) for text in texts)
-        off = [np.random.default_rng(seed).standard_normal(DIMENSION, np.float32) for seed in seeds]
-        moved = vectors + 0.003 * np.stack(off)
-        return moved / np.linalg.norm(moved, axis=1, keepdims=True)
-
-    def describe(self) -> dict[str, str]:
-        return {"name": "hashing, untied"}
 
 
 def main() -> None:
@@ -136,12 +114,7 @@ def _bent(dice: random.Random, reply: str) -> str:
 
 def _ours(episodes: list[list[Chunk]]) -> tuple[list[dict[str, Any]], list[str]]:
     agent = mem0.build(mem0.Options())
-    store, seen = exact.build(exact.Options()), set[str]()
-
-    class Seen(CachedEmbedder):
-        def vectors_for(self, texts: Any) -> Any:
-            seen.update(text.text for text in texts)
-            return super().vectors_for(texts)
+    store, seen = exact.build(exact.Options()), Seen()
 
     def reply(call: Call) -> Generation:
         episode, asked = call.episode, call.observation
@@ -156,7 +129,7 @@ def _ours(episodes: list[list[Chunk]]) -> tuple[list[dict[str, Any]], list[str]]
     made = [_episode(str(number), chunks, agent, store) for number, chunks in enumerate(episodes)]
     policy = StubPolicy(WordTokenizer(), on_calls=lambda calls: [reply(call) for call in calls], batch=64)
     found = {}
-    for trajectory in Rollout(Seen(Untied()), store, Budget(calls=1000)).play(policy, made):
+    for trajectory in Rollout(seen, store, Budget(calls=1000)).play(policy, made):
         steps: list[dict[str, Any]] = []
         for step in trajectory.transitions:
             if step.observation.expects is Expects.FACTS:
@@ -170,7 +143,7 @@ def _ours(episodes: list[list[Chunk]]) -> tuple[list[dict[str, Any]], list[str]]
                 ]
         found[trajectory.episode] = steps
     kept = {one.id: sorted(entry.text for entry in one.memory.entries) for one in made}
-    return [{"steps": found[one.id], "kept": kept[one.id]} for one in made], sorted(seen)
+    return [{"steps": found[one.id], "kept": kept[one.id]} for one in made], sorted(seen.texts)
 
 
 EVENTS = {OpKind.CREATE: "ADD", OpKind.UPDATE: "UPDATE", OpKind.DELETE: "DELETE"}

@@ -3,7 +3,7 @@
 What the call of a chunk is shown, what is added and kept, and what is found for questions, in what order: as Mem0 is
 installed alone, with keyword search (fastembed), and with keyword search and spaCy. How often they differ, and how far
 our rule for entities agrees with spaCy's. By default 100 random episodes, a third of the replies broken; with the
-folder of a prepared split, its tasks: every text that the generator of facts would state, a statement per sentence.
+folder of a prepared split, its tasks: of each document the first four sentences, each an entry.
 """
 
 from __future__ import annotations
