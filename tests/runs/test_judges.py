@@ -44,7 +44,7 @@ def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_table_with_a_judged_score_names_the_model(home: Path) -> None:
     text = (home / "other" / "table.md").read_text()
     assert "| em | judge (other) |" in text
-    assert "| judge | openai_server: other, temperature 0.7, top_p 1.0, prompt " in text
+    assert "| judge | openai_server: other, temperature 0.0, top_p 1.0, prompt " in text
     made = report.report([Path("run"), Path("other")], Path("page"))
     assert {"judge (m)", "judge (other)"} < set(made.table.headers)
     assert "judge (other)" in made.paths[-1].read_text()
