@@ -15,7 +15,8 @@ agiresearch/A-mem@a5b9ded (papers.md 3.5). Five neighbours and 100 evolutions ar
   many again; here each note once. The library looks for the question, and cuts what it shows to k, so that links add
   nothing. k is the recipe's, unless `k` says otherwise (the paper's code: 10).
 * By WujiangXu/A-mem@17ce6b6 the paper's code lets one linked note more through, and then one more for each note found,
-  and its evolution prompt leaves out the new note's tags; here k linked notes are the most, and the tags are shown.
+  and its evolution prompt leaves out the new note's tags; here k linked notes are the most, and the tags are shown. In
+  the text of a rebuilt vector commas part keywords and tags (there: spaces).
 * Faults of the library as options: `neighbours: positions`, `analysis: false`. Mended: keywords that cannot be read
   are the question (there: the raw reply), and an unreadable reply changes nothing (the paper's code raises).
 

@@ -1,5 +1,4 @@
-"""The nouns of atommem, immutable. If not said otherwise: texts are measured in tokens of the policy, times in seconds,
-indices count from 0."""
+"""The nouns of atommem, immutable. If not said otherwise: texts in tokens, times in seconds, indices from 0."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Options(Section):
 
     style: Literal["closed", "rich"] = "closed"
     """closed: about 110 words in all, for tiny models; rich: templated English."""
-    docs: int = Field(8, ge=4)
+    docs: int = Field(8, ge=4, le=1_000_000)
     """Documents (statements) per task."""
     people: int = Field(3, ge=1, le=1000)
     """People who are asked about; the closed style has names for at most 11."""
