@@ -32,7 +32,22 @@ from atommem_cli.stores import exact
 PINS = ("igraph==1.0.0", "numpy==2.4.6", "pandas==3.1.1", "pyarrow==26.0.1", "tqdm==4.70.1", "pydantic==2.14.3")
 ALONE = ("hipporag==2.0.0a4",)
 EPISODES, QUESTIONS, SEED = 60, 4, 12
-NAMES = ("Ada Quill", "Ada Quills", "Bo", "Łódź", "Cy Fenn", "cy fenn", "Velt-Bridge", "Dorn", "May 1931", "!", "Jo", 7)
+NAMES = (
+    "north old stone bridge of Velt",
+    "North old stone bridge of Dorn",
+    "Ada Quill",
+    "Ada Quills",
+    "Bo",
+    "Łódź",
+    "Cy Fenn",
+    "cy fenn",
+    "Velt-Bridge",
+    "Dorn",
+    "May 1931",
+    "!",
+    "Jo",
+    7,
+)
 RELATIONS = ("was born in", "lies in", "designed", "is", "opened", 12)
 
 Said = dict[str, Any]
