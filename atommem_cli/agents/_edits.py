@@ -9,7 +9,10 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from atommem_cli.agents import _json_reply as replies
+from atommem_cli.agents._workflow import Workflow
+from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Request, apply
+from atommem_cli.core.thoughts import MARKS, Marks
 from atommem_cli.core.types import MemoryOp, OpKind, Outcome
 
 _SHOWN = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -65,12 +68,32 @@ class Edits(NamedTuple):
         return None if number is None else number - self.first + 1
 
 
-def facts_written(ops: Sequence[MemoryOp], key: str = "facts") -> str:
-    """The reply that means these facts."""
-    return replies.dumped({key: [op.text for op in ops]})
+class Editing(Workflow):
+    """Base of agents whose policy says facts and operations as such lists."""
+
+    edits: Edits
+    facts_key = "facts"
+
+    def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
+        match expects:
+            case Expects.FACTS:
+                return replies.dumped({self.facts_key: [op.text for op in ops]})
+            case Expects.OPERATIONS:
+                return self.edits.write(ops)
+            case _:
+                return super().write(expects, ops, answer)
+
+    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
+        match expects:
+            case Expects.FACTS:
+                return facts_read(replies.said(reply, marks), self.facts_key)
+            case Expects.OPERATIONS:
+                return self.edits.read(replies.said(reply, marks))
+            case _:
+                return super().parse(expects, reply, marks)
 
 
-def facts_read(said: str, key: str = "facts") -> tuple[MemoryOp, ...]:
+def facts_read(said: str, key: str) -> tuple[MemoryOp, ...]:
     """The facts of a reply: texts, or objects that hold one as `fact` or `text`, as small models write them."""
     found = [one.get("fact") or one.get("text") if isinstance(one, dict) else one for one in replies.items(said, key)]
     return tuple(MemoryOp(OpKind.CREATE, text) for text in replies.texts(found))

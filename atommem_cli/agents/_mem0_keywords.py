@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 K1, B, MEAN_LENGTH, LONGEST = 1.2, 0.75, 256.0, 40
 MIDPOINTS = ((3, 5.0, 0.7), (6, 7.0, 0.6), (9, 9.0, 0.5), (15, 10.0, 0.5))
@@ -62,8 +63,8 @@ def scores(query: str, texts: Sequence[str], *, content: bool, most: int) -> lis
             the stemmer meets there, are the words themselves here.
         most: texts that are found; all others have 0.
     """
-    documents = [_weights(terms(text, content=content)) for text in texts]
-    asked = _weights(terms(query, content=content))
+    documents = [_weights(text, content) for text in texts]
+    asked = _weights(query, content)
     holders = Counter(term for document in documents for term in document)
     rare = {term: math.log((len(texts) - holders[term] + 0.5) / (holders[term] + 0.5) + 1) for term in asked}
     raw = [_product(asked, rare, document) for document in documents]
@@ -88,10 +89,12 @@ def _content(text: str) -> list[str]:
     return [word for word in _WORD.findall(text.lower()) if word not in CONTENTLESS and word.isalnum()]
 
 
-def _weights(words: Sequence[str]) -> dict[str, float]:
-    """What each term counts in a text, the longer the text, the less."""
+@functools.lru_cache(maxsize=10_000)
+def _weights(text: str, content: bool) -> Mapping[str, float]:
+    """What each term counts in a text, the longer the text, the less; texts are met again with every question."""
+    words = terms(text, content=content)
     length = K1 * (1 - B + B * len(words) / MEAN_LENGTH)
-    return {term: n * (K1 + 1) / (n + length) for term, n in Counter(words).items()}
+    return MappingProxyType({term: n * (K1 + 1) / (n + length) for term, n in Counter(words).items()})
 
 
 def _product(asked: Mapping[str, float], rare: Mapping[str, float], document: Mapping[str, float]) -> float:

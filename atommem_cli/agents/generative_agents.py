@@ -64,7 +64,8 @@ class Options(_workflow.Options):
     recency: Literal["newest", "oldest"] = "newest"
     """Which end of time counts as recent: that of the paper, or that of the code."""
     decay: float = Field(0.99, gt=0, le=1)
-    """Of recency, for each rank (`scratch.py`; the paper: 0.995, for each hour)."""
+    """Of recency, for each rank (the default of `scratch.py`, in whose place a persona's own file may have another, as
+    0.995; the paper: 0.995, for each hour)."""
     weights: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (0.5, 2.0, 3.0)
     """Of recency, importance and relevance (`gw` of `new_retrieve`; the paper: 1, 1, 1)."""
     k: PositiveInt | None = None

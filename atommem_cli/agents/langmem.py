@@ -20,13 +20,10 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from atommem_cli.agents import _edits, _workflow
-from atommem_cli.agents import _json_reply as replies
-from atommem_cli.agents._edits import Edits
-from atommem_cli.agents._workflow import Workflow
+from atommem_cli.agents._edits import Editing, Edits
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Episode, Play, Request, ask
-from atommem_cli.core.thoughts import MARKS, Marks
-from atommem_cli.core.types import Chunk, MemoryEntry, MemoryOp, OpKind
+from atommem_cli.core.types import Chunk, MemoryEntry, OpKind
 from atommem_cli.core.workload import Shape, Workload
 
 __all__ = ["Options", "build"]
@@ -52,11 +49,12 @@ def build(options: Options) -> LangMem:
     return LangMem(options)
 
 
-class LangMem(Workflow):
+class LangMem(Editing):
     """Edits the entries that are near to a chunk."""
 
     name = "langmem"
     source = "langmem 0.0.30"
+    facts_key = "queries"
     prompt_fields = MappingProxyType(
         {"queries": frozenset({"chunk"}), "manager": frozenset({"memories", "chunk", "deletes"})}
     )
@@ -68,7 +66,7 @@ class LangMem(Workflow):
         self.calls_per_chunk = 1 if options.query == "window" else 2
         self._query_by = self.asked_of("query", options.query)
         events = {kind: event for kind, event in EVENTS.items() if kind in self.operations}
-        self._edits = Edits(events, "NONE", first=1)
+        self.edits = Edits(events, "NONE", first=1)
         self._told = {"deletes": EVENTS[OpKind.DELETE]} if options.deletes else {}
 
     def workload(self, shape: Shape, reply: int) -> Workload:
@@ -98,21 +96,3 @@ class LangMem(Workflow):
             found += [(yield from self.search(episode, query, RELATED))]
         in_turn = chain.from_iterable(zip_longest(*found))
         return list({entry.id: entry for entry in in_turn if entry is not None}.values())[:RELATED]
-
-    def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
-        match expects:
-            case Expects.FACTS:
-                return _edits.facts_written(ops, "queries")
-            case Expects.OPERATIONS:
-                return self._edits.write(ops)
-            case _:
-                return super().write(expects, ops, answer)
-
-    def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
-        match expects:
-            case Expects.FACTS:
-                return _edits.facts_read(replies.said(reply, marks), "queries")
-            case Expects.OPERATIONS:
-                return self._edits.read(replies.said(reply, marks))
-            case _:
-                return super().parse(expects, reply, marks)

@@ -41,7 +41,7 @@ Calls: one a chunk, one a question; as many lookups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -52,9 +52,8 @@ from atommem_cli.agents import _json_reply as replies
 from atommem_cli.agents import _mem0_entities as entities
 from atommem_cli.agents import _mem0_keywords as keywords
 from atommem_cli.agents import _mem0_replies as added
-from atommem_cli.agents._edits import Edits
+from atommem_cli.agents._edits import Editing, Edits
 from atommem_cli.agents._mem0_entities import Links
-from atommem_cli.agents._workflow import Workflow
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask, embed
 from atommem_cli.core.errors import UsageError
@@ -121,7 +120,7 @@ def build(options: Options) -> Mem0:
     return Mem0(options)
 
 
-class Mem0(Workflow):
+class Mem0(Editing):
     """Takes facts out of chunks, and settles them with what it has."""
 
     name = "mem0"
@@ -145,10 +144,7 @@ class Mem0(Workflow):
         self._extraction, self._added = options.extraction, options.unknown_id == "added"
         self._settling = "deleting" if options.contradiction == "delete" else "replacing"
         self._extractor = self.asked_of("extractor", options.extractor)
-        self._read: Callable[[str], tuple[MemoryOp, ...]] = _edits.facts_read
-        if self._adds:
-            self._read = added.strict if options.reading == "strict" else added.lenient
-        self._edits = Edits(EVENTS, "NONE", exact=not self._added, texted=options.textless_delete == "lost")
+        self.edits = Edits(EVENTS, "NONE", exact=not self._added, texted=options.textless_delete == "lost")
 
     def workload(self, shape: Shape, reply: int) -> Workload:
         asked, alone = shape.questions, shape.chunks + shape.questions
@@ -259,19 +255,12 @@ class Mem0(Workflow):
         return {**super().describe(), **release}
 
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
-        match expects:
-            case Expects.FACTS:
-                return added.written(ops) if self._adds else _edits.facts_written(ops)
-            case Expects.OPERATIONS:
-                return self._edits.write(ops)
-            case _:
-                return super().write(expects, ops, answer)
+        if self._adds and expects is Expects.FACTS:
+            return added.written(ops)
+        return super().write(expects, ops, answer)
 
     def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
-        match expects:
-            case Expects.FACTS:
-                return self._read(replies.said(reply, marks))
-            case Expects.OPERATIONS:
-                return self._edits.read(replies.said(reply, marks))
-            case _:
-                return super().parse(expects, reply, marks)
+        if self._adds and expects is Expects.FACTS:
+            read = added.strict if self._options.reading == "strict" else added.lenient
+            return read(replies.said(reply, marks))
+        return super().parse(expects, reply, marks)

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from atommem_cli.agents import _edits, _workflow
 from atommem_cli.agents import _json_reply as replies
-from atommem_cli.agents._edits import Edits
+from atommem_cli.agents import _workflow
+from atommem_cli.agents._edits import Editing, Edits
 from atommem_cli.agents._workflow import Workflow
 from atommem_cli.core.calls import Expects, Message, Observation
 from atommem_cli.core.episode import Episode, Play, Request, apply, ask
@@ -48,7 +48,7 @@ def build(options: Options) -> MemoryR1:
     return MemoryR1(options)
 
 
-class MemoryR1(Workflow):
+class MemoryR1(Editing):
     """Decides fact by fact, and selects before it answers."""
 
     name = "memory_r1"
@@ -62,7 +62,7 @@ class MemoryR1(Workflow):
         super().__init__(options)
         self._retrieve = options.retrieve
         self._extractor = self.asked_of("extractor", options.extractor)
-        self._edits = Edits(EVENTS, "NOOP", first=1)
+        self.edits = Edits(EVENTS, "NOOP", first=1)
 
     def workload(self, shape: Shape, reply: int) -> Workload:
         asked, most = shape.questions, shape.chunks * reply
@@ -99,30 +99,16 @@ class MemoryR1(Workflow):
 
     def write(self, expects: Expects, ops: Sequence[MemoryOp], answer: str | None = None) -> str:
         if self.prompts.in_dialect:
-            return super().write(expects, ops, answer)
-        match expects:
-            case Expects.FACTS:
-                return _edits.facts_written(ops)
-            case Expects.OPERATIONS:
-                return self._edits.write(ops)
-            case Expects.ANSWER:
-                selected = [op.text for op in ops if op.kind is OpKind.READ]
-                return "\n".join([*selected, super().write(expects, [], answer)])
-            case _:
-                return super().write(expects, ops, answer)
+            return Workflow.write(self, expects, ops, answer)
+        if expects is Expects.ANSWER:
+            selected = [op.text for op in ops if op.kind is OpKind.READ]
+            return "\n".join([*selected, super().write(expects, [], answer)])
+        return super().write(expects, ops, answer)
 
     def parse(self, expects: Expects, reply: str, marks: Marks = MARKS) -> tuple[MemoryOp, ...]:
-        if self.prompts.in_dialect and expects is Expects.FACTS:
-            found = super().parse(expects, reply, marks)
-            return tuple(op for op in found if op.kind is OpKind.CREATE and op.defect is None and op.text)
         if self.prompts.in_dialect:
-            return super().parse(expects, reply, marks)
-        match expects:
-            case Expects.FACTS:
-                return _edits.facts_read(replies.said(reply, marks))
-            case Expects.OPERATIONS:
-                return self._edits.read(replies.said(reply, marks))
-            case Expects.ANSWER:
-                return ()
-            case _:
-                return super().parse(expects, reply, marks)
+            found = Workflow.parse(self, expects, reply, marks)
+            if expects is Expects.FACTS:
+                return tuple(op for op in found if op.kind is OpKind.CREATE and op.defect is None and op.text)
+            return found
+        return () if expects is Expects.ANSWER else super().parse(expects, reply, marks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from atommem_cli.explain.counts import Counts
 from atommem_cli.explain.signatures import share
 from atommem_cli.runs.layout import Line
 from atommem_cli.runs.memory_states import noise_of
@@ -30,7 +31,7 @@ def _stands(given: str, texts: list[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseShown:
+class NoiseShown(Counts):
     """How much of it prompts showed; counts over episodes."""
 
     noise: int = 0
@@ -39,14 +40,6 @@ class NoiseShown:
     answered_noise: int = 0
     answered: int = 0
     """Likewise of the last call for each question."""
-
-    def __add__(self, other: NoiseShown) -> NoiseShown:
-        return NoiseShown(
-            self.noise + other.noise,
-            self.entries + other.entries,
-            self.answered_noise + other.answered_noise,
-            self.answered + other.answered,
-        )
 
 
 def count(steps: Sequence[Line]) -> NoiseShown | None:

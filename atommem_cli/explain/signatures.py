@@ -10,17 +10,18 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from atommem_cli.core.chunking import distracting
 from atommem_cli.core.types import OpKind, Outcome
+from atommem_cli.explain.counts import Counts
 from atommem_cli.explain.fact_trails import Traced, trace
 from atommem_cli.runs.reader import Run
 from atommem_cli.runs.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Signatures:
+class Signatures(Counts):
     """Of episodes whose agent keeps a context. Facts count per question."""
 
     created: int = 0
@@ -36,9 +37,6 @@ class Signatures:
     """Entries created in episodes whose task has distractors."""
     distracted: int = 0
     """Of these entries, those that were written while a chunk showed distractors alone."""
-
-    def __add__(self, other: Signatures) -> Signatures:
-        return Signatures(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
 
 def of(traced: Traced) -> Signatures | None:
