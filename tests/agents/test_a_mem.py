@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from builders import Says, agent, episode, rollout, script, store, task
+from builders import Says, agent, episode, prompt, rollout, script, store, task
 
 from atommem_cli.agents import _a_mem_notes as notes
 from atommem_cli.agents import a_mem
@@ -42,10 +42,6 @@ def played(by: Agent, *replies: str, k: int = 3) -> Trajectory:
     return trajectory
 
 
-def shown(trajectory: Trajectory, call: int) -> str:
-    return trajectory.transitions[call].observation.messages[-1].content
-
-
 def kept(trajectory: Trajectory) -> dict[int, dict[str, str]]:
     """Metadata of each entry at the end."""
     steps = (trajectory.opening, *(step.results for step in trajectory.transitions))
@@ -65,9 +61,9 @@ def test_a_note_is_linked_and_rewrites_what_it_is_shown() -> None:
         *(Expects.FACTS, Expects.CHOICE) * 3,
         Expects.FACTS,
     ]
-    assert "Notes nearest to it:\nnone" in shown(trajectory, 1)  # the paper's code asks of the first note, too
+    assert "Notes nearest to it:\nnone" in prompt(trajectory, 1)  # the paper's code asks of the first note, too
     first = "Note 1: Ada was born in Velt.\nContext: People.\nKeywords: ada, velt\nTags: person"
-    assert first in shown(trajectory, 3)
+    assert first in prompt(trajectory, 3)
     assert kept(trajectory) == {
         1: {"context": "Places.", "keywords": "ada, velt", "tags": "town, birth"},
         2: {"context": "People.", "keywords": "bo", "tags": "linked", "links": "1"},
@@ -85,7 +81,7 @@ def test_the_paper_finds_by_context_and_keywords_and_shows_linked_notes_beside()
         *('{"keywords": ["stone"]}', ANSWER),
     )
     alone = played(agent("a_mem", k=1), *replies)
-    seen = shown(alone, 7)
+    seen = prompt(alone, 7)
     assert seen.index("Bo lives") < seen.index("Ada was born")  # the note found, and the one that it links
     assert "Cy plays" not in seen
     assert [entry.id for entry in alone.transitions[7].shown] == [2, 1]

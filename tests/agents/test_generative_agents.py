@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from builders import Says, agent, episode, rollout, script, store, task
+from builders import Says, agent, episode, prompt, rollout, script, store, task
 
 from atommem_cli.agents import generative_agents
 from atommem_cli.agents.generative_agents import Insight
@@ -25,10 +25,6 @@ def played(by: Agent, *replies: str, k: int = 3) -> Trajectory:
     where = store()
     (trajectory,) = rollout(where).play(Says(script(*replies)), [episode(THREE, where, by=by, k=k)])
     return trajectory
-
-
-def shown(trajectory: Trajectory, call: int) -> str:
-    return trajectory.transitions[call].observation.messages[-1].content
 
 
 def kept(trajectory: Trajectory) -> list[tuple[str, dict[str, str]]]:
@@ -70,7 +66,7 @@ def test_enough_importance_makes_it_reflect_and_insights_are_entries() -> None:
         *("nothing to say", "[]"),
         *("6", ANSWER),  # the third document, and the first question
     )
-    assert "Statement 1: Ada was born in Velt.\nStatement 2: Bo lives in Dorn." in shown(trajectory, 2)
+    assert "Statement 1: Ada was born in Velt.\nStatement 2: Bo lives in Dorn." in prompt(trajectory, 2)
     looked_up = [entry.text for entry in trajectory.transitions[3].shown]
     assert sorted(looked_up) == ["Ada was born in Velt.", "Bo lives in Dorn."]
     evidence = " ".join(str(trajectory.transitions[3].shown[n - 1].id) for n in (2, 1))

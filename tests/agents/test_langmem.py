@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from builders import Says, agent, episode, rollout, script, store, task
+from builders import Says, agent, episode, prompt, rollout, script, store, task
 
 from atommem_cli.core.calls import Expects
 from atommem_cli.core.types import OpKind, Outcome, Trajectory
@@ -20,10 +20,6 @@ def played(*replies: str, **options: object) -> tuple[Trajectory, list[str]]:
     one = episode(TWO, where, by=agent("langmem", **options))
     (trajectory,) = rollout(where).play(Says(script(*replies, ANSWER)), [one])
     return trajectory, [entry.text for entry in one.memory.entries]
-
-
-def prompt(trajectory: Trajectory, call: int) -> str:
-    return trajectory.transitions[call].observation.messages[-1].content
 
 
 def test_five_entries_stand_beside_a_chunk_and_are_edited_in_one_call() -> None:

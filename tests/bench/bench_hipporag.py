@@ -16,18 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from peers import environment
-from peers.seen import DIMENSION, Seen, Untied
+from peers.playing import bent, play
+from peers.seen import DIMENSION, Hashed, Seen
 
 from atommem_cli.agents import hipporag
-from atommem_cli.core.calls import Expects, Generation
-from atommem_cli.core.chunking import WordTokenizer, chunk_documents
-from atommem_cli.core.episode import Call, Episode, Limits
-from atommem_cli.core.memory import Memory
-from atommem_cli.core.types import Document, Question, Task
-from atommem_cli.running.player import Budget
-from atommem_cli.running.rollout import Rollout
-from atommem_cli.running.stubs import StubPolicy
-from atommem_cli.stores import exact
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode
 
 PINS = ("igraph==1.0.0", "numpy==2.4.6", "pandas==3.1.1", "pyarrow==26.0.1", "tqdm==4.70.1", "pydantic==2.14.3")
 ALONE = ("hipporag==2.0.0a4",)
@@ -60,7 +54,7 @@ def main() -> None:
     ours, texts = _ours(episodes)
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder, "asked.json")
-        known = dict(zip(texts, Untied().embed(texts, is_query=False).tolist(), strict=True))
+        known = dict(zip(texts, Hashed().embed(texts, is_query=False).tolist(), strict=True))
         asked.write_text(json.dumps({"episodes": episodes, "vectors": known}), encoding="utf-8")
         theirs = environment.ask("ask_hipporag.py", asked, pins=PINS, alone=ALONE, home="peers-hipporag")
     if theirs:
@@ -97,7 +91,7 @@ def _episode(dice: random.Random, number: int) -> Said:
         text = " ".join([f"e{number}d{at}q", *(str(part) for triple in triples for part in triple)])
         triples += [dice.choice(triples)] * dice.randint(0, 1) if triples else []
         entities = json.dumps({"named_entities": [str(dice.choice(NAMES)) for _ in range(dice.randint(0, 4))]})
-        documents.append([text, _bent(dice, entities), _bent(dice, json.dumps({"triples": triples}))])
+        documents.append([text, bent(dice, entities), bent(dice, json.dumps({"triples": triples}))])
     questions = [f"Who {dice.choice(RELATIONS)} {dice.choice(NAMES)} {at}?" for at in range(QUESTIONS)]
     return {"documents": documents, "questions": questions}
 
@@ -107,65 +101,44 @@ def _triple(dice: random.Random) -> list[Any]:
     return triple[: dice.choice((2, 1))] if dice.random() < 0.05 else triple
 
 
-def _bent(dice: random.Random, reply: str) -> str:
-    match dice.randrange(12):
-        case 0:
-            return f"```json\n{reply}\n```"
-        case 1:
-            return f"Here it is:\n{reply}\nI hope that this helps."
-        case 2:
-            return reply[: dice.randrange(len(reply))]
-        case 3:
-            return dice.choice(("", "I see nothing.", "{}", "[]", "null"))
-        case _:
-            return reply
-
-
 # --- ours
 
 
 def _ours(episodes: list[Said]) -> tuple[list[list[Said]], list[str]]:
-    agent = hipporag.build(hipporag.Options(latin_phrases=True))
-    store, seen = exact.build(exact.Options()), Seen()
-    calls: collections.Counter[str] = collections.Counter()
-    shown: dict[tuple[str, int], list[str]] = {}
+    seen = Seen()
+    calls: collections.Counter[int] = collections.Counter()
+    shown: dict[tuple[int, int], list[str]] = {}
 
-    def reply(call: Call) -> Generation:
-        episode, asked = call.episode, call.observation
-        assert episode is not None
+    def reply(number: int, _: Episode, asked: Observation) -> str:
         match asked.expects:
             case Expects.FACTS:
-                document, which = divmod(calls[episode.id], 2)
-                calls[episode.id] += 1
-                return Generation(episodes[int(episode.id.split("#")[0])]["documents"][document][1 + which])
+                document, which = divmod(calls[number], 2)
+                calls[number] += 1
+                said: str = episodes[number]["documents"][document][1 + which]
+                return said
             case Expects.CHOICE:
                 listed = asked.messages[-1].content.split("\nFacts:\n")[1].split("\n\nWhich of these")[0]
                 facts = re.findall(r"^\d+\. (.*)$", listed, re.MULTILINE)
                 assert asked.question is not None
-                shown[episode.id, asked.question] = facts
+                shown[number, asked.question] = facts
                 kept = [at for at, fact in enumerate(facts, start=1) if zlib.crc32(fact.encode()) % 2]
-                return Generation(json.dumps({"facts": kept}))
+                return json.dumps({"facts": kept})
             case _:
-                return Generation("")
+                return ""
 
-    made = [_made(str(number), one, agent, store) for number, one in enumerate(episodes)]
-    policy = StubPolicy(WordTokenizer(), on_calls=lambda some: [reply(call) for call in some], batch=64)
-    found = {}
-    for trajectory in Rollout(seen, store, Budget(calls=1000)).play(policy, made):
+    agent = hipporag.build(hipporag.Options(latin_phrases=True))
+    worlds = [([text for text, *_ in told["documents"]], told["questions"]) for told in episodes]
+    found = []
+    for number, (_, trajectory) in enumerate(play(agent, worlds, reply, seen, k=20)):
         answers = [step for step in trajectory.transitions if step.observation.expects is Expects.ANSWER]
-        found[trajectory.episode] = [
-            {"shown": shown.get((trajectory.episode, at), []), "found": [entry.text for entry in step.shown]}
-            for at, step in enumerate(answers)
-        ]
-    return [found[one.id] for one in made], sorted(seen.texts)
+        found.append(
+            [
+                {"shown": shown.get((number, at), []), "found": [entry.text for entry in step.shown]}
+                for at, step in enumerate(answers)
+            ]
+        )
+    return found, sorted(seen.texts)
 
 
-def _made(name: str, told: Said, agent: hipporag.HippoRag, store: Any) -> Episode:
-    documents = tuple(Document("", text) for text, *_ in told["documents"])
-    questions = tuple(Question(f"{name}-{at}", text, ("x",)) for at, text in enumerate(told["questions"]))
-    task = Task(name, "bench", documents, questions)
-    cut, _ = chunk_documents(documents, WordTokenizer(), size=1, overlap=0, by="documents")
-    return Episode(task, cut, Memory(f"{name}#0", store, k=20), agent, WordTokenizer(), Limits(1000, 100, 1))
-
-
-main()
+if __name__ == "__main__":
+    main()

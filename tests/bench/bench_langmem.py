@@ -18,19 +18,13 @@ from typing import Any
 
 from bench_mem0 import EPISODES, NAMES, WORDS
 from peers import environment
+from peers.playing import play
 from peers.untied import Untied
 
 from atommem_cli.agents import langmem
-from atommem_cli.core.calls import Expects, Generation
-from atommem_cli.core.chunking import WordTokenizer, chunk_documents
-from atommem_cli.core.episode import Call, Episode, Limits
-from atommem_cli.core.memory import Memory
-from atommem_cli.core.types import Document, Question, Task
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode
 from atommem_cli.models.embedding_cache import CachedEmbedder
-from atommem_cli.running.player import Budget
-from atommem_cli.running.rollout import Rollout
-from atommem_cli.running.stubs import StubPolicy
-from atommem_cli.stores import exact
 
 PINS = ("langmem==0.0.30", "langgraph==1.2.24", "trustcall==0.0.39", "langchain-core==1.8.3", "numpy==2.4.6")
 CHUNKS, SEED = 6, 5
@@ -95,18 +89,14 @@ def _chunk(dice: random.Random, number: int, series: str) -> Chunk:
 
 def _ours(episodes: list[list[Chunk]], series: str) -> tuple[list[list[Any]], list[list[Chunk]]]:
     """What ours does, and the operations that were said: of entries that are shown, but for the last series."""
-    agent, store = langmem.build(langmem.Options()), exact.build(exact.Options())
     played: list[list[Chunk]] = [[] for _ in episodes]
     told: list[list[Any]] = [[] for _ in episodes]
 
-    def reply(call: Call) -> Generation:
-        episode, asked = call.episode, call.observation
-        assert episode is not None
-        number = int(episode.id.split("#")[0])
+    def reply(number: int, episode: Episode, asked: Observation) -> str:
         if told[number]:
             told[number][-1]["kept"] = sorted(entry.text for entry in episode.memory.entries)
         if asked.expects is not Expects.OPERATIONS:
-            return Generation("")
+            return ""
         shown = [entry.text for entry in episode.memory.shown]
         text, operations = episodes[number][asked.chunk or 0]
         if series != UNSHOWN:
@@ -115,20 +105,11 @@ def _ours(episodes: list[list[Chunk]], series: str) -> tuple[list[list[Any]], li
         told[number].append({"shown": shown, "kept": []})
         keys = {"INSERT": ("event", "text"), "UPDATE": ("event", "id", "text"), "DELETE": ("event", "id")}
         said = [dict(zip(keys[one[0]], map(str, one), strict=True)) for one in operations]
-        return Generation(json.dumps({"memory": said}))
+        return json.dumps({"memory": said})
 
-    made = [_episode(str(number), chunks, agent, store) for number, chunks in enumerate(episodes)]
-    policy = StubPolicy(WordTokenizer(), on_calls=lambda calls: [reply(call) for call in calls], batch=64)
-    for _ in Rollout(CachedEmbedder(Untied()), store, Budget(calls=1000)).play(policy, made):
-        pass
+    worlds = [([text for text, _ in chunks], ["what ?"]) for chunks in episodes]
+    play(langmem.build(langmem.Options()), worlds, reply, CachedEmbedder(Untied()))
     return told, played
-
-
-def _episode(name: str, chunks: list[Chunk], agent: langmem.LangMem, store: Any) -> Episode:
-    documents = tuple(Document("", text) for text, _ in chunks)
-    task = Task(name, "bench", documents, (Question(f"{name}-q", "what ?", ("x",)),))
-    cut, _ = chunk_documents(documents, WordTokenizer(), size=1, overlap=0, by="documents")
-    return Episode(task, cut, Memory(f"{name}#0", store, k=3), agent, WordTokenizer(), Limits(1000, 100, 1))
 
 
 if __name__ == "__main__":

@@ -14,18 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from peers import environment
-from peers.seen import DIMENSION, Seen, Untied
+from peers.playing import bent, play
+from peers.seen import DIMENSION, Hashed, Seen
 
 from atommem_cli.agents import mem0
-from atommem_cli.core.calls import Expects, Generation
-from atommem_cli.core.chunking import WordTokenizer, chunk_documents
-from atommem_cli.core.episode import Call, Episode, Limits
-from atommem_cli.core.memory import Memory
-from atommem_cli.core.types import Document, OpKind, Outcome, Question, Task
-from atommem_cli.running.player import Budget
-from atommem_cli.running.rollout import Rollout
-from atommem_cli.running.stubs import StubPolicy
-from atommem_cli.stores import exact
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode
+from atommem_cli.core.types import OpKind, Outcome
 
 EPISODES, CHUNKS, SEED = 100, 6, 11
 NAMES = ("ada", "bo", "cy", "di", "ed", "fay", "gus", "hal", "ida", "jo", "kit", "lou")
@@ -42,7 +37,7 @@ def main() -> None:
     dice = random.Random(SEED)
     episodes = [[_chunk(dice, number) for number in range(CHUNKS)] for _ in range(EPISODES)]
     ours, texts = _ours(episodes)
-    vectors = Untied().embed(texts, is_query=False)
+    vectors = Hashed().embed(texts, is_query=False)
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder, "asked.json")
         known = dict(zip(texts, vectors.tolist(), strict=True))
@@ -81,7 +76,7 @@ def _chunk(dice: random.Random, number: int) -> Chunk:
     facts = [_fact(dice) for _ in range(dice.randint(0, 4))]
     told: list[Any] = [one if dice.random() < 0.8 else {dice.choice(("fact", "text")): one} for one in facts]
     items = [_item(dice) for _ in range(dice.randint(0, 6))]
-    first, second = (_bent(dice, json.dumps(one)) for one in ({"facts": told}, {"memory": items}))
+    first, second = (bent(dice, json.dumps(one)) for one in ({"facts": told}, {"memory": items}))
     return f"chunk {number} {_fact(dice)} .", first, second
 
 
@@ -95,41 +90,22 @@ def _item(dice: random.Random) -> Any:
     return item if dice.random() < 0.97 else dice.choice((None, 3, "ADD", [item]))
 
 
-def _bent(dice: random.Random, reply: str) -> str:
-    match dice.randrange(12):
-        case 0:
-            return f"```json\n{reply}\n```"
-        case 1:
-            return f"Here it is:\n{reply}\nI hope that this helps."
-        case 2:
-            return reply[: dice.randrange(len(reply))]
-        case 3:
-            return dice.choice(("", "I see nothing.", "{}", "[]", "null"))
-        case _:
-            return reply
-
-
 # --- ours
 
 
 def _ours(episodes: list[list[Chunk]]) -> tuple[list[dict[str, Any]], list[str]]:
-    agent = mem0.build(mem0.Options())
-    store, seen = exact.build(exact.Options()), Seen()
+    seen = Seen()
+    at: dict[int, int] = {}
 
-    def reply(call: Call) -> Generation:
-        episode, asked = call.episode, call.observation
-        assert episode is not None
+    def reply(number: int, _: Episode, asked: Observation) -> str:
         if asked.expects is Expects.FACTS:
-            at[episode.id] = asked.chunk or 0
+            at[number] = asked.chunk or 0
         said = {Expects.FACTS: 1, Expects.OPERATIONS: 2}.get(asked.expects)
-        chunks = episodes[int(episode.id.split("#")[0])]
-        return Generation(chunks[at[episode.id]][said] if said else "")
+        return episodes[number][at[number]][said] if said else ""
 
-    at: dict[str, int] = {}
-    made = [_episode(str(number), chunks, agent, store) for number, chunks in enumerate(episodes)]
-    policy = StubPolicy(WordTokenizer(), on_calls=lambda calls: [reply(call) for call in calls], batch=64)
-    found = {}
-    for trajectory in Rollout(seen, store, Budget(calls=1000)).play(policy, made):
+    worlds = [([text for text, *_ in chunks], ["what ?"]) for chunks in episodes]
+    found = []
+    for one, trajectory in play(mem0.build(mem0.Options()), worlds, reply, seen):
         steps: list[dict[str, Any]] = []
         for step in trajectory.transitions:
             if step.observation.expects is Expects.FACTS:
@@ -141,20 +117,11 @@ def _ours(episodes: list[list[Chunk]]) -> tuple[list[dict[str, Any]], list[str]]
                     for one in step.results
                     if one.op.kind in EVENTS and one.outcome in (Outcome.OK, Outcome.NOOP)
                 ]
-        found[trajectory.episode] = steps
-    kept = {one.id: sorted(entry.text for entry in one.memory.entries) for one in made}
-    return [{"steps": found[one.id], "kept": kept[one.id]} for one in made], sorted(seen.texts)
+        found.append({"steps": steps, "kept": sorted(entry.text for entry in one.memory.entries)})
+    return found, sorted(seen.texts)
 
 
 EVENTS = {OpKind.CREATE: "ADD", OpKind.UPDATE: "UPDATE", OpKind.DELETE: "DELETE"}
-
-
-def _episode(name: str, chunks: list[Chunk], agent: mem0.Mem0, store: Any) -> Episode:
-    documents = tuple(Document("", text) for text, *_ in chunks)
-    task = Task(name, "bench", documents, (Question(f"{name}-q", "what ?", ("x",)),))
-    cut, _ = chunk_documents(documents, WordTokenizer(), size=1, overlap=0, by="documents")
-    memory = Memory(f"{name}#0", store, k=3)
-    return Episode(task, cut, memory, agent, WordTokenizer(), Limits(1000, 100, 1))
 
 
 if __name__ == "__main__":

@@ -14,28 +14,22 @@ import random
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench_mem0 import _bent
 from peers import environment
+from peers.playing import bent, play
 from peers.untied import Untied
 
 from atommem_cli.agents import _mem0_entities as entities
 from atommem_cli.agents import _mem0_keywords as keywords
 from atommem_cli.agents import mem0
-from atommem_cli.core.calls import Expects, Generation
-from atommem_cli.core.chunking import WordTokenizer, chunk_documents
-from atommem_cli.core.episode import Call, Episode, Limits
-from atommem_cli.core.memory import Memory
-from atommem_cli.core.types import Document, OpKind, Outcome, Question, Task, Trajectory
+from atommem_cli.core.calls import Expects, Observation
+from atommem_cli.core.episode import Episode
+from atommem_cli.core.types import OpKind, Outcome, Trajectory
 from atommem_cli.data.files import read_tasks
 from atommem_cli.models.embedding_cache import CachedEmbedder
-from atommem_cli.running.player import Budget
-from atommem_cli.running.rollout import Rollout
-from atommem_cli.running.stubs import StubPolicy
-from atommem_cli.stores import exact
 
 PINS = (
     "mem0ai==2.2.1",
@@ -146,7 +140,7 @@ def _chunk(dice: random.Random, said: list[str], most: int) -> tuple[str, str]:
     if dice.random() < 0.1:
         items.insert(dice.randint(0, len(items)), dice.choice(STRAY))
     listed: Any = items if dice.random() < 0.95 else dice.choice((None, "none", 3, {"text": "a"}, facts))
-    return text, _bent(dice, json.dumps({"memory": listed}))
+    return text, bent(dice, json.dumps({"memory": listed}))
 
 
 def _told(folder: str) -> Episodes:
@@ -166,25 +160,14 @@ def _told(folder: str) -> Episodes:
 
 
 def _ours(episodes: Episodes, options: dict[str, Any]) -> list[dict[str, Any]]:
+    def reply(number: int, _: Episode, asked: Observation) -> str:
+        said: str = episodes[number]["chunks"][asked.chunk or 0][1] if asked.expects is Expects.FACTS else ""
+        return said
+
     agent = mem0.build(mem0.Options(variant="add_only", **options))
-    store = exact.build(exact.Options())
-
-    def reply(call: Call) -> Generation:
-        episode, asked = call.episode, call.observation
-        assert episode is not None
-        chunks = episodes[int(episode.id.split("#")[0])]["chunks"]
-        return Generation(chunks[asked.chunk or 0][1] if asked.expects is Expects.FACTS else "")
-
-    made = [_episode(str(number), episode, agent, store) for number, episode in enumerate(episodes)]
-    policy = StubPolicy(WordTokenizer(), on_calls=_each(reply), batch=64)
-    played = {
-        one.episode: one for one in Rollout(CachedEmbedder(Untied()), store, Budget(calls=1000)).play(policy, made)
-    }
-    return [{**_seen(played[one.id]), "kept": sorted(entry.text for entry in one.memory.entries)} for one in made]
-
-
-def _each(reply: Callable[[Call], Generation]) -> Callable[[Any], list[Generation]]:
-    return lambda calls: [reply(call) for call in calls]
+    worlds = [([text for text, _ in told["chunks"]], told["questions"]) for told in episodes]
+    played = play(agent, worlds, reply, CachedEmbedder(Untied()), k=K)
+    return [{**_seen(found), "kept": sorted(entry.text for entry in one.memory.entries)} for one, found in played]
 
 
 def _seen(trajectory: Trajectory) -> dict[str, Any]:
@@ -206,14 +189,6 @@ def _earlier(prompt: str) -> Iterator[str]:
     for line in prompt.partition("\n\n")[0].splitlines()[1:]:
         if line != "none":
             yield line
-
-
-def _episode(name: str, told: dict[str, Any], agent: mem0.Mem0, store: Any) -> Episode:
-    documents = tuple(Document("", text) for text, _ in told["chunks"])
-    questions = tuple(Question(f"{name}-{at}", text, ("x",)) for at, text in enumerate(told["questions"]))
-    cut, _ = chunk_documents(documents, WordTokenizer(), size=1, overlap=0, by="documents")
-    memory = Memory(f"{name}#0", store, k=K)
-    return Episode(Task(name, "bench", documents, questions), cut, memory, agent, WordTokenizer(), Limits(1000, 100, 1))
 
 
 if __name__ == "__main__":

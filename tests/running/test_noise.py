@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import builders
 import pytest
 from builders import Says, SaysAsync, agent, episode, rollout, script, store
 from builders import task as made
@@ -105,16 +105,8 @@ LIE = "Ada was born in Dorn."
 
 
 def play(policy: Says, about: Task) -> Trajectory:
-    rolling, one = rollout(where := store()), episode(about, where, k=1)
-    if isinstance(policy, SaysAsync):
-
-        async def gather() -> list[Trajectory]:
-            return [played async for played in rolling.play_async(policy, [one])]
-
-        (played,) = asyncio.run(gather())
-    else:
-        (played,) = rolling.play(policy, [one])
-    return played
+    where = store()
+    return builders.play(rollout(where), policy, episode(about, where, k=1))
 
 
 @pytest.mark.parametrize("kind", [Says, SaysAsync])

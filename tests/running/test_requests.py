@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import builders
 import numpy as np
 import pytest
 from builders import Says, SaysAsync, episode, rollout, store, task
@@ -48,16 +48,7 @@ FACTS = [
 def play(policy: Says, notes: Says, **options: object) -> Trajectory:
     where = store()
     rolling = rollout(where, helpers={"notes": notes}, **options)
-    about = episode(task(facts=FACTS), where, by=ranking(), k=2, size=4)
-    if isinstance(policy, SaysAsync):
-
-        async def gather() -> list[Trajectory]:
-            return [played async for played in rolling.play_async(policy, [about])]
-
-        (played,) = asyncio.run(gather())
-    else:
-        (played,) = rolling.play(policy, [about])
-    return played
+    return builders.play(rolling, policy, episode(task(facts=FACTS), where, by=ranking(), k=2, size=4))
 
 
 @pytest.mark.parametrize("policy", [Says, SaysAsync])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from atommem_cli.core.episode import Agent, Call, Episode, Limits, addressing_of
 from atommem_cli.core.memory import Memory
 from atommem_cli.core.seeds import derive
 from atommem_cli.core.store import Store
-from atommem_cli.core.types import Document, OpKind, Question, Support, Task
+from atommem_cli.core.types import Document, OpKind, Question, Support, Task, Trajectory
 from atommem_cli.models.embedding_cache import CachedEmbedder
 from atommem_cli.running.rollout import Rollout
 
@@ -126,3 +127,21 @@ def script(*replies: str) -> Callable[[Call], str]:
         return replies[min(number, len(replies) - 1)]
 
     return say
+
+
+def play(rolling: Rollout, policy: Says, one: Episode) -> Trajectory:
+    """An episode to its end, by a policy of either kind."""
+    if not isinstance(policy, SaysAsync):
+        (played,) = rolling.play(policy, [one])
+        return played
+
+    async def gather() -> list[Trajectory]:
+        return [played async for played in rolling.play_async(policy, [one])]
+
+    (played,) = asyncio.run(gather())
+    return played
+
+
+def prompt(trajectory: Trajectory, call: int) -> str:
+    """What a call of an episode says last."""
+    return trajectory.transitions[call].observation.messages[-1].content

@@ -1,4 +1,4 @@
-"""Synthetic training runs: folders as `atommem sft` and `atommem grpo` leave them."""
+"""Training runs: folders as `atommem sft` and `atommem grpo` leave them, made up, and what such folders hold."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def folder(
     (path / "recipe.yaml").write_text("name: tiny\nseed: 42\n")
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+def metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics of a training."""
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
 
 
 def grpo(path: Path, *, steps: int = 100, seed: int = 0) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import training_recipes
+import training_runs
 
 from atommem_cli.core.errors import UsageError
 from atommem_cli.training import grpo
@@ -54,7 +54,7 @@ def test_it_asks_once_a_batch_and_what_it_says_is_learned_from(tmp_path: Path, m
     )
     helper = "helpers.grader={name: ./grader.py}"
     grpo.train(training_recipes.recipe(rewards, helper, "grpo.validation=2", max_steps=1), tmp_path / "g")
-    metrics = [json.loads(line) for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
+    metrics = training_runs.metrics(tmp_path / "g")
     (learned,) = [line for line in metrics if line["kind"] == "train"]
     asked = [line.split() for line in Path("asked.txt").read_text().splitlines()]
     assert [line[0] for line in asked] == ["8", "2"]  # one update of 2 groups of 4, and the validation after it

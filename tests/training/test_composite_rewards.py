@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import training_recipes
+import training_runs
 
 from atommem_cli.scoring import rewards
 from atommem_cli.training import grpo
@@ -21,7 +21,7 @@ def test_the_metrics_have_the_mean_of_every_part(tmp_path: Path) -> None:
         max_steps=1,
     )
     grpo.train(given, tmp_path / "g")
-    lines = [json.loads(line) for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
+    lines = training_runs.metrics(tmp_path / "g")
     (learned,) = [line for line in lines if line["kind"] == "train"]
     mean = {name: learned[f"rewards/{name}/mean"] for name in rewards.with_parts(given.grpo.rewards)}
     assert mean.keys() == {"agemem_coded", "agemem_maintenance", *rewards.PARTS["agemem_coded"]}

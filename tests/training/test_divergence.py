@@ -13,6 +13,7 @@ import pytest
 import training_recipes
 from commands import atommem, complaint
 from safetensors.torch import load_file, save_file
+from training_runs import metrics
 
 from atommem_cli.config.recipe import Recipe
 from atommem_cli.core.calls import Expects, Message, Observation
@@ -27,10 +28,6 @@ WILD: dict[str, Any] = {"learning_rate": 1e30, "max_grad_norm": 0.0, "lr_schedul
 """Weights of 1e30 after one update: finite, but nothing can be computed with them."""
 
 
-def lines(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
 def sentence(train: Callable[[], object]) -> str:
     with pytest.raises(Diverged) as caught:
         train()
@@ -41,7 +38,7 @@ def sentence(train: Callable[[], object]) -> str:
 def test_sft_stops_at_the_first_update_that_is_not_finite(tmp_path: Path) -> None:
     recipe = demos.recipe("sft.holdout=0", max_steps=4, save_steps=1, gradient_accumulation_steps=2, **WILD)
     said = sentence(lambda: sft.train(recipe, tmp_path))
-    fact = lines(tmp_path)[-1]
+    fact = metrics(tmp_path)[-1]
     assert fact["step"] == 1
     assert "diverged at update 1: the weight " in said
     assert "there is no good checkpoint" in said
@@ -49,7 +46,7 @@ def test_sft_stops_at_the_first_update_that_is_not_finite(tmp_path: Path) -> Non
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "summary.json").exists()
     assert sentence(lambda: sft.train(recipe, tmp_path)) == said  # the same command does not try again
-    assert lines(tmp_path)[-1] == fact
+    assert metrics(tmp_path)[-1] == fact
     read = training_history.read(tmp_path)
     assert read.diverged == f"{fact['diverged']['what']} at step 1"
     assert f"{tmp_path.name} diverged: {read.diverged}" in training_summary.table([read]).title
@@ -60,7 +57,7 @@ def test_grpo_stops_and_names_the_last_good_checkpoint(tmp_path: Path) -> None:
         max_steps=4, save_steps=1, eval_strategy="no", learning_rate=1e30, max_grad_norm=0.0
     )
     said = sentence(lambda: grpo.train(recipe, tmp_path))
-    assert lines(tmp_path)[-1]["diverged"]
+    assert metrics(tmp_path)[-1]["diverged"]
     assert "grpo.trainer.learning_rate" in said
     assert not (tmp_path / "model").exists()
     assert sentence(lambda: grpo.train(recipe, tmp_path)) == said
@@ -106,7 +103,7 @@ def test_a_validation_that_is_not_finite_stops_it_too(tmp_path: Path, monkeypatc
     recipe = demos.recipe(max_steps=1, save_steps=1)
     said = sentence(lambda: sft.train(recipe, tmp_path))
     assert "the validation loss is not finite (or beyond 1e+18); there is no good checkpoint" in said
-    validation = next(line for line in lines(tmp_path) if line["kind"] == "validation")
+    validation = next(line for line in metrics(tmp_path) if line["kind"] == "validation")
     assert validation["loss"] is None
     assert set(validation["not_finite"]) >= {"loss"}
     assert any(one.startswith("loss at step 1") for one in training_history.read(tmp_path).unusable)

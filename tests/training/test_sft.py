@@ -11,6 +11,7 @@ from typing import Any
 import demos
 import pytest
 import torch
+import training_runs
 import warm
 from ranks import together
 from transformers import AutoModelForCausalLM
@@ -26,7 +27,7 @@ from atommem_cli.training.demonstrations import Demonstrations
 
 def metrics(out: Path, kind: str = "train") -> list[dict[str, Any]]:
     """Lines of one kind, without their times."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    lines = training_runs.metrics(out)
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines if line["kind"] == kind]
 
 

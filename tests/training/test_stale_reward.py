@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import training_recipes
+import training_runs
 
 from atommem_cli.data import preparation
 from atommem_cli.training import grpo
@@ -24,7 +25,7 @@ def test_a_training_by_it_runs_and_is_validated_by_it(tmp_path: Path) -> None:
         max_steps=1,
     )
     grpo.train(given, tmp_path / "g")
-    lines = [json.loads(line) for line in (tmp_path / "g" / "metrics.jsonl").read_text().splitlines()]
+    lines = training_runs.metrics(tmp_path / "g")
     (learned,) = [line for line in lines if line["kind"] == "train"]
     mean = learned["rewards/stale/mean"]
     assert -1 <= mean <= 1

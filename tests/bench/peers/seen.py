@@ -15,7 +15,7 @@ from atommem_cli.models.embedding_cache import CachedEmbedder
 DIMENSION = 1024
 
 
-class Untied:
+class Hashed:
     """Hashed words, each text a little off."""
 
     dimension = DIMENSION
@@ -35,7 +35,7 @@ class Seen(CachedEmbedder):
     """Remembers what was embedded."""
 
     def __init__(self) -> None:
-        super().__init__(Untied())
+        super().__init__(Hashed())
         self.texts: set[str] = set()
 
     def vectors_for(self, texts: Any) -> Any:
